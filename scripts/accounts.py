@@ -1,0 +1,98 @@
+"""The app's users in Postgres and in the Cognito pool: the same people, held together by handle."""
+
+from dataclasses import dataclass
+
+from scripts import cognito, users
+from scripts.errors import DevError
+from scripts.targets import Aws, Database
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Handles in both places and in one only; pool users without a handle, by username."""
+
+    matched: list[str]
+    only_in_cognito: list[str]
+    only_in_postgres: list[str]
+    without_handle: list[str]
+    ambiguous: list[str]
+
+    def __str__(self) -> str:
+        others = {
+            "only in Cognito": self.only_in_cognito,
+            "only in Postgres": self.only_in_postgres,
+            "without a handle": self.without_handle,
+            "handle held twice": self.ambiguous,
+        }
+        lists = [f"{what}: {_names(names)}" for what, names in others.items() if names]
+        return "; ".join([f"{len(self.matched)} matched", *lists])
+
+
+def is_complete(database: Database, aws: Aws) -> bool:
+    """Is there a pool, with a user for each user in Postgres?"""
+    pool = cognito.find_pool(aws)
+    return pool is not None and not _list_missing(database, aws, pool)
+
+
+def ensure(database: Database, aws: Aws) -> str:
+    """Make the pool, and a user in it for each user in Postgres; says how many it has."""
+    pool = cognito.find_pool(aws) or cognito.create_pool(aws)
+    missing = _list_missing(database, aws, pool)
+    for user in missing:
+        cognito.create_user(aws, pool, user.handle, user.email, user.display_name)
+    if refused := [user.handle for user in _list_missing(database, aws, pool)]:
+        raise DevError(
+            f"the pool {aws.pool_name} did not take {_names(refused)}",
+            "./invoke cognito.list-users shows who is in it",
+        )
+    return f"pool {aws.pool_name}: {len(missing)} users created"
+
+
+def is_synced(database: Database, aws: Aws) -> bool:
+    """Does every user whose handle is in the pool carry its sub?"""
+    subs = _subs(aws)
+    return all(
+        user.cognito_user_id == subs[user.handle]
+        for user in users.list_users(database)
+        if user.handle in subs
+    )
+
+
+def sync(database: Database, aws: Aws) -> Comparison:
+    """Write every `sub` into Postgres, by handle; who was matched. Raises DevError for nobody."""
+    users.link_cognito(database, _subs(aws))
+    comparison = compare(database, aws)
+    if not comparison.matched:
+        raise DevError(
+            f"no handle is in both {database} and the pool: {comparison}", "./invoke setup"
+        )
+    return comparison
+
+
+def compare(database: Database, aws: Aws) -> Comparison:
+    """Who is in Postgres, in the pool, in both."""
+    pool_users = cognito.list_users(aws, cognito.get_pool(aws))
+    subs = cognito.subs_by_handle(pool_users)
+    in_pool = {user.handle for user in pool_users if user.handle}
+    in_postgres = {user.handle for user in users.list_users(database)}
+    return Comparison(
+        matched=sorted(in_postgres & subs.keys()),
+        only_in_cognito=sorted(in_pool - in_postgres),
+        only_in_postgres=sorted(in_postgres - in_pool),
+        without_handle=sorted(user.username for user in pool_users if not user.handle),
+        ambiguous=sorted(in_pool - subs.keys()),
+    )
+
+
+def _list_missing(database: Database, aws: Aws, pool: str) -> list[users.User]:
+    handles = {user.handle for user in cognito.list_users(aws, pool)}
+    return [user for user in users.list_users(database) if user.handle not in handles]
+
+
+def _subs(aws: Aws) -> dict[str, str]:
+    return cognito.subs_by_handle(cognito.list_users(aws, cognito.get_pool(aws)))
+
+
+def _names(names: list[str], most: int = 5) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

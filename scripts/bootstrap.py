@@ -1,0 +1,214 @@
+"""The pipelines: setup and its parts, as lists of steps; and how a list is run."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+from scripts import (
+    accounts,
+    console,
+    dynamodb,
+    journal,
+    messages,
+    pipeline,
+    postgres,
+    seeds,
+    stacks,
+    users,
+)
+from scripts.errors import DevError
+from scripts.pipeline import Event, Step
+from scripts.settings import Settings
+from scripts.users import Person
+
+DB_SETUP = ("db.create", "db.schema-load", "db.seed")
+DB_RESET = ("db.drop", *DB_SETUP)
+NEXT = {
+    "setup": "./invoke status, ./invoke db.connect, ./invoke ddb.patterns.get-conversation",
+    "db.reset": "./invoke setup links the users with Cognito again",
+}
+
+
+def setup(settings: Settings) -> list[Step]:
+    """Everything, from starting the services to a check that reads the data back."""
+    return _among_themselves([*up(settings), *_data_steps(settings)])
+
+
+def up(settings: Settings) -> list[Step]:
+    """Start the services."""
+    return [
+        Step(
+            service.name,
+            f"start it at {service.address()}",
+            service.start,
+            probe=partial(_find_running, service),
+        )
+        for service in stacks.get(settings).services(settings)
+    ]
+
+
+def down(settings: Settings) -> list[Step]:
+    """Stop the services; their data stays."""
+    return [
+        Step(
+            service.name,
+            f"stop it at {service.address()}; its data stays",
+            partial(_stop, service),
+        )
+        for service in stacks.get(settings).services(settings)
+    ]
+
+
+def pick(settings: Settings, *names: str) -> list[Step]:
+    """Some of the steps that make data, by name; they wait for each other only."""
+    steps = {step.name: step for step in [_drop_step(settings), *_data_steps(settings)]}
+    return _among_themselves([steps[name] for name in names])
+
+
+def run(settings: Settings, command: str, steps: Sequence[Step]) -> None:
+    """Run the steps, shown and recorded, and say how to go on. Raises DevError if one fails."""
+    begin = time.monotonic()
+    failure = None
+    with console.show(steps) as show, journal.record(settings.state / "runs", command) as record:
+
+        def emit(event: Event) -> None:
+            show(event)
+            record(event)
+
+        try:
+            pipeline.run(steps, emit)
+        except pipeline.FailedError as error:
+            failure = error
+    seconds = f"{time.monotonic() - begin:.2f} s"
+    if failure:
+        raise DevError(
+            f"{command}: {failure.message} after {seconds}",
+            f"mend that, then go on with: ./invoke {command}",
+        )
+    following = f"; next: {NEXT[command]}" if command in NEXT else ""
+    console.say(f"{command}: done in {seconds}{following}")
+
+
+def _drop_step(settings: Settings) -> Step:
+    intent = f"drop the database {stacks.targets(settings).database}, if it is disposable"
+    return Step("db.drop", intent, lambda: _drop(settings))
+
+
+def _data_steps(settings: Settings) -> list[Step]:
+    """The steps that make data. Each is named for its task, and asks the live target first."""
+    where = stacks.targets(settings)
+    schema, seed = settings.root / "sql" / "schema.sql", settings.root / "sql" / "seed.sql"
+    database, aws = partial(stacks.database, settings), partial(stacks.aws, settings)
+
+    def people() -> dict[str, Person]:
+        return users.list_people(database())
+
+    return [
+        Step(
+            "db.create",
+            f"create the database {where.database}",
+            lambda: postgres.create(database()),
+            needs=("postgres", "db.drop"),
+            probe=lambda: _when(postgres.exists(database()), "is there"),
+        ),
+        Step(
+            "db.schema-load",
+            f"load {schema.name} into {where.database}",
+            lambda: postgres.load_schema(database(), schema),
+            needs=("db.create",),
+            probe=lambda: _when(postgres.is_loaded(database(), "schema", schema), "is loaded"),
+        ),
+        Step(
+            "db.seed",
+            f"load {seed.name} into {where.database}",
+            lambda: postgres.load_seed(database(), seed),
+            needs=("db.schema-load",),
+            probe=lambda: _when(postgres.is_loaded(database(), "seed", seed), "is loaded"),
+        ),
+        Step(
+            "cognito.setup",
+            f"make the user pool {where.aws.pool_name} in {where.aws}, with every user of Postgres",
+            lambda: accounts.ensure(database(), aws()),
+            needs=("aws", "db.seed"),
+            probe=lambda: _when(accounts.is_complete(database(), aws()), "has every user"),
+        ),
+        Step(
+            "cognito.sync",
+            f"write each user's Cognito id into {where.database}",
+            lambda: str(accounts.sync(database(), aws())),
+            needs=("cognito.setup",),
+            probe=lambda: _when(accounts.is_synced(database(), aws()), "ids are the pool's"),
+        ),
+        Step(
+            "ddb.schema-load",
+            f"create the tables of ddb/tables in {where.aws}",
+            lambda: _create_tables(settings),
+            needs=("aws",),
+            probe=lambda: _when(_are_tables_ready(settings), "tables are ACTIVE"),
+        ),
+        Step(
+            "ddb.seed",
+            f"write the conversations of ddb/seeds into {where.aws}",
+            lambda: f"{seeds.seed(aws(), _scripts(settings), people())} messages written",
+            needs=("ddb.schema-load", "db.seed"),
+            probe=lambda: _when(seeds.is_seeded(aws(), _scripts(settings), people()), "is there"),
+        ),
+        Step(
+            "check",
+            "read everything back as the app does",
+            lambda: _check(settings),
+            needs=("cognito.sync", "ddb.seed"),
+        ),
+    ]
+
+
+def _among_themselves(steps: Sequence[Step]) -> list[Step]:
+    """The steps without their needs for steps that are not among them."""
+    names = {step.name for step in steps}
+    return [
+        replace(step, needs=tuple(need for need in step.needs if need in names)) for step in steps
+    ]
+
+
+def _when(done: bool, reason: str) -> str | None:
+    return reason if done else None
+
+
+def _find_running(service: stacks.Service) -> str | None:
+    return _when(service.health() is None, f"runs at {service.address()}")
+
+
+def _stop(service: stacks.Service) -> str:
+    return "stopped" if service.stop() else "was not running"
+
+
+def _drop(settings: Settings) -> str:
+    database = stacks.database(settings)
+    return f"dropped {database}" if postgres.drop(database) else f"there was no {database}"
+
+
+def _create_tables(settings: Settings) -> str:
+    names = []
+    for definition in dynamodb.read_definitions(settings.root / "ddb" / "tables"):
+        dynamodb.ensure_table(stacks.aws(settings), definition)
+        names.append(definition["TableName"])
+    return f"{', '.join(names)} ACTIVE"
+
+
+def _are_tables_ready(settings: Settings) -> bool:
+    definitions = dynamodb.read_definitions(settings.root / "ddb" / "tables")
+    return all(dynamodb.is_ready(stacks.aws(settings), definition) for definition in definitions)
+
+
+def _scripts(settings: Settings) -> list[seeds.Script]:
+    return seeds.read(settings.root / "ddb" / "seeds" / f"{messages.TABLE}.txt")
+
+
+def _check(settings: Settings) -> str:
+    database = stacks.database(settings)
+    everybody = users.list_users(database)
+    if unlinked := [user.handle for user in everybody if not user.cognito_user_id]:
+        raise DevError(f"without a Cognito id: {', '.join(unlinked)}", "./invoke cognito.sync")
+    seen = seeds.verify(stacks.aws(settings), _scripts(settings), users.list_people(database))
+    return f"{len(everybody)} users have Cognito ids, {seen}"

@@ -1,0 +1,162 @@
+"""The only writer: data on stdout, talk on stderr, a live board where there is a terminal."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import attrgetter
+from typing import Any
+
+from invoke.exceptions import Exit
+
+from scripts.pipeline import Event, Step
+
+_WIDEST = 120
+_MARKS = {
+    "finished": "done",
+    "skipped": "same",
+    "failed": "FAIL",
+    "blocked": "skip",
+    "interrupted": "stop",
+}
+
+
+def say(text: str) -> None:
+    """A line of talk, on stderr."""
+    print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def write(text: str) -> None:
+    """A line of data, on stdout. Ends quietly when its reader has gone (`| head`)."""
+    try:
+        print(text, flush=True)  # noqa: T201
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise Exit(code=0) from None
+
+
+def write_json(value: Any) -> None:
+    """A value as one line of JSON; dataclasses as objects, times as ISO 8601."""
+    write(json.dumps(value, default=_jsonable, ensure_ascii=False))
+
+
+def write_rows(rows: Sequence[Any], columns: Sequence[str], as_json: bool) -> None:
+    """Dataclasses (or dicts) as an aligned table, or whole as a JSON list.
+
+    A column is the name of a field, `other.handle` one of a field's own.
+    """
+    if as_json:
+        write_json(rows)
+        return
+    table = [[_cell(_get(row, column)) for column in columns] for row in rows]
+    header = [column.rpartition(".")[2].replace("_", " ").upper() for column in columns]
+    widths = [max(map(len, cells)) for cells in zip(header, *table, strict=True)]
+    for line in [header, *table] if table else []:
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        write("  ".join(cells).rstrip())
+
+
+def one_line(text: str) -> str:
+    """Text from outside, safe for a line of a terminal: no breaks, no control characters."""
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
+def write_plan(steps: Sequence[Step]) -> None:
+    """The steps, what each would do, and what it waits for."""
+    rows = [{"step": step.name, "would": step.intent, "after": step.needs} for step in steps]
+    write_rows(rows, ["step", "would", "after"], as_json=False)
+
+
+def write_items(items: Iterable[dict[str, Any]], as_json: bool) -> int:
+    """Items as they come, one a line, as JSON or as `name=value` words; how many there were."""
+    count = 0
+    for count, item in enumerate(items, start=1):  # noqa: B007
+        if as_json:
+            write_json(item)
+        else:
+            write("  ".join(f"{name}={_cell(value)}" for name, value in sorted(item.items())))
+    return count
+
+
+def write_report(report: Any, as_json: bool) -> None:
+    """A value of several fields, one a line."""
+    rows = [{"what": name, "who": value} for name, value in dataclasses.asdict(report).items()]
+    if as_json:
+        write_json(report)
+    else:
+        write_rows(rows, ["what", "who"], as_json=False)
+
+
+def words_after_dashes() -> list[str]:
+    """The command line's words after `--`; Invoke's own remainder has lost the quotes."""
+    return sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
+
+
+def end_with(success: bool) -> None:
+    """End with exit code 1 unless it is a success; the output said why."""
+    if not success:
+        raise Exit(code=1)
+
+
+def end_on_interrupt() -> None:
+    """Let Ctrl-C end the program with exit code 130, without a traceback."""
+
+    def end(number: int, frame: object) -> None:
+        raise SystemExit(130)
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, end)
+
+
+@contextlib.contextmanager
+def show(steps: Sequence[Step]) -> Iterator[Callable[[Event], None]]:
+    """A listener that shows events: a live board on a terminal, plain lines elsewhere."""
+    width = max(len(step.name) for step in steps)
+    if not is_live():
+        yield lambda event: _say_event(event, width)
+        return
+    from scripts.board import Board
+
+    with Board(steps) as board:
+        yield board.show
+
+
+def is_live() -> bool:
+    """May we draw: is stderr a terminal, and nobody asked for plain text?"""
+    quiet = os.environ.get("NO_COLOR") or os.environ.get("CI") or os.environ.get("TERM") == "dumb"
+    return sys.stderr.isatty() and not quiet
+
+
+def event_line(event: Event, width: int) -> str:
+    """An event as a plain line: state, step, seconds, what was done or why not."""
+    seconds = f"{event.seconds:5.2f} s" if event.seconds else " " * 7
+    first, *rest = event.detail.splitlines() or [""]
+    lines = [f"{_MARKS[event.kind]}  {event.step:{width}}  {seconds}  {first}".rstrip()]
+    return "\n".join([*lines, *(f"      {line}" for line in rest)])
+
+
+def _say_event(event: Event, width: int) -> None:
+    if event.kind != "started":
+        say(event_line(event, width))
+
+
+def _get(row: Any, column: str) -> Any:
+    return row[column] if isinstance(row, dict) else attrgetter(column)(row)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        value = ", ".join(map(str, value))
+    if hasattr(value, "isoformat"):
+        value = value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    text = one_line("" if value is None else str(value))
+    return text if len(text) <= _WIDEST else text[: _WIDEST - 3] + "..."
+
+
+def _jsonable(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    return value.isoformat()

@@ -1,0 +1,252 @@
+"""DynamoDB tables and their items: ensure, drop, wait, write in batches, scan.
+
+A table that we may destroy carries the tag MARK.
+"""
+
+import json
+import random
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from scripts import clients
+from scripts.errors import DevError, NotFoundError, RefusedError
+from scripts.targets import Aws
+
+MARK = {"Key": "disposable", "Value": "made by ./invoke for development"}
+BATCH_SIZE = 25
+ACTIVE_SECONDS = 120.0
+PATIENCE = 12  # attempts in a row that get nothing written before we give up
+LONGEST_PAUSE = 8.0
+
+Item = dict[str, Any]
+_THROTTLED = (
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "ThrottlingException",
+)
+
+
+def read_definitions(folder: Path) -> list[Item]:
+    """Every table definition of a folder, as CreateTable requests. DevError names a bad one."""
+    definitions = [read_definition(path) for path in sorted(folder.glob("*.json"))]
+    if not definitions:
+        raise DevError(f"{folder} holds no table definition", "git checkout ddb/tables")
+    return definitions
+
+
+def read_definition(path: Path) -> Item:
+    """One table definition, checked as far as the CreateTable request's shape goes."""
+    hint = "write what `aws dynamodb create-table --cli-input-json` takes"
+    shown = f"ddb/tables/{path.name}"
+    try:
+        definition = json.loads(path.read_bytes())
+    except json.JSONDecodeError as error:
+        raise DevError(f"{shown}:{error.lineno}: {error.msg}", hint) from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise DevError(f"{shown} cannot be read: {type(error).__name__}", hint) from None
+    if not isinstance(definition, dict):
+        raise DevError(f"{shown} is not a JSON object", hint)
+    if problems := _shape_problems(definition):
+        raise DevError(f"{shown} is not a CreateTable request: {problems}", hint)
+    if definition["TableName"] != path.stem:
+        raise DevError(
+            f"{shown} defines the table {definition['TableName']}", "name the file after its table"
+        )
+    return definition
+
+
+def find_table(aws: Aws, name: str) -> Item | None:
+    """The table's description, None where there is no such table."""
+    client = clients.dynamodb(aws)
+    try:
+        table: Item = client.describe_table(TableName=name)["Table"]
+    except client.exceptions.ResourceNotFoundException:
+        return None
+    return table
+
+
+def get_table(aws: Aws, name: str) -> Item:
+    """The table's description. Raises NotFoundError where there is no such table."""
+    if table := find_table(aws, name):
+        return table
+    names = ", ".join(list_tables(aws)) or "none"
+    raise NotFoundError(
+        f"there is no table {name} in {aws}; tables: {names}", "./invoke ddb.schema-load"
+    )
+
+
+def is_ready(aws: Aws, definition: Item) -> bool:
+    """Is the table ACTIVE? Raises DevError where it differs from its definition."""
+    table = find_table(aws, definition["TableName"])
+    if table is None or table["TableStatus"] == "DELETING":
+        return False
+    if differences := list_differences(definition, table):
+        name = definition["TableName"]
+        raise DevError(
+            f"the table {name} in {aws} is not what ddb/tables/{name}.json says:"
+            + "".join(f"\n  {difference}" for difference in differences),
+            f"./invoke ddb.drop {name} ddb.schema-load ddb.seed makes it anew; its items are lost",
+        )
+    return bool(table["TableStatus"] == "ACTIVE")
+
+
+def ensure_table(aws: Aws, definition: Item) -> None:
+    """Create the table where it is missing, and wait until it is ACTIVE."""
+    client = clients.dynamodb(aws)
+    tags = [*definition.get("Tags", []), *([MARK] if aws.is_local else [])]
+    deadline = time.monotonic() + ACTIVE_SECONDS
+    while not is_ready(aws, definition):
+        if time.monotonic() > deadline:
+            raise DevError(
+                f"the table {definition['TableName']} is not ACTIVE after {ACTIVE_SECONDS:.0f} s",
+                "./invoke ddb.schema-load waits again",
+            )
+        try:
+            if find_table(aws, definition["TableName"]) is None:
+                client.create_table(**definition | ({"Tags": tags} if tags else {}))
+                continue
+        except client.exceptions.ResourceInUseException:  # somebody was faster
+            pass
+        except client.exceptions.ClientError as error:
+            name, reason = definition["TableName"], error.response["Error"].get("Message")
+            raise DevError(
+                f"{aws} refuses ddb/tables/{name}.json: {reason}", "correct that file"
+            ) from None
+        time.sleep(0.2)
+
+
+def list_differences(definition: Item, table: Item) -> list[str]:
+    """How a table's keys and indexes differ from its definition, a line each."""
+    wanted, found = _structure(definition), _structure(table)
+    return [
+        f"{part}: {found.get(part, 'missing')}, wanted: {wanted.get(part, 'none')}"
+        for part in sorted(wanted.keys() | found.keys())
+        if wanted.get(part) != found.get(part)
+    ]
+
+
+def list_tables(aws: Aws) -> list[str]:
+    """The names of all tables."""
+    pages = clients.dynamodb(aws).get_paginator("list_tables").paginate()
+    return [name for page in pages for name in page["TableNames"]]
+
+
+def drop_table(aws: Aws, name: str) -> None:
+    """Delete a table and wait until it is gone. Raises RefusedError without the mark."""
+    client = clients.dynamodb(aws)
+    arn = get_table(aws, name)["TableArn"]
+    if not aws.is_local or MARK not in client.list_tags_of_resource(ResourceArn=arn)["Tags"]:
+        raise RefusedError(
+            f"the table {name} in {aws} is not tagged as disposable, so it is not dropped",
+            "delete it yourself if you are sure that nobody needs it",
+        )
+    client.delete_table(TableName=name)
+    deadline = time.monotonic() + ACTIVE_SECONDS
+    while find_table(aws, name):
+        if time.monotonic() > deadline:
+            raise DevError(f"the table {name} is still being deleted", "./invoke ddb.list-tables")
+        time.sleep(0.2)
+
+
+def write_items(aws: Aws, table: str, items: Sequence[Item]) -> int:
+    """Put items, in batches, until every one is acknowledged; how many were.
+
+    What DynamoDB did not take (UnprocessedItems, throttles) is sent again after a pause that
+    doubles, is capped and jittered. Raises DevError with the count when it takes nothing more.
+    """
+    written = 0
+    for start in range(0, len(items), BATCH_SIZE):
+        left = [{"PutRequest": {"Item": item}} for item in items[start : start + BATCH_SIZE]]
+        refusals = 0
+        while left:
+            unprocessed = _write_batch(aws, table, left)
+            written += len(left) - len(unprocessed)
+            refusals = refusals + 1 if len(unprocessed) == len(left) else 0
+            left = unprocessed
+            if refusals == PATIENCE:
+                raise DevError(
+                    f"{table} took {written} of {len(items)} items, then none in {PATIENCE} tries",
+                    "try again later, or raise the table's write capacity",
+                )
+            if left:
+                time.sleep(random.uniform(0, min(LONGEST_PAUSE, 0.05 * 2**refusals)))  # noqa: S311
+    return written
+
+
+def scan(aws: Aws, table: str, limit: int | None = None, **options: Any) -> Iterator[Item]:
+    """Every item of a table or index as plain values, page by page, `limit` at most."""
+    get_table(aws, table)
+    pages = clients.dynamodb(aws).get_paginator("scan")
+    paging = {"MaxItems": limit} if limit else {}
+    for page in pages.paginate(TableName=table, PaginationConfig=paging, **options):
+        yield from map(from_dynamodb, page["Items"])
+
+
+def from_dynamodb(item: Item) -> Item:
+    """An item as plain Python values; numbers as int or float, sets sorted into lists."""
+    from boto3.dynamodb.types import TypeDeserializer
+
+    deserialize = TypeDeserializer().deserialize
+    return {name: _plain(deserialize(value)) for name, value in item.items()}
+
+
+def to_dynamodb(item: Item) -> Item:
+    """An item of strings in DynamoDB's own form."""
+    return {name: {"S": value} for name, value in item.items()}
+
+
+def _write_batch(aws: Aws, table: str, requests: list[Item]) -> list[Item]:
+    """Send one batch; the requests that were not taken."""
+    client = clients.dynamodb(aws)
+    try:
+        answer = client.batch_write_item(RequestItems={table: requests})
+    except client.exceptions.ClientError as error:
+        if error.response["Error"]["Code"] in _THROTTLED:
+            return requests
+        raise
+    unprocessed: list[Item] = answer.get("UnprocessedItems", {}).get(table, [])
+    return unprocessed
+
+
+def _shape_problems(definition: Item) -> str:
+    """What botocore's own model of CreateTable finds wrong, on one line; "" for nothing."""
+    import botocore.loaders
+    import botocore.model
+    import botocore.validate
+
+    service = botocore.loaders.Loader().load_service_model("dynamodb", "service-2")
+    operation = botocore.model.ServiceModel(service, "dynamodb").operation_model("CreateTable")
+    report = botocore.validate.ParamValidator().validate(definition, operation.input_shape)
+    return "; ".join(report.generate_report().splitlines())
+
+
+def _structure(table: Item) -> dict[str, str]:
+    """The parts that a table cannot change later, in words: its keys, its indexes."""
+    types = {part["AttributeName"]: part["AttributeType"] for part in table["AttributeDefinitions"]}
+
+    def keys(schema: list[Item]) -> str:
+        names = [f"{key['AttributeName']} ({types.get(key['AttributeName'])})" for key in schema]
+        return " + ".join(names)
+
+    parts = {"key": keys(table["KeySchema"])}
+    for kind in ("GlobalSecondaryIndexes", "LocalSecondaryIndexes"):
+        for index in table.get(kind) or []:
+            projection = index["Projection"].get("ProjectionType", "ALL")
+            parts[f"index {index['IndexName']}"] = f"{keys(index['KeySchema'])}, {projection}"
+    return parts
+
+
+def _plain(value: Any) -> Any:
+    from decimal import Decimal
+
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
+    if isinstance(value, set):
+        return sorted(map(_plain, value))
+    return value.value.hex() if hasattr(value, "value") else value  # Binary

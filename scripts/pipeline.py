@@ -1,0 +1,108 @@
+"""Steps by dependency, side by side. Emits events; knows nothing of the screen or of the steps."""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from scripts.errors import DevError
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step: what it does, what must be done before, and how to see that it is done already.
+
+    `probe` asks the live target and says why there is nothing to do, or None when there is;
+    `action` does it, proves it, and says in one line what it did. `intent` is that line's plan.
+    """
+
+    name: str
+    intent: str
+    action: Callable[[], str]
+    needs: tuple[str, ...] = ()
+    probe: Callable[[], str | None] | None = None
+
+
+Kind = Literal["started", "finished", "skipped", "failed", "blocked", "interrupted"]
+
+
+@dataclass(frozen=True)
+class Event:
+    """What happened to a step: `at` seconds after the run's start, after `seconds` of work.
+
+    skipped: it was done already; blocked: a step that it needs failed.
+    """
+
+    kind: Kind
+    step: str
+    at: float
+    seconds: float = 0.0
+    detail: str = ""
+
+
+class FailedError(DevError):
+    """One or more steps failed; the events said which and why."""
+
+
+def run(steps: Sequence[Step], emit: Callable[[Event], None]) -> None:
+    """Run every step as soon as those it needs are done; `emit` is called in this thread only.
+
+    A failed step blocks those that need it and lets the others end. Raises FailedError then; an
+    error that is no DevError is raised as it is, once the running steps have ended.
+    """
+    begin = time.monotonic()
+    outcomes: queue.SimpleQueue[tuple[Event, Exception | None]] = queue.SimpleQueue()
+    waiting = {step.name: step for step in steps}
+    running: set[str] = set()
+    done: set[str] = set()
+    failed: list[str] = []
+    bug: Exception | None = None
+
+    def since_begin() -> float:
+        return time.monotonic() - begin
+
+    def work(step: Step) -> None:
+        at = since_begin()
+        event, error = _attempt(step)
+        seconds = since_begin() - at
+        outcomes.put((Event(event.kind, step.name, at + seconds, seconds, event.detail), error))
+
+    try:
+        while waiting or running:
+            for step in [step for step in waiting.values() if done.issuperset(step.needs)]:
+                del waiting[step.name]
+                running.add(step.name)
+                emit(Event("started", step.name, since_begin()))
+                # A daemon: after Ctrl-C nothing waits for it. Every action stands a kill.
+                threading.Thread(target=work, args=(step,), daemon=True).start()
+            if not running:
+                break
+            event, error = outcomes.get()
+            running.remove(event.step)
+            bug = bug or error
+            (failed.append if event.kind == "failed" else done.add)(event.step)
+            emit(event)
+    except (KeyboardInterrupt, SystemExit):
+        for name in sorted(running):
+            emit(Event("interrupted", name, since_begin()))
+        raise
+    for step in waiting.values():
+        missing = ", ".join(need for need in step.needs if need not in done)
+        emit(Event("blocked", step.name, since_begin(), detail=f"needs {missing}"))
+    if bug:
+        raise bug
+    if failed:
+        raise FailedError(f"failed: {', '.join(failed)}")
+
+
+def _attempt(step: Step) -> tuple[Event, Exception | None]:
+    try:
+        if step.probe and (reason := step.probe()):
+            return Event("skipped", step.name, 0, detail=reason), None
+        return Event("finished", step.name, 0, detail=step.action()), None
+    except DevError as error:
+        return Event("failed", step.name, 0, detail=str(error.message)), None
+    except Exception as error:  # noqa: BLE001 - a bug of ours must not end the other steps
+        return Event("failed", step.name, 0, detail=f"{type(error).__name__}: {error}"), error

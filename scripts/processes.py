@@ -1,0 +1,232 @@
+"""Servers that outlive us: start them detached, find them again, wait for them, stop them."""
+
+import contextlib
+import json
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import psutil
+
+from scripts import state
+from scripts.errors import DevError
+from scripts.settings import Settings
+
+STOP_SECONDS = 20.0
+_PORTS_TRIED = 100
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How to start a server: its arguments, its environment, and the user it runs as."""
+
+    argv: Sequence[str | Path]
+    env: Mapping[str, str]
+    user: str | None = None
+
+
+@dataclass(frozen=True)
+class Server:
+    """One server of this checkout.
+
+    `marker` is one of its arguments, so a process can be known for ours whatever a file says.
+    """
+
+    name: str
+    state: Path
+    marker: str
+    stop_signal: signal.Signals
+
+    @property
+    def log(self) -> Path:
+        """Where it writes what it has to say."""
+        return self.state / f"{self.name}.log"
+
+    @property
+    def record(self) -> Path:
+        """Its last pid and port: the port to prefer, and a hint where to look for the process."""
+        return self.state / f"{self.name}.json"
+
+
+def find(server: Server) -> psutil.Process | None:
+    """The running server, None where there is none. A reused pid is not taken for it."""
+    try:
+        process = psutil.Process(_read_record(server).get("pid", 0))
+    except (psutil.Error, ValueError):
+        return None
+    return process if _is_ours(process, server.marker) else None
+
+
+def find_port(server: Server) -> int | None:
+    """The port it had last, None if it never ran."""
+    return _read_record(server).get("port")
+
+
+def find_start(server: Server) -> datetime | None:
+    """When the running server was started, as aware UTC; None where there is none."""
+    process = find(server)
+    return datetime.fromtimestamp(process.create_time(), UTC) if process else None
+
+
+def start(
+    server: Server,
+    launch: Callable[[int], Launch],
+    ports: Iterator[int],
+    not_ready: Callable[[int], str | None],
+    timeout: float,
+) -> int:
+    """Start the server on the first of `ports` that it gets, wait until it is ready; its port.
+
+    `launch` says how for a port, `not_ready` is the reason why a port does not serve yet.
+    Raises DevError with the last lines of the log when it ends early or the time is over.
+    """
+    _stop_strays(server)
+    for port in ports:
+        process = _spawn(server, launch(port))
+        state.write(server.record, json.dumps({"pid": process.pid, "port": port}))
+        reason = _wait(process, partial(not_ready, port), timeout)
+        if reason is None:
+            return port
+        if process.poll() is None:
+            stop(server)
+        elif not is_free(port):  # somebody was faster: take the next one
+            continue
+        raise DevError(
+            f"{server.name} did not get ready: {reason}{log_tail(server)}", "./invoke up"
+        )
+    raise DevError(f"{server.name} found no free port", f"stop one of the {_PORTS_TRIED} tried")
+
+
+def stop(server: Server) -> bool:
+    """Stop the server gracefully, by force when that takes too long. False if it did not run."""
+    process = find(server)
+    if process is None:
+        return False
+    _end(process, server.stop_signal)
+    return True
+
+
+def ports(settings: Settings, setting: str, last: int | None) -> Iterator[int]:
+    """Ports to try, in order: the last one, the default and those above it, each if it is free.
+
+    A port that the user set is the only one; DevError names the process that holds it.
+    """
+    if wanted := pinned_port(settings, setting):
+        variable = settings.variable(setting)
+        if not is_free(wanted):
+            raise DevError(
+                f"{variable}={wanted} is taken by {holder(wanted)}",
+                f"stop it, set {variable} to a free port, or unset it to take the next free one",
+            )
+        yield wanted
+        return
+    wanted = getattr(settings, setting)
+    candidates = [*([last] if last else []), *range(wanted, min(wanted + _PORTS_TRIED, 65536))]
+    yield from (port for port in candidates if is_free(port))
+
+
+def pinned_port(settings: Settings, setting: str) -> int | None:
+    """The port that the user set, None where the default stands."""
+    pinned = settings.source(setting) != "default"
+    return int(getattr(settings, setting)) if pinned else None
+
+
+def is_free(port: int) -> bool:
+    """Could a server listen on this port of 127.0.0.1 now?"""
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", port)) == 0:
+            return False
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def holder(port: int) -> str:
+    """Who listens on a port, in words."""
+    with contextlib.suppress(psutil.Error):
+        for connection in psutil.net_connections("tcp"):
+            listens = connection.status == psutil.CONN_LISTEN
+            if listens and connection.laddr[1:] == (port,) and connection.pid:
+                return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
+    return "another user's process"
+
+
+def log_tail(server: Server, lines: int = 8) -> str:
+    """The last lines of the log, each on a line of its own, ready to follow a message."""
+    tail = (state.read(server.log) or "").splitlines()[-lines:]
+    return "".join(f"\n  {server.name}.log: {line}" for line in tail)
+
+
+def _stop_strays(server: Server) -> None:
+    """End servers of ours that are in the way; at once where their `.dev` was deleted."""
+    first = server.stop_signal if server.log.exists() else signal.SIGKILL
+    for process in psutil.process_iter():
+        if _is_ours(process, server.marker):
+            _end(process, first)
+
+
+def _end(process: psutil.Process, first: signal.Signals) -> None:
+    """Send the signal and wait for the end; a process that takes too long is killed."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process.send_signal(first)
+        try:
+            process.wait(STOP_SECONDS)
+        except psutil.TimeoutExpired:
+            process.kill()
+            process.wait(STOP_SECONDS)
+
+
+def _spawn(server: Server, launch: Launch) -> "subprocess.Popen[bytes]":
+    groups: dict[str, object] = {"extra_groups": []} if launch.user else {}
+    with server.log.open("ab") as log:
+        server.log.chmod(0o600)
+        return subprocess.Popen(  # type: ignore[call-overload,no-any-return]
+            launch.argv,
+            env=launch.env,
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            user=launch.user,
+            **groups,
+        )
+
+
+def _wait(
+    process: "subprocess.Popen[bytes]", not_ready: Callable[[], str | None], timeout: float
+) -> str | None:
+    """None once it is ready, else the reason why it will not be."""
+    deadline = time.monotonic() + timeout
+    while (reason := not_ready()) is not None:
+        if process.poll() is not None:
+            return f"it ended with code {process.returncode}"
+        if time.monotonic() > deadline:
+            return f"{reason} after {timeout:.0f} s (READY_TIMEOUT)"
+        time.sleep(0.01)
+    return None
+
+
+def _is_ours(process: psutil.Process, marker: str) -> bool:
+    try:
+        return marker in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def _read_record(server: Server) -> dict[str, int]:
+    try:
+        record = json.loads(state.read(server.record) or "{}")
+    except ValueError:
+        return {}
+    return record if isinstance(record, dict) else {}

@@ -1,0 +1,177 @@
+"""The conversations to seed: text files that a person can edit, written under the same keys."""
+
+import re
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from scripts import messages
+from scripts.errors import DevError
+from scripts.messages import Conversation, Message
+from scripts.targets import Aws
+from scripts.users import Person
+
+
+@dataclass(frozen=True)
+class Script:
+    """A conversation to seed: who says what, a minute apart from `starts` on."""
+
+    group: str
+    starts: datetime
+    lines: list[tuple[str, str]]
+
+    @property
+    def handles(self) -> list[str]:
+        """The two who talk, the first speaker first."""
+        return list(dict.fromkeys(handle for handle, _ in self.lines))
+
+
+def read(path: Path) -> list[Script]:
+    """The conversations of a file. Raises DevError that names file:line for a broken one."""
+    shown = f"ddb/seeds/{path.name}"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DevError(
+            f"{shown} cannot be read: {type(error).__name__}", "it must be UTF-8 text"
+        ) from None
+    return parse(shown, text)
+
+
+def parse(shown: str, text: str) -> list[Script]:
+    """The conversations in a file's text; `shown` names the file in messages.
+
+    A conversation is `@group UUID`, `@starts TIME`, then a line `handle: text` for each message.
+    """
+    scripts: list[Script] = []
+    group = ""
+    for number, raw in enumerate(text.split("\n"), start=1):
+        line = raw.strip()
+        word, _, rest = line.partition(" ")
+        try:
+            if word == "@group":
+                group = _new_group(rest.strip(), scripts)
+            elif word == "@starts":
+                scripts.append(Script(group, messages.parse_time(rest.strip()), []))
+            elif line and not line.startswith("#"):
+                _add_line(scripts, group, line)
+        except ValueError as error:
+            raise _broken(f"{shown}:{number}", str(error)) from None
+    for script in scripts:
+        if len(script.handles) != 2:
+            raise _broken(shown, f"{script.group} is not a talk of two users")
+    if not scripts:
+        raise _broken(shown, "it holds no conversation")
+    return scripts
+
+
+def is_seeded(aws: Aws, scripts: Iterable[Script], people: Mapping[str, Person]) -> bool:
+    """Is every message of the scripts there, and are the rows of their conversations right?"""
+    return all(
+        not _list_missing(aws, script, people)
+        and set(messages.list_rows(aws, script.group)) == _rows(aws, script, people)
+        for script in scripts
+    )
+
+
+def seed(aws: Aws, scripts: Iterable[Script], people: Mapping[str, Person]) -> int:
+    """Write what is missing of the scripts; how many messages were written.
+
+    The keys are the same every time. A row that has moved on to a later message stays there, one
+    of a user who is not in Postgres any more is replaced. `people` are the users by handle.
+    """
+    written = 0
+    for script in scripts:
+        written += messages.write_messages(aws, _list_missing(aws, script, people))
+        messages.replace_rows(aws, script.group, _rows(aws, script, people))
+    return written
+
+
+def verify(aws: Aws, scripts: Iterable[Script], people: Mapping[str, Person]) -> str:
+    """Read every seeded conversation as the app does, for both users; says what there is.
+
+    Raises DevError where a user does not see it, or its newest messages are not there.
+    """
+    total = 0
+    for script in scripts:
+        found = messages.get_conversation(aws, script.group).messages
+        newest = messages.get_conversation(aws, script.group, limit=20).messages
+        if len(found) < len(script.lines) or newest != found[-20:]:
+            raise _unread(f"has {len(found)} of {len(script.lines)} messages", script)
+        for handle in script.handles:
+            seen = messages.list_conversations(aws, _person(people, handle))
+            if (script.group, newest[-1].at) not in {(row.group, row.at) for row in seen}:
+                raise _unread(f"is not among those of {handle}", script)
+        total += len(found)
+    handles = sorted({handle for script in scripts for handle in script.handles})
+    return f"{' and '.join(handles)} see {total} messages"
+
+
+def _unread(problem: str, script: Script) -> DevError:
+    return DevError(f"the conversation {script.group} {problem}", "./invoke ddb.seed")
+
+
+def _new_group(text: str, scripts: Sequence[Script]) -> str:
+    try:
+        group = str(uuid.UUID(text))
+    except ValueError:
+        raise ValueError(f"{text} is not a uuid") from None
+    if group in {script.group for script in scripts}:
+        raise ValueError(f"the @group {group} is in the file already")
+    return group
+
+
+def _add_line(scripts: list[Script], group: str, line: str) -> None:
+    handle, colon, text = line.partition(":")
+    if not scripts or scripts[-1].group != group:
+        raise ValueError("a message before its @group and @starts")
+    if not colon or not re.fullmatch(r"\S+", handle) or not text.strip():
+        raise ValueError(f"not a `handle: text` line: {line[:40]}")
+    scripts[-1].lines.append((handle, text.strip()))
+
+
+def _broken(place: str, problem: str) -> DevError:
+    return DevError(
+        f"{place}: {problem}",
+        "write `@group UUID`, `@starts 2026-03-28T15:00:00+00:00`, then `handle: text` lines",
+    )
+
+
+def _list_missing(aws: Aws, script: Script, people: Mapping[str, Person]) -> list[Message]:
+    found = set(messages.get_conversation(aws, script.group).messages)
+    return [message for message in _messages(script, people) if message not in found]
+
+
+def _messages(script: Script, people: Mapping[str, Person]) -> list[Message]:
+    return [
+        Message(
+            group=script.group,
+            at=messages.timestamp(script.starts + timedelta(minutes=index)),
+            uuid=str(uuid.uuid5(uuid.UUID(script.group), str(index))),
+            text=text,
+            author=_person(people, handle),
+        )
+        for index, (handle, text) in enumerate(script.lines)
+    ]
+
+
+def _rows(aws: Aws, script: Script, people: Mapping[str, Person]) -> set[Conversation]:
+    """The rows that the conversation should have: at its newest message, seeded or later."""
+    newest = messages.get_conversation(aws, script.group, limit=1).messages
+    last = newest[-1] if newest else _messages(script, people)[-1]
+    one, two = (_person(people, handle) for handle in script.handles)
+    return {
+        Conversation(owner.uuid, script.group, last.at, last.text, other)
+        for owner, other in ((one, two), (two, one))
+    }
+
+
+def _person(people: Mapping[str, Person], handle: str) -> Person:
+    if handle not in people:
+        raise DevError(
+            f"the seed conversation has {handle}, who is not in Postgres",
+            "./invoke db.seed, or correct ddb/seeds",
+        )
+    return people[handle]

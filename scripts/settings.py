@@ -1,0 +1,190 @@
+"""Settings: each declared once, with its variable, default and help; read from four places.
+
+Precedence: a task's flag, the environment, `.env`, the default. An empty value counts as unset.
+"""
+
+import dataclasses
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from scripts.errors import DevError
+
+ROOT = Path(__file__).resolve().parent.parent
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,49}")
+_SYSTEM_DATABASES = ("postgres", "template0", "template1")
+
+
+def whole_number(name: str, text: str, low: int, high: int) -> int:
+    """The number that `text` writes; DevError with `name` unless it lies in low..high."""
+    if not re.fullmatch(r"[0-9]{1,12}", text) or not low <= int(text) <= high:
+        raise DevError(f"{name}={text} is not a number from {low} to {high}", f"{name}={low}")
+    return int(text)
+
+
+def _port(name: str, text: str) -> int:
+    return whole_number(name, text, 1, 65535)
+
+
+def _seconds(name: str, text: str) -> int:
+    return whole_number(name, text, 1, 3600)
+
+
+def _text(name: str, text: str) -> str:
+    if not text.isprintable():
+        raise DevError(f"{name} has characters that cannot be printed", f"set {name} again")
+    return text
+
+
+def _role(name: str, text: str) -> str:
+    if not _IDENTIFIER.fullmatch(text):
+        raise DevError(
+            f"{name}={text} is not a name of letters, digits and _, 50 at most", f"{name}=cruddur"
+        )
+    return text
+
+
+def _database(name: str, text: str) -> str:
+    if text in _SYSTEM_DATABASES:
+        raise DevError(f"{name}={text} is a database of Postgres' own", f"{name}=cruddur")
+    return _role(name, text)
+
+
+def _account(name: str, text: str) -> str:
+    if not re.fullmatch(r"[0-9]{12}", text):
+        raise DevError(f"{name}={text} is not an account of 12 digits", f"{name}=000000000000")
+    return text
+
+
+def _database_url(name: str, text: str) -> str:
+    """A postgresql:// URL with a host and a database; its text, which may hold a password."""
+    hint = f"{name}=postgresql://user:password@host:5432/database"
+    try:
+        url = urlsplit(text)
+        well_formed = url.scheme in ("postgresql", "postgres") and url.hostname and url.path[1:]
+        _ = url.port
+    except ValueError:
+        well_formed = None
+    if not well_formed:
+        raise DevError(f"{name} is not a database URL (its value is not shown)", hint)
+    return text
+
+
+def _setting(
+    variable: str,
+    default: Any,
+    help: str,
+    parse: Callable[[str, str], Any] = _text,
+    secret: bool = False,
+) -> Any:
+    metadata = {"variable": variable, "help": help, "parse": parse, "secret": secret}
+    return dataclasses.field(default=default, metadata=metadata, repr=not secret)
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Every setting, and where each value came from."""
+
+    root: Path = ROOT
+    sources: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    stack: str = _setting("DEV_STACK", "embedded", "who provides the services")
+    postgres_port: int = _setting(
+        "POSTGRES_PORT", 5432, "Postgres' port; unset, the next free one is taken", _port
+    )
+    postgres_user: str = _setting("POSTGRES_USER", "postgres", "the local superuser", _role)
+    postgres_password: str = _setting(
+        "POSTGRES_PASSWORD", "", "its password; empty: random for this checkout", secret=True
+    )
+    postgres_db: str = _setting("POSTGRES_DB", "cruddur", "the app's database", _database)
+    aws_region: str = _setting("AWS_REGION", "us-east-1", "the region of every AWS call")
+    emulator_port: int = _setting(
+        "AWS_EMULATOR_PORT", 4566, "the AWS emulator's port; unset, the next free one", _port
+    )
+    emulator_account: str = _setting(
+        "AWS_EMULATOR_ACCOUNT", "000000000000", "the account inside the emulator", _account
+    )
+    pool_name: str = _setting("COGNITO_POOL_NAME", "cruddur", "the local Cognito user pool")
+    ready_timeout: int = _setting(
+        "READY_TIMEOUT", 30, "seconds that a service may take to get ready", _seconds
+    )
+
+    @property
+    def state(self) -> Path:
+        """The checkout's own folder for data, logs and run records."""
+        return self.root / ".dev"
+
+    def source(self, name: str) -> str:
+        """Where the field `name` came from: flag, environment, .env or default."""
+        return self.sources.get(name, "default")
+
+    def variable(self, name: str) -> str:
+        """The environment variable of the field `name`."""
+        return next(str(field.metadata["variable"]) for field in declared() if field.name == name)
+
+
+def declared() -> list[dataclasses.Field[Any]]:
+    """The fields that a user may set, in the order of their declaration."""
+    return [field for field in dataclasses.fields(Settings) if "variable" in field.metadata]
+
+
+def load(root: Path = ROOT, environ: Mapping[str, str] = os.environ, **flags: str) -> Settings:
+    """Settings of the checkout at `root`. Raises DevError for a value that cannot be used."""
+    layers = (("flag", flags), ("environment", environ), (".env", read_env_file(root / ".env")))
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for field in declared():
+        variable = field.metadata["variable"]
+        for source, layer in layers:
+            text = layer.get(field.name if source == "flag" else variable)
+            if text:
+                values[field.name] = field.metadata["parse"](variable, text)
+                sources[field.name] = source
+                break
+    return Settings(root=root, sources=sources, **values)
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """The variables of a `.env` file, {} where there is none. DevError names a broken line."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise DevError(f"{path} cannot be read: {reason}", "compare it with .env.example") from None
+    return _parse_env(path.name, text)
+
+
+def _parse_env(name: str, text: str) -> dict[str, str]:
+    import io
+
+    from dotenv.main import DotEnv
+    from dotenv.parser import parse_stream
+
+    for binding in parse_stream(io.StringIO(text)):
+        if binding.error or (binding.key is not None and binding.value is None):
+            lines_before_key = len(binding.original.string) - len(binding.original.string.lstrip())
+            skipped = binding.original.string[:lines_before_key].count("\n")
+            key = f" ({binding.key})" if binding.key else ""
+            raise DevError(
+                f"{name}:{binding.original.line + skipped}{key} cannot be read",
+                "write KEY=value, with quotes around a value that has spaces or #",
+            )
+    values = DotEnv(None, stream=io.StringIO(text), interpolate=True).dict()
+    return {key: value for key, value in values.items() if value}
+
+
+def example() -> str:
+    """The text of `.env.example`: every setting with its help and its default."""
+    lines = ["# Every setting with its default. None is needed: copy the lines you change to .env."]
+    for field in declared():
+        lines += [
+            "",
+            f"# {field.metadata['help']}",
+            f"#{field.metadata['variable']}={field.default}",
+        ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,67 @@
+"""The AWS emulator of this checkout (ministack): DynamoDB, Cognito and more on one port."""
+
+import http.client
+import json
+import os
+import signal
+import sys
+
+from scripts import processes, state
+from scripts.settings import Settings
+
+
+def server(settings: Settings) -> processes.Server:
+    """The emulator's process. It writes its state down at SIGTERM."""
+    return processes.Server("aws", settings.state, state.identity(settings), signal.SIGTERM)
+
+
+def start(settings: Settings) -> int:
+    """Start the emulator with what it held at its last stop; its port."""
+    ours = server(settings)
+    environment = _environment(settings)
+
+    def launch(port: int) -> processes.Launch:
+        argv = [sys.executable, "-X", ours.marker, "-m", "ministack"]
+        return processes.Launch(argv, environment | {"GATEWAY_PORT": str(port)})
+
+    return processes.start(
+        ours,
+        launch,
+        processes.ports(settings, "emulator_port", processes.find_port(ours)),
+        lambda port: not_ready(settings, port),
+        settings.ready_timeout,
+    )
+
+
+def not_ready(settings: Settings, port: int) -> str | None:
+    """None when this checkout's emulator answers on the port, else the reason."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/_ministack/health")
+        answer = json.loads(connection.getresponse().read())
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        return f"no answer ({type(error).__name__})"
+    finally:
+        connection.close()
+    ours = isinstance(answer, dict) and answer.get("edition") == state.identity(settings)
+    return None if ours else "another emulator answers there"
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    home = state.ensure_folder(settings.state / "aws")
+    return dict(os.environ) | {
+        "BIND_HOST": "127.0.0.1",
+        "SFTP_ENABLED": "0",
+        "IOT_MTLS_ENABLED": "0",
+        "PERSIST_STATE": "1",
+        "STATE_DIR": str(home / "state"),
+        "S3_PERSIST": "1",
+        "S3_DATA_DIR": str(home / "s3"),
+        "TMPDIR": str(home),  # for its pid file: in /tmp another user's may stand in the way
+        "MINISTACK_EDITION": state.identity(settings),  # comes back in its health answer
+        "DOCKER_HOST": "unix:///nonexistent",  # or it removes the containers of other emulators
+        "SERVICES": "",
+        "AUTH": "false",
+        "USE_SSL": "0",
+        "LOG_LEVEL": "INFO",
+    }

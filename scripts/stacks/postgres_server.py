@@ -1,0 +1,169 @@
+"""A PostgreSQL server of this checkout's own: its cluster, its start, its health."""
+
+import contextlib
+import os
+import shutil
+import signal
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import psutil
+
+from scripts import clients, processes, shell, state
+from scripts.errors import DevError
+from scripts.settings import Settings
+from scripts.targets import Database
+
+# Where root's clusters live: Postgres runs as another user then, who may not enter our `.dev`.
+SHARED_HOME = Path("/var/lib/dev-bootstrap")
+UNPRIVILEGED = "nobody"
+
+
+def server(settings: Settings) -> processes.Server:
+    """The server's process. SIGINT is Postgres' fast shutdown: it does not wait for clients."""
+    marker = f"cluster_name={state.identity(settings)}"
+    return processes.Server("postgres", settings.state, marker, signal.SIGINT)
+
+
+def start(settings: Settings, database: Database) -> int:
+    """Start the server, its cluster made first where there is none; its port.
+
+    `database` is any database of the server, with the superuser's login; the port is not used.
+    """
+    home = _ensure_home(settings)
+    programs = _programs(home)
+    data = home / "data"
+    if not data.exists():
+        _create_cluster(programs, data, database)
+    _clear_stale_lock(data)
+    ours = server(settings)
+
+    def launch(port: int) -> processes.Launch:
+        options = {
+            "listen_addresses": "127.0.0.1",
+            "port": port,
+            "unix_socket_directories": "",
+            "cluster_name": state.identity(settings),
+        }
+        flags = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
+        return processes.Launch(
+            [programs / "postgres", "-D", data, *flags], _environment(), _user()
+        )
+
+    return processes.start(
+        ours,
+        launch,
+        processes.ports(settings, "postgres_port", processes.find_port(ours)),
+        lambda port: not_ready(database.at(port)),
+        settings.ready_timeout,
+    )
+
+
+def not_ready(database: Database) -> str | None:
+    """None when the server answers a query with our login, else the reason."""
+    try:
+        with clients.cursor(database.named("postgres")) as cursor:
+            cursor.execute("SELECT 1")
+    except DevError as error:
+        return str(error.message).splitlines()[0]
+    return None
+
+
+def _create_cluster(programs: Path, data: Path, database: Database) -> None:
+    """Make the cluster beside its place and move it there when it is whole."""
+    draft = data.with_name("data.draft")
+    password_file = data.with_name("password.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    state.write(password_file, database.password)
+    if user := _user():
+        shutil.chown(password_file, user)
+    login = ("-U", database.user, "-A", "scram-sha-256", f"--pwfile={password_file}")
+    locale = ("--encoding=UTF8", "--locale=C.UTF-8", "--locale-provider=builtin")
+    done = shell.run(
+        [programs / "initdb", "-D", draft, *login, *locale, "--no-sync", "--no-instructions"],
+        env=_environment(),
+        user=user,
+    )
+    password_file.unlink()
+    if done.returncode:
+        raise DevError(f"initdb failed: {done.stderr.strip()}", "./invoke up")
+    draft.replace(data)
+
+
+def _clear_stale_lock(data: Path) -> None:
+    """Remove a lock file whose pid now belongs to a stranger; Postgres would believe in it.
+
+    Only where no process works in the data folder: a dead server's children may outlive it.
+    """
+    lock = data / "postmaster.pid"
+    with contextlib.suppress(OSError, ValueError, psutil.Error):
+        holder = psutil.Process(int(lock.read_text().split()[0]))
+        if holder.name() != "postgres" and not _works_in(data):
+            lock.unlink()
+
+
+def _works_in(folder: Path) -> bool:
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.cwd() == str(folder):
+                return True
+    return False
+
+
+def _ensure_home(settings: Settings) -> Path:
+    """The folder of the cluster: `.dev/postgres`, as root a link to one that Postgres may enter."""
+    link = state.ensure_folder(settings.state) / "postgres"
+    user = _user()
+    if not user:
+        return state.ensure_folder(link)
+    name = state.identity(settings)
+    if not link.is_symlink():
+        SHARED_HOME.mkdir(mode=0o755, parents=True, exist_ok=True)
+        home = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=SHARED_HOME))
+        shutil.chown(home, user)
+        link.symlink_to(home)
+    home = link.readlink()
+    if not home.name.startswith(name):
+        raise DevError(
+            f"{link} leads to {home}, the data of another folder: was this one copied or moved?",
+            f"a copy: rm {link}; moved: mv {home} {SHARED_HOME / name}-moved and link it again",
+        )
+    return home
+
+
+def _programs(home: Path) -> Path:
+    """The folder of the programs; a copy in `home` where our own is out of Postgres' reach."""
+    installed = shell.postgres_home()
+    if not (user := _user()) or _may_run(installed / "bin" / "postgres", user):
+        return installed / "bin"
+    copy = home / "programs"
+    if not copy.exists():
+        draft = home / "programs.draft"
+        shutil.rmtree(draft, ignore_errors=True)
+        package = installed.parent
+        # Their libraries are found by a relative path: both folders keep their places.
+        shutil.copytree(installed, draft / package.name / installed.name, symlinks=True)
+        libraries = package.with_name(f"{package.name}.libs")
+        shutil.copytree(libraries, draft / libraries.name, symlinks=True)
+        draft.replace(copy)
+    return copy / installed.parent.name / installed.name / "bin"
+
+
+@cache
+def _may_run(program: Path, user: str) -> bool:
+    try:
+        return shell.run([program, "--version"], user=user).returncode == 0
+    except PermissionError:
+        return False
+
+
+def _user() -> str | None:
+    """Postgres refuses to run as root: the user it runs as instead, None for ourselves."""
+    return UNPRIVILEGED if os.geteuid() == 0 else None
+
+
+def _environment() -> dict[str, str]:
+    """The server's surroundings: none of the user's PG* variables, and messages in English."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_"))}
+    return kept | {"LC_ALL": "C"}

@@ -1,0 +1,65 @@
+"""The app's users in Postgres."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from scripts import clients
+from scripts.errors import NotFoundError
+from scripts.targets import Database
+
+
+@dataclass(frozen=True)
+class Person:
+    """Who somebody is, as conversations show it."""
+
+    uuid: str
+    handle: str
+    display_name: str
+
+
+@dataclass(frozen=True)
+class User(Person):
+    """A row of the table users."""
+
+    email: str
+    cognito_user_id: str | None
+
+
+def list_users(database: Database) -> list[User]:
+    """Every user, by handle."""
+    with clients.cursor(database) as cursor:
+        cursor.execute(
+            "SELECT uuid::text, handle, display_name, email, cognito_user_id"
+            " FROM users ORDER BY handle"
+        )
+        return [User(*row) for row in cursor.fetchall()]
+
+
+def list_people(database: Database) -> dict[str, Person]:
+    """Who every user is, by handle."""
+    return {
+        user.handle: Person(user.uuid, user.handle, user.display_name)
+        for user in list_users(database)
+    }
+
+
+def get_person(database: Database, handle: str) -> Person:
+    """Who the user with this handle is. Raises NotFoundError where there is none."""
+    people = list_people(database)
+    if handle in people:
+        return people[handle]
+    some = ", ".join(list(people)[:10])
+    raise NotFoundError(f"there is no user {handle} in {database}", f"there are: {some}")
+
+
+def link_cognito(database: Database, subs: Mapping[str, str]) -> int:
+    """Write each `sub` to the user with its handle, in one statement; how many rows changed."""
+    with clients.cursor(database) as cursor:
+        cursor.execute(
+            "UPDATE users SET cognito_user_id = pool.sub"
+            " FROM unnest(%s::text[], %s::text[]) AS pool (handle, sub)"
+            " WHERE users.handle = pool.handle"
+            " AND users.cognito_user_id IS DISTINCT FROM pool.sub",
+            (list(subs.keys()), list(subs.values())),
+        )
+        return int(cursor.rowcount)
