@@ -1,7 +1,12 @@
 """The rooms below tasks.py; docs/architecture.md says who may import whom."""
 
+import gc
 import sys
 
 # Invoke turns the bytecode cache off for the project it loads; without the cache every command,
 # even a TAB, would compile these modules again.
 sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
+
+# Importing the SDKs makes many objects that all live on: looking for garbage among them again and
+# again takes a tenth of the time of a short command.
+gc.set_threshold(50_000, 20, 100)

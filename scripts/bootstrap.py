@@ -1,9 +1,10 @@
 """The pipelines: setup and its parts, as lists of steps; and how a list is run."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import TypeVar
 
 from scripts import (
     accounts,
@@ -22,6 +23,8 @@ from scripts.pipeline import Event, Step
 from scripts.settings import Settings
 from scripts.users import Person
 
+T = TypeVar("T")
+
 DB_SETUP = ("db.create", "db.schema-load", "db.seed")
 DB_RESET = ("db.drop", *DB_SETUP)
 NEXT = {
@@ -32,7 +35,8 @@ NEXT = {
 
 def setup(settings: Settings) -> list[Step]:
     """Everything, from starting the services to a check that reads the data back."""
-    return _among_themselves([*up(settings), *_data_steps(settings)])
+    data = [_blaming_servers(settings, step) for step in _data_steps(settings)]
+    return _among_themselves([*up(settings), *data])
 
 
 def up(settings: Settings) -> list[Step]:
@@ -63,7 +67,7 @@ def down(settings: Settings) -> list[Step]:
 def pick(settings: Settings, *names: str) -> list[Step]:
     """Some of the steps that make data, by name; they wait for each other only."""
     steps = {step.name: step for step in [_drop_step(settings), *_data_steps(settings)]}
-    return _among_themselves([steps[name] for name in names])
+    return _among_themselves([_blaming_servers(settings, steps[name]) for name in names])
 
 
 def run(settings: Settings, command: str, steps: Sequence[Step]) -> None:
@@ -90,6 +94,26 @@ def run(settings: Settings, command: str, steps: Sequence[Step]) -> None:
     console.say(f"{command}: done in {seconds}{following}")
 
 
+def _blaming_servers(settings: Settings, step: Step) -> Step:
+    """The step, whose failure tells also which servers are not well, and their last words."""
+
+    def blaming(work: Callable[[], T]) -> Callable[[], T]:
+        def wrapped() -> T:
+            try:
+                return work()
+            except DevError as error:
+                trouble = stacks.describe_trouble(settings)
+                raise DevError(f"{error.message}{trouble}", code=error.code) from None
+
+        return wrapped
+
+    return replace(step, action=blaming(step.action), probe=blaming(step.probe or _unknown))
+
+
+def _unknown() -> str | None:
+    return None
+
+
 def _drop_step(settings: Settings) -> Step:
     intent = f"drop the database {stacks.targets(settings).database}, if it is disposable"
     return Step("db.drop", intent, lambda: _drop(settings))
@@ -102,7 +126,7 @@ def _data_steps(settings: Settings) -> list[Step]:
     database, aws = partial(stacks.database, settings), partial(stacks.aws, settings)
 
     def people() -> dict[str, Person]:
-        return users.list_people(database())
+        return users.people(users.list_users(database()))
 
     return [
         Step(
@@ -210,5 +234,5 @@ def _check(settings: Settings) -> str:
     everybody = users.list_users(database)
     if unlinked := [user.handle for user in everybody if not user.cognito_user_id]:
         raise DevError(f"without a Cognito id: {', '.join(unlinked)}", "./invoke cognito.sync")
-    seen = seeds.verify(stacks.aws(settings), _scripts(settings), users.list_people(database))
+    seen = seeds.verify(stacks.aws(settings), _scripts(settings), users.people(everybody))
     return f"{len(everybody)} users have Cognito ids, {seen}"

@@ -93,6 +93,13 @@ def cognito(aws: Aws) -> Any:
     return _client("cognito-idp", aws)
 
 
+def input_shape(service: str, operation: str) -> Any:
+    """The shape of an operation's parameters, from the model that the SDK carries."""
+    with _lock:
+        core = _local_session()._session
+        return core.get_service_model(service).operation_model(operation).input_shape
+
+
 def warm_up() -> None:
     """Import the SDKs in the background, while the servers start."""
 
@@ -142,7 +149,7 @@ def _build_client(service: str, aws: Aws) -> Any:
 @cache
 def _local_session() -> Any:
     """A session that ignores the user's AWS profile and files: an emulator must not see them."""
-    import boto3
+    import boto3.session
     import botocore.session
 
     nothing = (None, None, os.devnull, None)

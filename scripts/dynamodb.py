@@ -212,13 +212,10 @@ def _write_batch(aws: Aws, table: str, requests: list[Item]) -> list[Item]:
 
 def _shape_problems(definition: Item) -> str:
     """What botocore's own model of CreateTable finds wrong, on one line; "" for nothing."""
-    import botocore.loaders
-    import botocore.model
-    import botocore.validate
+    from botocore.validate import ParamValidator
 
-    service = botocore.loaders.Loader().load_service_model("dynamodb", "service-2")
-    operation = botocore.model.ServiceModel(service, "dynamodb").operation_model("CreateTable")
-    report = botocore.validate.ParamValidator().validate(definition, operation.input_shape)
+    shape = clients.input_shape("dynamodb", "CreateTable")
+    report = ParamValidator().validate(definition, shape)
     return "; ".join(report.generate_report().splitlines())
 
 

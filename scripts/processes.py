@@ -97,9 +97,7 @@ def start(
             stop(server)
         elif not is_free(port):  # somebody was faster: take the next one
             continue
-        raise DevError(
-            f"{server.name} did not get ready: {reason}{log_tail(server)}", "./invoke up"
-        )
+        raise DevError(f"{server.name} did not get ready: {reason}{log_tail(server)}")
     raise DevError(f"{server.name} found no free port", f"stop one of the {_PORTS_TRIED} tried")
 
 
@@ -177,13 +175,14 @@ def _stop_strays(server: Server) -> None:
 
 def _end(process: psutil.Process, first: signal.Signals) -> None:
     """Send the signal and wait for the end; a process that takes too long is killed."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        process.send_signal(first)
-        try:
-            process.wait(STOP_SECONDS)
-        except psutil.TimeoutExpired:
-            process.kill()
-            process.wait(STOP_SECONDS)
+    for number in (first, signal.SIGKILL):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.send_signal(number)
+        deadline = time.monotonic() + STOP_SECONDS
+        while time.monotonic() < deadline:
+            if not _is_alive(process):
+                return
+            time.sleep(0.01)
 
 
 def _spawn(server: Server, launch: Launch) -> "subprocess.Popen[bytes]":
@@ -219,8 +218,16 @@ def _wait(
 
 def _is_ours(process: psutil.Process, marker: str) -> bool:
     try:
-        return marker in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE
+        return marker in process.cmdline() and _is_alive(process)
     except psutil.Error:
+        return False
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    """Is it running? A zombie, which in a container may wait long for its reaper, is not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
         return False
 
 

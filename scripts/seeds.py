@@ -13,6 +13,8 @@ from scripts.messages import Conversation, Message
 from scripts.targets import Aws
 from scripts.users import Person
 
+PAGE = 20
+
 
 @dataclass(frozen=True)
 class Script:
@@ -69,11 +71,13 @@ def parse(shown: str, text: str) -> list[Script]:
 
 def is_seeded(aws: Aws, scripts: Iterable[Script], people: Mapping[str, Person]) -> bool:
     """Is every message of the scripts there, and are the rows of their conversations right?"""
-    return all(
-        not _list_missing(aws, script, people)
-        and set(messages.list_rows(aws, script.group)) == _rows(aws, script, people)
-        for script in scripts
-    )
+    for script in scripts:
+        found = messages.get_conversation(aws, script.group).messages
+        if not set(found).issuperset(_messages(script, people)):
+            return False
+        if set(messages.list_rows(aws, script.group)) != _rows(script, people, found[-1]):
+            return False
+    return True
 
 
 def seed(aws: Aws, scripts: Iterable[Script], people: Mapping[str, Person]) -> int:
@@ -84,8 +88,12 @@ def seed(aws: Aws, scripts: Iterable[Script], people: Mapping[str, Person]) -> i
     """
     written = 0
     for script in scripts:
-        written += messages.write_messages(aws, _list_missing(aws, script, people))
-        messages.replace_rows(aws, script.group, _rows(aws, script, people))
+        found = messages.get_conversation(aws, script.group).messages
+        wanted = _messages(script, people)
+        missing = [message for message in wanted if message not in set(found)]
+        written += messages.write_messages(aws, missing)
+        newest = max([*found, *wanted], key=lambda message: message.at)
+        messages.replace_rows(aws, script.group, _rows(script, people, newest))
     return written
 
 
@@ -96,17 +104,16 @@ def verify(aws: Aws, scripts: Iterable[Script], people: Mapping[str, Person]) ->
     """
     total = 0
     for script in scripts:
-        found = messages.get_conversation(aws, script.group).messages
-        newest = messages.get_conversation(aws, script.group, limit=20).messages
-        if len(found) < len(script.lines) or newest != found[-20:]:
-            raise _unread(f"has {len(found)} of {len(script.lines)} messages", script)
+        newest = messages.get_conversation(aws, script.group, limit=PAGE).messages
+        if len(newest) < min(PAGE, len(script.lines)):
+            raise _unread(f"has {len(newest)} messages", script)
         for handle in script.handles:
             seen = messages.list_conversations(aws, _person(people, handle))
             if (script.group, newest[-1].at) not in {(row.group, row.at) for row in seen}:
-                raise _unread(f"is not among those of {handle}", script)
-        total += len(found)
+                raise _unread(f"is not among those of {handle}, with its newest message", script)
+        total += len(newest)
     handles = sorted({handle for script in scripts for handle in script.handles})
-    return f"{' and '.join(handles)} see {total} messages"
+    return f"{' and '.join(handles)} see the newest {total} messages"
 
 
 def _unread(problem: str, script: Script) -> DevError:
@@ -139,11 +146,6 @@ def _broken(place: str, problem: str) -> DevError:
     )
 
 
-def _list_missing(aws: Aws, script: Script, people: Mapping[str, Person]) -> list[Message]:
-    found = set(messages.get_conversation(aws, script.group).messages)
-    return [message for message in _messages(script, people) if message not in found]
-
-
 def _messages(script: Script, people: Mapping[str, Person]) -> list[Message]:
     return [
         Message(
@@ -157,13 +159,11 @@ def _messages(script: Script, people: Mapping[str, Person]) -> list[Message]:
     ]
 
 
-def _rows(aws: Aws, script: Script, people: Mapping[str, Person]) -> set[Conversation]:
+def _rows(script: Script, people: Mapping[str, Person], newest: Message) -> set[Conversation]:
     """The rows that the conversation should have: at its newest message, seeded or later."""
-    newest = messages.get_conversation(aws, script.group, limit=1).messages
-    last = newest[-1] if newest else _messages(script, people)[-1]
     one, two = (_person(people, handle) for handle in script.handles)
     return {
-        Conversation(owner.uuid, script.group, last.at, last.text, other)
+        Conversation(owner.uuid, script.group, newest.at, newest.text, other)
         for owner, other in ((one, two), (two, one))
     }
 

@@ -24,6 +24,8 @@ def ensure_folder(path: Path) -> Path:
             ensure_folder(path.parent)
         path.mkdir(mode=0o700, exist_ok=True)
         owner = path.stat().st_uid
+        if owner == os.geteuid():
+            path.chmod(0o700)
     except OSError as error:
         raise not_writable(path, error) from None
     if owner != os.geteuid():

@@ -1,6 +1,6 @@
 """The app's users in Postgres."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from scripts import clients
@@ -35,20 +35,17 @@ def list_users(database: Database) -> list[User]:
         return [User(*row) for row in cursor.fetchall()]
 
 
-def list_people(database: Database) -> dict[str, Person]:
-    """Who every user is, by handle."""
-    return {
-        user.handle: Person(user.uuid, user.handle, user.display_name)
-        for user in list_users(database)
-    }
+def people(users: Iterable[User]) -> dict[str, Person]:
+    """Who the users are, by handle."""
+    return {user.handle: Person(user.uuid, user.handle, user.display_name) for user in users}
 
 
 def get_person(database: Database, handle: str) -> Person:
     """Who the user with this handle is. Raises NotFoundError where there is none."""
-    people = list_people(database)
-    if handle in people:
-        return people[handle]
-    some = ", ".join(list(people)[:10])
+    everybody = people(list_users(database))
+    if handle in everybody:
+        return everybody[handle]
+    some = ", ".join(list(everybody)[:10])
     raise NotFoundError(f"there is no user {handle} in {database}", f"there are: {some}")
 
 

@@ -393,6 +393,21 @@ def test_ctrl_c_while_installing_or_waiting_exits_130_without_a_word(checkout: C
         assert process.returncode == 130
 
 
+def test_the_lock_ends_with_the_installation(checkout: Checkout) -> None:
+    held = "#!/bin/sh\nif { true <&9; } 2>/dev/null; then echo held; else echo free; fi\n"
+    write_program(checkout.path / "invoke", held)
+    assert checkout.run("setup") == (0, "free\n", INSTALLING)
+
+
+def test_the_installer_works_in_the_checkout_not_in_the_callers_project(
+    checkout: Checkout, tmp_path: Path
+) -> None:
+    where = tmp_path / "where"
+    checkout.require(f'pwd >"{where}"')
+    checkout.run("setup")
+    assert where.read_text() == f"{checkout.root}\n"
+
+
 def test_requirements_changed_meanwhile_are_installed_the_next_time(checkout: Checkout) -> None:
     hold(checkout)
     first = checkout.start("setup")

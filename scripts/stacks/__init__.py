@@ -77,6 +77,15 @@ def aws(settings: Settings) -> Aws:
     return _running(settings, "aws").aws
 
 
+def describe_trouble(settings: Settings) -> str:
+    """The services that are not well, each with the reason and the end of its log; "" for none."""
+    services = get(settings).services(settings)
+    troubles = [(service, service.health()) for service in services]
+    return "".join(
+        f"\n{service.name}: {reason}{service.log_tail()}" for service, reason in troubles if reason
+    )
+
+
 def list_status(settings: Settings) -> list[Status]:
     """Every service of the chosen stack, asked now."""
     return [_status(service) for service in get(settings).services(settings)]
@@ -91,8 +100,6 @@ def _status(service: Service) -> Status:
 def _running(settings: Settings, name: str) -> Targets:
     stack = get(settings)
     for service in stack.services(settings):
-        if service.name == name and (reason := service.health()):
-            since = service.since()
-            log = service.log_tail() if since else ""
-            raise DevError(f"{name} ({service.address()}): {reason}{log}", "./invoke up")
+        if service.name == name and service.since() is None:
+            raise DevError(f"{name} does not run at {service.address()}", "./invoke up")
     return stack.targets(settings)

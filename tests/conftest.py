@@ -1,0 +1,157 @@
+"""Services for the tests: started once, with a database and an AWS account for each test.
+
+`checkout` is a copy of the project for tests that run it as its users do, by the command line.
+"""
+
+import itertools
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from scripts import settings, stacks
+from scripts.settings import Settings
+from scripts.targets import Aws, Database
+
+PROJECT = Path(__file__).resolve().parent.parent
+PARTS = ("tasks.py", "scripts", "sql", "ddb", ".env.example")
+_numbers = itertools.count(1)
+
+# Our own settings, and what the tools we run look at, would change what the tests see.
+FOREIGN = ("AWS_", "POSTGRES_", "DEV_", "COGNITO_", "PG", "INVOKE_", "READY_", "NO_COLOR", "CI")
+
+
+def clean_environment() -> dict[str, str]:
+    """The environment without anything that our project reads."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+
+
+def copy_project(folder: Path) -> Path:
+    """A copy of the project's own files, without any state."""
+    folder.mkdir(parents=True)
+    for part in PARTS:
+        source = PROJECT / part
+        if source.is_dir():
+            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / part)
+    return folder
+
+
+def remove_state(root: Path) -> None:
+    """Stop the services of a checkout and delete its data, also where root keeps it elsewhere."""
+    loaded = settings.load(root, {})
+    for service in stacks.get(loaded).services(loaded):
+        service.stop()
+    postgres = loaded.state / "postgres"
+    if postgres.is_symlink():
+        shutil.rmtree(postgres.readlink(), ignore_errors=True)
+    shutil.rmtree(loaded.state, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A copy of the project, used through its command line."""
+
+    root: Path
+
+    def run(
+        self,
+        *arguments: str,
+        env: Mapping[str, str] | None = None,
+        expect: int | None = 0,
+        timeout: float = 120,
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run a task to its end; its exit code must be `expect`, None for any."""
+        done = subprocess.run(
+            self.command(*arguments),
+            cwd=self.root,
+            env=clean_environment() | dict(env or {}),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        assert expect is None or done.returncode == expect, done.stderr + done.stdout
+        return done
+
+    def start(
+        self, *arguments: str, env: Mapping[str, str] | None = None
+    ) -> "subprocess.Popen[str]":
+        """Start a task, for tests that interfere with it."""
+        return subprocess.Popen(
+            self.command(*arguments),
+            cwd=self.root,
+            env=clean_environment() | dict(env or {}),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def command(self, *arguments: str) -> list[str]:
+        """The words that run Invoke on this checkout."""
+        return [sys.executable, "-m", "invoke", *arguments]
+
+    def settings(self) -> Settings:
+        """Its settings, without the tests' own environment."""
+        return settings.load(self.root, {})
+
+
+@pytest.fixture
+def new_checkout(tmp_path: Path) -> Iterator[Callable[[str], Checkout]]:
+    """Make checkouts by name; their servers and data are gone afterwards."""
+    roots: list[Path] = []
+
+    def make(name: str = "checkout") -> Checkout:
+        roots.append(copy_project(tmp_path / name))
+        return Checkout(roots[-1])
+
+    yield make
+    for root in roots:
+        remove_state(root)
+
+
+@pytest.fixture
+def checkout(new_checkout: Callable[[str], Checkout]) -> Checkout:
+    """One checkout."""
+    return new_checkout("checkout")
+
+
+@pytest.fixture(scope="session")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """The embedded stack, started once for all tests; the settings that find it."""
+    root = copy_project(tmp_path_factory.mktemp("services") / "project")
+    loaded = settings.load(root, {})
+    try:
+        for service in stacks.get(loaded).services(loaded):
+            service.start()
+        yield loaded
+    finally:
+        remove_state(root)
+
+
+@pytest.fixture
+def environment(services: Settings) -> Settings:
+    """Settings of a database and an AWS account that this test has for itself."""
+    number = next(_numbers)
+    return replace(services, postgres_db=f"test_{number}", emulator_account=f"{number:012d}")
+
+
+@pytest.fixture
+def database(environment: Settings) -> Database:
+    """The place of this test's database, which is not created yet."""
+    return stacks.targets(environment).database
+
+
+@pytest.fixture
+def aws(environment: Settings) -> Aws:
+    """This test's AWS account, empty."""
+    return stacks.targets(environment).aws

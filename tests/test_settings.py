@@ -1,0 +1,245 @@
+import re
+from dataclasses import Field, replace
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import pytest
+from hypothesis import strategies as st
+
+from scripts import settings, stacks
+from scripts.errors import DevError
+from scripts.settings import Settings
+from scripts.targets import Aws, Database
+from tests.conftest import PROJECT
+
+VARIABLES = [field.metadata["variable"] for field in settings.declared()]
+ENV_HINT = "\nhint: write KEY=value, with quotes around a value that has spaces or #"
+NAME_RULE = "is not a name of letters, digits and _, 50 at most"
+
+# Half of it looks like a .env file, so that the parser is not left at the first character.
+env_texts = st.text() | st.lists(
+    st.sampled_from([*VARIABLES, *"ab=\"'\\#$ {}:-\n\r\t", "export ", "${", "\0", "\ufeff", "ü"])
+).map("".join)
+
+
+def message(error: pytest.ExceptionInfo[DevError]) -> str:
+    return str(error.value.message)
+
+
+def write_env(root: Path, text: str) -> None:
+    (root / ".env").write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("flag", "environment", "file", "value", "source"),
+    [
+        ("one", "two", "three", "one", "flag"),
+        ("", "two", "three", "two", "environment"),
+        ("", "", "three", "three", ".env"),
+        ("", "", "", "embedded", "default"),
+    ],
+)
+def test_flag_comes_before_environment_before_file_before_default(
+    tmp_path: Path, flag: str, environment: str, file: str, value: str, source: str
+) -> None:
+    write_env(tmp_path, f"DEV_STACK={file}\n")
+    loaded = settings.load(tmp_path, {"DEV_STACK": environment}, stack=flag)
+    assert (loaded.stack, loaded.source("stack")) == (value, source)
+
+
+def test_every_setting_is_read_from_its_variable(tmp_path: Path) -> None:
+    texts = {
+        "DEV_STACK": "other",
+        "POSTGRES_PORT": "6000",
+        "POSTGRES_USER": "me",
+        "POSTGRES_PASSWORD": "p w",
+        "POSTGRES_DB": "app",
+        "AWS_REGION": "eu-north-1",
+        "AWS_EMULATOR_PORT": "6001",
+        "AWS_EMULATOR_ACCOUNT": "123456789012",
+        "COGNITO_POOL_NAME": "people",
+        "READY_TIMEOUT": "7",
+    }
+    loaded = settings.load(tmp_path, texts)
+    assert {
+        loaded.variable(field.name): str(getattr(loaded, field.name))
+        for field in settings.declared()
+    } == texts
+
+
+def test_without_any_source_every_setting_has_its_default(tmp_path: Path) -> None:
+    assert settings.load(tmp_path, {}) == Settings(root=tmp_path)
+
+
+def test_each_value_keeps_its_own_source(tmp_path: Path) -> None:
+    write_env(tmp_path, "POSTGRES_DB=app\n")
+    loaded = settings.load(tmp_path, {"AWS_REGION": "eu-north-1"}, stack="docker")
+    names = ("stack", "aws_region", "postgres_db", "postgres_port")
+    assert [loaded.source(name) for name in names] == ["flag", "environment", ".env", "default"]
+
+
+def test_the_example_is_what_the_code_declares() -> None:
+    assert (PROJECT / ".env.example").read_text(encoding="utf-8") == settings.example()
+
+
+def test_the_example_with_every_line_in_force_gives_the_defaults(tmp_path: Path) -> None:
+    write_env(tmp_path, settings.example().replace("\n#", "\n").replace("\n ", "\n# "))
+    loaded = settings.load(tmp_path, {})
+    assert replace(loaded, sources={}) == Settings(root=tmp_path)
+    assert loaded.source("postgres_port") == ".env"
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "expected"),
+    [
+        (
+            "POSTGRES_PORT",
+            "http",
+            "POSTGRES_PORT=http is not a number from 1 to 65535\nhint: POSTGRES_PORT=1",
+        ),
+        (
+            "POSTGRES_PORT",
+            "0",
+            "POSTGRES_PORT=0 is not a number from 1 to 65535\nhint: POSTGRES_PORT=1",
+        ),
+        (
+            "AWS_EMULATOR_PORT",
+            "70000",
+            "AWS_EMULATOR_PORT=70000 is not a number from 1 to 65535\nhint: AWS_EMULATOR_PORT=1",
+        ),
+        (
+            "READY_TIMEOUT",
+            "1.5",
+            "READY_TIMEOUT=1.5 is not a number from 1 to 3600\nhint: READY_TIMEOUT=1",
+        ),
+        (
+            "READY_TIMEOUT",
+            "٣",
+            "READY_TIMEOUT=٣ is not a number from 1 to 3600\nhint: READY_TIMEOUT=1",
+        ),
+        (
+            "AWS_EMULATOR_ACCOUNT",
+            "12345",
+            "AWS_EMULATOR_ACCOUNT=12345 is not an account of 12 digits\n"
+            "hint: AWS_EMULATOR_ACCOUNT=000000000000",
+        ),
+        (
+            "POSTGRES_DB",
+            "template1",
+            "POSTGRES_DB=template1 is a database of Postgres' own\nhint: POSTGRES_DB=cruddur",
+        ),
+        ("POSTGRES_DB", "a-b", f"POSTGRES_DB=a-b {NAME_RULE}\nhint: POSTGRES_DB=cruddur"),
+        ("POSTGRES_USER", 'a"b', f'POSTGRES_USER=a"b {NAME_RULE}\nhint: POSTGRES_USER=cruddur'),
+        (
+            "POSTGRES_USER",
+            "a" * 51,
+            f"POSTGRES_USER={'a' * 51} {NAME_RULE}\nhint: POSTGRES_USER=cruddur",
+        ),
+        (
+            "AWS_REGION",
+            "eu\n",
+            "AWS_REGION has characters that cannot be printed\nhint: set AWS_REGION again",
+        ),
+    ],
+)
+def test_a_bad_value_is_named_with_its_fix(
+    tmp_path: Path, variable: str, text: str, expected: str
+) -> None:
+    with pytest.raises(DevError) as error:
+        settings.load(tmp_path, {variable: text})
+    assert message(error) == expected
+
+
+def test_an_unknown_stack_is_named_with_its_source_and_the_known_ones(tmp_path: Path) -> None:
+    known = ", ".join(stacks.MODULES)
+    with pytest.raises(DevError) as error:
+        stacks.get(settings.load(tmp_path, {}, stack="moon"))
+    assert (
+        message(error) == f"DEV_STACK=moon is not a stack (from: flag)\nhint: use one of: {known}"
+    )
+
+
+def test_a_password_is_in_no_representation(tmp_path: Path) -> None:
+    loaded = settings.load(tmp_path, {"POSTGRES_PASSWORD": "s3cret"})
+    database = Database("127.0.0.1", 5432, "me", loaded.postgres_password, "app")
+    aws = Aws("us-east-1", None, "key", loaded.postgres_password, "pool")
+    shown = [text for value in (loaded, database, aws) for text in (repr(value), str(value))]
+    assert loaded.postgres_password == "s3cret"
+    assert not [text for text in shown if "s3cret" in text]
+
+
+def test_a_password_that_cannot_be_used_is_not_shown(tmp_path: Path) -> None:
+    with pytest.raises(DevError) as error:
+        settings.load(tmp_path, {"POSTGRES_PASSWORD": "s3cret\a"})
+    assert message(error) == (
+        "POSTGRES_PASSWORD has characters that cannot be printed\nhint: set POSTGRES_PASSWORD again"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("DEV_STACK=a\n\n= b\n", ".env:3"),
+        ("# a\nDEV_STACK\n", ".env:2 (DEV_STACK)"),
+        ("\n\nPOSTGRES_PASSWORD='s3cret\n\n", ".env:3"),
+        ("POSTGRES_PASSWORD='a' s3cret\n", ".env:1"),
+        ("POSTGRES_PASSWORD s3cret\n", ".env:1"),
+        ("DEV_STACK=a\r\n=b\r\n", ".env:2"),
+    ],
+)
+def test_a_broken_line_is_named_and_its_value_is_not_shown(
+    tmp_path: Path, text: str, place: str
+) -> None:
+    write_env(tmp_path, text)
+    with pytest.raises(DevError) as error:
+        settings.load(tmp_path, {})
+    assert message(error) == f"{place} cannot be read{ENV_HINT}"
+
+
+def test_a_folder_in_place_of_the_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".env").mkdir()
+    with pytest.raises(DevError) as error:
+        settings.load(tmp_path, {})
+    assert message(error) == (
+        f"{tmp_path}/.env cannot be read: Is a directory\nhint: compare it with .env.example"
+    )
+
+
+def test_a_file_that_is_not_utf8_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes("DEV_STACK=ü".encode("latin-1"))
+    with pytest.raises(DevError) as error:
+        settings.load(tmp_path, {})
+    assert message(error) == (
+        f"{tmp_path}/.env cannot be read: it is not UTF-8 text\nhint: compare it with .env.example"
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("settings")
+
+
+@hypothesis.settings(max_examples=100, deadline=None)
+@hypothesis.given(content=env_texts.map(str.encode) | st.binary())
+def test_any_file_is_read_or_refused(folder: Path, content: bytes) -> None:
+    path = folder / ".env"
+    path.write_bytes(content)
+    try:
+        values = settings.read_env_file(path)
+    except DevError:
+        return
+    assert all(isinstance(key, str) and value for key, value in values.items())
+
+
+@pytest.mark.parametrize("field", settings.declared(), ids=VARIABLES)
+@hypothesis.settings(max_examples=100, deadline=None)
+@hypothesis.given(text=st.text(st.characters()) | st.integers().map(str) | st.from_regex(r"\w+"))
+def test_any_value_is_taken_or_refused(field: Field[Any], text: str) -> None:
+    variable = field.metadata["variable"]
+    try:
+        value = getattr(settings.load(Path("/nonexistent"), {variable: text}), field.name)
+    except DevError as error:
+        assert variable in str(error.message)
+    else:
+        assert value == (type(value)(text) if text else field.default)
