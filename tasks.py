@@ -245,9 +245,15 @@ def start_conversation(
 
 
 @task(help=PLAN)
-def cognito_setup(context: Context, stack: str = "", plan: bool = False) -> None:
-    """Make the user pool, with a user for each user in Postgres."""
-    _run_steps(context, "cognito.setup", ("cognito.setup",), stack, plan)
+def cognito_create_pool(context: Context, stack: str = "", plan: bool = False) -> None:
+    """Create the user pool."""
+    _run_steps(context, "cognito.create-pool", ("cognito.create-pool",), stack, plan)
+
+
+@task(help=PLAN)
+def cognito_create_users(context: Context, stack: str = "", plan: bool = False) -> None:
+    """Create a user in the pool for each user in Postgres."""
+    _run_steps(context, "cognito.create-users", ("cognito.create-users",), stack, plan)
 
 
 @task(help=STACK | JSON)
@@ -337,5 +343,11 @@ _ddb.add_collection(
 )
 ns.add_collection(_ddb)
 ns.add_collection(
-    _collection("cognito", setup=cognito_setup, list_users=cognito_list_users, sync=cognito_sync)
+    _collection(
+        "cognito",
+        create_pool=cognito_create_pool,
+        create_users=cognito_create_users,
+        list_users=cognito_list_users,
+        sync=cognito_sync,
+    )
 )

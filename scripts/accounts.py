@@ -29,14 +29,13 @@ class Comparison:
 
 
 def is_complete(database: Database, aws: Aws) -> bool:
-    """Is there a pool, with a user for each user in Postgres?"""
-    pool = cognito.find_pool(aws)
-    return pool is not None and not _list_missing(database, aws, pool)
+    """Has the pool a user for each user in Postgres?"""
+    return not _list_missing(database, aws, cognito.get_pool(aws))
 
 
-def ensure(database: Database, aws: Aws) -> str:
-    """Make the pool, and a user in it for each user in Postgres; says how many it has."""
-    pool = cognito.find_pool(aws) or cognito.create_pool(aws)
+def create_users(database: Database, aws: Aws) -> str:
+    """Make a user in the pool for each user in Postgres who has none; says how many."""
+    pool = cognito.get_pool(aws)
     missing = _list_missing(database, aws, pool)
     for user in missing:
         cognito.create_user(aws, pool, user.handle, user.email, user.display_name)
@@ -45,7 +44,7 @@ def ensure(database: Database, aws: Aws) -> str:
             f"the pool {aws.pool_name} did not take {_names(refused)}",
             "./invoke cognito.list-users shows who is in it",
         )
-    return f"pool {aws.pool_name}: {len(missing)} users created"
+    return f"{len(missing)} users created"
 
 
 def is_synced(database: Database, aws: Aws) -> bool:

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from scripts import (
     accounts,
+    cognito,
     console,
     dynamodb,
     journal,
@@ -16,6 +17,7 @@ from scripts import (
     postgres,
     seeds,
     stacks,
+    state,
     users,
 )
 from scripts.errors import DevError
@@ -74,22 +76,24 @@ def run(settings: Settings, command: str, steps: Sequence[Step]) -> None:
     """Run the steps, shown and recorded, and say how to go on. Raises DevError if one fails."""
     begin = time.monotonic()
     failure = None
-    with console.show(steps) as show, journal.record(settings.state / "runs", command) as record:
+    try:
+        with (
+            state.lock(settings, command, console.say),
+            journal.record(settings.state / "runs", command) as record,
+            console.show(steps) as show,
+        ):
 
-        def emit(event: Event) -> None:
-            show(event)
-            record(event)
+            def emit(event: Event) -> None:
+                record(event)
+                show(event)
 
-        try:
             pipeline.run(steps, emit)
-        except pipeline.FailedError as error:
-            failure = error
+    except pipeline.FailedError as error:
+        failure = error
     seconds = f"{time.monotonic() - begin:.2f} s"
     if failure:
-        raise DevError(
-            f"{command}: {failure.message} after {seconds}",
-            f"mend that, then go on with: ./invoke {command}",
-        )
+        hint = f"mend that, then go on with: ./invoke {command}"
+        raise DevError(f"{command}: {failure.message} after {seconds}", hint, failure.code)
     following = f"; next: {NEXT[command]}" if command in NEXT else ""
     console.say(f"{command}: done in {seconds}{following}")
 
@@ -151,17 +155,24 @@ def _data_steps(settings: Settings) -> list[Step]:
             probe=lambda: _when(postgres.is_loaded(database(), "seed", seed), "is loaded"),
         ),
         Step(
-            "cognito.setup",
-            f"make the user pool {where.aws.pool_name} in {where.aws}, with every user of Postgres",
-            lambda: accounts.ensure(database(), aws()),
-            needs=("aws", "db.seed"),
+            "cognito.create-pool",
+            f"create the user pool {where.aws.pool_name} in {where.aws}",
+            lambda: f"created {cognito.create_pool(aws())}",
+            needs=("aws",),
+            probe=lambda: _when(cognito.find_pool(aws()) is not None, "is there"),
+        ),
+        Step(
+            "cognito.create-users",
+            f"create a user in the pool {where.aws.pool_name} for each user in Postgres",
+            lambda: accounts.create_users(database(), aws()),
+            needs=("cognito.create-pool", "db.seed"),
             probe=lambda: _when(accounts.is_complete(database(), aws()), "has every user"),
         ),
         Step(
             "cognito.sync",
             f"write each user's Cognito id into {where.database}",
             lambda: str(accounts.sync(database(), aws())),
-            needs=("cognito.setup",),
+            needs=("cognito.create-users",),
             probe=lambda: _when(accounts.is_synced(database(), aws()), "ids are the pool's"),
         ),
         Step(

@@ -4,6 +4,7 @@ The SDKs are imported at the first use: listing the tasks must not wait for them
 """
 
 import contextlib
+import importlib
 import os
 import threading
 from collections.abc import Iterator
@@ -101,12 +102,12 @@ def input_shape(service: str, operation: str) -> Any:
 
 
 def warm_up() -> None:
-    """Import the SDKs in the background, while the servers start."""
+    """Load the SDKs and their models in the background, while the servers start."""
 
     def load() -> None:
-
-        with _lock:
-            _local_session()
+        importlib.import_module("psycopg2")
+        for service, operation in (("dynamodb", "CreateTable"), ("cognito-idp", "ListUsers")):
+            input_shape(service, operation)
 
     threading.Thread(target=load, daemon=True).start()
 

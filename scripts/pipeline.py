@@ -57,8 +57,7 @@ def run(steps: Sequence[Step], emit: Callable[[Event], None]) -> None:
     waiting = {step.name: step for step in steps}
     running: set[str] = set()
     done: set[str] = set()
-    failed: list[str] = []
-    bug: Exception | None = None
+    failures: dict[str, Exception] = {}
 
     def since_begin() -> float:
         return time.monotonic() - begin
@@ -81,8 +80,10 @@ def run(steps: Sequence[Step], emit: Callable[[Event], None]) -> None:
                 break
             event, error = outcomes.get()
             running.remove(event.step)
-            bug = bug or error
-            (failed.append if event.kind == "failed" else done.add)(event.step)
+            if error:
+                failures[event.step] = error
+            else:
+                done.add(event.step)
             emit(event)
     except (KeyboardInterrupt, SystemExit):
         for name in sorted(running):
@@ -91,10 +92,12 @@ def run(steps: Sequence[Step], emit: Callable[[Event], None]) -> None:
     for step in waiting.values():
         missing = ", ".join(need for need in step.needs if need not in done)
         emit(Event("blocked", step.name, since_begin(), detail=f"needs {missing}"))
-    if bug:
-        raise bug
-    if failed:
-        raise FailedError(f"failed: {', '.join(failed)}")
+    for error in failures.values():
+        if not isinstance(error, DevError):
+            raise error
+    if failures:
+        codes = [error.code for error in failures.values() if isinstance(error, DevError)]
+        raise FailedError(f"failed: {', '.join(failures)}", code=max(codes))
 
 
 def _attempt(step: Step) -> tuple[Event, Exception | None]:
@@ -103,6 +106,6 @@ def _attempt(step: Step) -> tuple[Event, Exception | None]:
             return Event("skipped", step.name, 0, detail=reason), None
         return Event("finished", step.name, 0, detail=step.action()), None
     except DevError as error:
-        return Event("failed", step.name, 0, detail=str(error.message)), None
+        return Event("failed", step.name, 0, detail=str(error.message)), error
     except Exception as error:  # noqa: BLE001 - a bug of ours must not end the other steps
         return Event("failed", step.name, 0, detail=f"{type(error).__name__}: {error}"), error

@@ -1,12 +1,19 @@
 """The checkout's own folder `.dev`: private files, and the name its servers are known by."""
 
+import contextlib
+import fcntl
 import hashlib
 import os
 import secrets
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 from scripts.errors import DevError
 from scripts.settings import Settings
+
+LOCK_SECONDS = 300.0
 
 
 def identity(settings: Settings) -> str:
@@ -52,6 +59,40 @@ def write(path: Path, text: str) -> None:
         draft.replace(path)
     except OSError as error:
         raise not_writable(path, error) from None
+
+
+@contextlib.contextmanager
+def lock(settings: Settings, command: str, say: Callable[[str], None]) -> Iterator[None]:
+    """Keep other pipelines of this checkout out; the kernel lets go when the process ends.
+
+    Waits for the one that runs, and says for whom. Raises DevError after LOCK_SECONDS.
+    """
+    with (ensure_folder(settings.state) / "lock").open("a+") as file:
+        deadline = time.monotonic() + LOCK_SECONDS
+        waiting = False
+        while not _try_lock(file):
+            file.seek(0)
+            holder = file.read() or "another command"
+            if time.monotonic() > deadline:
+                raise DevError(
+                    f"{holder} still runs after {LOCK_SECONDS:.0f} s", "wait, or stop it"
+                )
+            if not waiting:
+                say(f"waiting for {holder} ...")
+            waiting = True
+            time.sleep(0.05)
+        file.truncate(0)
+        file.write(f"./invoke {command} (pid {os.getpid()})")
+        file.flush()
+        yield
+
+
+def _try_lock(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def not_writable(path: Path, error: OSError) -> DevError:

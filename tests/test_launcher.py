@@ -228,6 +228,13 @@ def test_changed_requirements_are_installed_in_place(checkout: Checkout) -> None
     assert "--force-reinstall" not in checkout.installs()[1]
 
 
+def test_a_venv_that_works_keeps_its_python(checkout: Checkout) -> None:
+    checkout.run("setup")
+    (checkout.path / "python3").unlink()
+    checkout.require("# something else")
+    assert checkout.run("setup", env={"PYTHON": "/no/python"})[::2] == (0, INSTALLING)
+
+
 @pytest.mark.parametrize("task", ["test", "bench"])
 def test_development_requirements_come_with_the_tasks_that_need_them(
     checkout: Checkout, task: str

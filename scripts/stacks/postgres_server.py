@@ -74,9 +74,10 @@ def not_ready(database: Database) -> str | None:
 
 def _create_cluster(programs: Path, data: Path, database: Database) -> None:
     """Make the cluster beside its place and move it there when it is whole."""
-    draft = data.with_name("data.draft")
+    for old in data.parent.glob("data.draft-*"):  # of a killed run; its initdb may live on
+        shutil.rmtree(old, ignore_errors=True)
+    draft = data.with_name(f"data.draft-{os.getpid()}")
     password_file = data.with_name("password.draft")
-    shutil.rmtree(draft, ignore_errors=True)
     state.write(password_file, database.password)
     if user := _user():
         shutil.chown(password_file, user)

@@ -1,0 +1,154 @@
+import ast
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from invoke.collection import Collection
+from invoke.executor import Executor
+from invoke.tasks import Call, Task
+
+from tests.conftest import PROJECT, Checkout, clean_environment
+
+SCRIPTS = PROJECT / "scripts"
+
+# A module may import from the levels below its own. A folder is one room, known by its name.
+LEVELS = (
+    {"errors"},
+    {"optional", "pipeline", "settings", "shell", "targets"},
+    {"board", "clients", "state"},
+    {"cognito", "console", "dynamodb", "journal", "postgres", "processes", "users"},
+    {"accounts", "messages", "stacks"},
+    {"seeds"},
+    {"bootstrap"},
+)
+LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
+
+SDKS = {"boto3", "botocore", "docker", "flask", "ministack", "psutil", "psycopg2", "rich"}
+
+TASKS = {
+    "setup", "up", "down", "status", "test",
+    "db.create", "db.drop", "db.schema-load", "db.seed", "db.setup", "db.reset", "db.connect",
+    "db.sessions", "db.kill-sessions",
+    "ddb.schema-load", "ddb.list-tables", "ddb.drop", "ddb.seed", "ddb.scan",
+    "ddb.patterns.list-conversations", "ddb.patterns.get-conversation",
+    "ddb.patterns.send-message", "ddb.patterns.start-conversation",
+    "cognito.list-users", "cognito.sync",
+}  # fmt: skip
+
+
+CODE = {
+    ".".join(path.relative_to(PROJECT).with_suffix("").parts).removesuffix(".__init__"): ast.parse(
+        path.read_text(encoding="utf-8")
+    )
+    for path in [PROJECT / "tasks.py", *sorted(SCRIPTS.rglob("*.py"))]
+}
+MODULES = sorted(CODE.keys() - {"tasks", "scripts"})
+
+
+def imported(module: str) -> set[str]:
+    """Every name that a module imports, also inside its functions, with the module it is from."""
+    names: set[str] = set()
+    for node in ast.walk(CODE[module]):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f"{'.' * node.level}{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def room(name: str) -> str:
+    return name.split(".")[1]
+
+
+def test_every_module_has_a_level() -> None:
+    assert {room(module) for module in MODULES} == LEVEL.keys()
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_go_down(module: str) -> None:
+    others = {room(name) for name in imported(module) if name.startswith("scripts.")}
+    lower = {other for other, level in LEVEL.items() if level < LEVEL[room(module)]}
+    assert others - lower - {room(module)} == set()
+
+
+def test_imports_name_the_whole_way() -> None:
+    names = {name for module in CODE for name in imported(module)}
+    assert "scripts.errors.DevError" in names
+    assert not [name for name in names if name.startswith((".", "tasks", "tests"))]
+
+
+def test_nobody_outside_the_stacks_knows_one_of_them() -> None:
+    one = tuple(module for module in MODULES if module.startswith("scripts.stacks."))
+    outside = [module for module in CODE if not module.startswith("scripts.stacks")]
+    known = {
+        module: [name for name in imported(module) if name.startswith(one)] for module in outside
+    }
+    assert one
+    assert not any(known.values()), known
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--list",), ("--complete", "--", "invoke"), ("--complete", "--", "invoke", "up", "-")],
+)
+def test_listing_and_completion_import_no_sdk(words: tuple[str, ...]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "invoke", *words],
+        cwd=PROJECT,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    names = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert done.stdout
+    assert "scripts.bootstrap" in names
+    assert not SDKS & {name.partition(".")[0] for name in names}
+
+
+@pytest.fixture(scope="module")
+def namespace() -> Iterator[Collection]:
+    handler = signal.getsignal(signal.SIGINT)
+    from tasks import ns
+
+    yield ns
+    signal.signal(signal.SIGINT, handler)
+
+
+def all_tasks(namespace: Collection) -> dict[str, Task[Any]]:
+    return {name: namespace[name] for name in namespace.task_names}
+
+
+def test_every_task_that_was_asked_for_is_there(namespace: Collection) -> None:
+    assert TASKS - set(namespace.task_names) == set()
+
+
+def test_every_task_says_in_a_line_what_it_does(namespace: Collection) -> None:
+    lines = {name: task.__doc__ for name, task in all_tasks(namespace).items()}
+    assert not [name for name, line in lines.items() if not line or not line.splitlines()[0]]
+
+
+def test_every_option_has_a_help(namespace: Collection) -> None:
+    options = [
+        (name, argument)
+        for name, task in all_tasks(namespace).items()
+        for argument in task.get_arguments()
+    ]
+    assert len(options) > len(TASKS)
+    assert not [(name, argument.name) for name, argument in options if not argument.help]
+
+
+def test_no_task_is_taken_for_another(namespace: Collection) -> None:
+    calls = [Call(task) for task in all_tasks(namespace).values()]
+    assert Executor(namespace).dedupe([*calls, calls[0]]) == calls
+
+
+def test_tasks_of_one_name_run_beside_each_other(checkout: Checkout) -> None:
+    names = ["setup", "db.setup", "cognito.setup", "db.seed", "ddb.seed"]
+    names += ["db.schema-load", "ddb.schema-load", "db.drop"]
+    plans = checkout.run("--dry", *names).stdout.split("STEP ")[1:]
+    first_steps = [plan.splitlines()[1].split()[0] for plan in plans]
+    assert first_steps == ["postgres", "db.create", *names[2:]]

@@ -1,0 +1,218 @@
+from collections.abc import Callable
+
+import pytest
+
+from scripts import accounts, clients, cognito, postgres, users
+from scripts.accounts import Comparison
+from scripts.errors import DevError, NotFoundError
+from scripts.settings import Settings
+from scripts.targets import Aws, Database
+
+SEEDED = ["korney", "smirnov"]
+
+
+@pytest.fixture
+def seeded(database: Database, environment: Settings) -> Database:
+    """A database with the two users of the seed."""
+    postgres.create(database)
+    postgres.load_schema(database, environment.root / "sql" / "schema.sql")
+    postgres.load_seed(database, environment.root / "sql" / "seed.sql")
+    return database
+
+
+@pytest.fixture
+def pool(seeded: Database, aws: Aws) -> str:
+    """A pool with the users of the database."""
+    accounts.ensure(seeded, aws)
+    return cognito.get_pool(aws)
+
+
+def add_users(database: Database, *handles: str) -> None:
+    with clients.cursor(database) as cursor:
+        cursor.execute(
+            "INSERT INTO users (display_name, handle, email)"
+            " SELECT upper(handle), handle, handle || '@example.com' FROM unnest(%s) AS handle",
+            (list(handles),),
+        )
+
+
+def add_pool_user(aws: Aws, pool: str, username: str, **attributes: str) -> None:
+    pairs = [{"Name": name, "Value": value} for name, value in attributes.items()]
+    clients.cognito(aws).admin_create_user(
+        UserPoolId=pool, Username=username, UserAttributes=pairs, MessageAction="SUPPRESS"
+    )
+
+
+def linked(database: Database) -> dict[str, str | None]:
+    return {user.handle: user.cognito_user_id for user in users.list_users(database)}
+
+
+def subs(aws: Aws, pool: str) -> dict[str, str]:
+    return {user.handle: user.sub for user in cognito.list_users(aws, pool)}
+
+
+def failure(action: Callable[[], object], kind: type[DevError] = DevError) -> str:
+    with pytest.raises(DevError) as caught:
+        action()
+    assert type(caught.value) is kind
+    return str(caught.value.message)
+
+
+def test_ensure_makes_the_pool_and_a_user_for_each_in_postgres(seeded: Database, aws: Aws) -> None:
+    assert accounts.ensure(seeded, aws) == "pool cruddur: 2 users created"
+    found = cognito.list_users(aws, cognito.get_pool(aws))
+    assert sorted((user.handle, user.email) for user in found) == [
+        ("korney", "korney@example.com"),
+        ("smirnov", "smirnov@example.com"),
+    ]
+    assert all(user.sub for user in found)
+
+
+def test_ensure_again_changes_nothing(seeded: Database, aws: Aws, pool: str) -> None:
+    before = cognito.list_users(aws, pool)
+    assert accounts.ensure(seeded, aws) == "pool cruddur: 0 users created"
+    assert cognito.list_users(aws, cognito.get_pool(aws)) == before
+
+
+def test_ensure_adds_only_who_is_missing(seeded: Database, aws: Aws, pool: str) -> None:
+    before = subs(aws, pool)
+    add_users(seeded, "newcomer")
+    assert accounts.ensure(seeded, aws) == "pool cruddur: 1 users created"
+    after = subs(aws, pool)
+    assert {handle: after[handle] for handle in before} == before
+    assert after.keys() - before.keys() == {"newcomer"}
+
+
+def test_ensure_says_whom_the_pool_did_not_take(seeded: Database, aws: Aws, pool: str) -> None:
+    add_users(seeded, "taken")
+    add_pool_user(aws, pool, "taken", email="other@example.com")
+    assert failure(lambda: accounts.ensure(seeded, aws)) == (
+        "the pool cruddur did not take taken\nhint: ./invoke cognito.list-users shows who is in it"
+    )
+
+
+def test_it_is_complete_only_with_a_pool_and_every_user(seeded: Database, aws: Aws) -> None:
+    assert not accounts.is_complete(seeded, aws)
+    accounts.ensure(seeded, aws)
+    assert accounts.is_complete(seeded, aws)
+    add_users(seeded, "newcomer")
+    assert not accounts.is_complete(seeded, aws)
+
+
+def test_130_users_are_all_listed_page_by_page_and_linked(seeded: Database, aws: Aws) -> None:
+    add_users(seeded, *(f"user-{n:03}" for n in range(128)))
+    accounts.ensure(seeded, aws)
+    pages: list[int] = []
+    clients.cognito(aws).meta.events.register(
+        "after-call.cognito-identity-provider.ListUsers",
+        lambda parsed, **_: pages.append(len(parsed["Users"])),
+    )
+    pool_users = cognito.list_users(aws, cognito.get_pool(aws))
+    assert pages == [60, 60, 10]
+    accounts.sync(seeded, aws)
+    assert linked(seeded) == {user.handle: user.sub for user in pool_users}
+    assert len({user.sub for user in pool_users}) == 130
+
+
+def test_ids_are_written_in_one_statement_that_counts_its_rows(seeded: Database) -> None:
+    add_users(seeded, "third")
+    ids = {"korney": "sub-1", "smirnov": "sub-2", "nobody": "sub-3"}
+    assert users.link_cognito(seeded, ids) == 2
+    assert linked(seeded) == {"korney": "sub-1", "smirnov": "sub-2", "third": None}
+
+
+def test_ids_that_are_right_are_not_written_again(seeded: Database) -> None:
+    users.link_cognito(seeded, {"korney": "sub-1", "smirnov": "sub-2"})
+    assert users.link_cognito(seeded, {"korney": "sub-1", "smirnov": "sub-3"}) == 1
+
+
+def test_the_ids_in_postgres_are_the_pools(seeded: Database, aws: Aws, pool: str) -> None:
+    assert not accounts.is_synced(seeded, aws)
+    accounts.sync(seeded, aws)
+    assert linked(seeded) == subs(aws, pool)
+    assert accounts.is_synced(seeded, aws)
+
+
+def test_users_on_one_side_only_are_reported(seeded: Database, aws: Aws, pool: str) -> None:
+    add_users(seeded, "postgres-only")
+    add_pool_user(aws, pool, "cognito-only", preferred_username="cognito-only")
+    assert accounts.sync(seeded, aws) == Comparison(
+        matched=SEEDED,
+        only_in_cognito=["cognito-only"],
+        only_in_postgres=["postgres-only"],
+        without_handle=[],
+        ambiguous=[],
+    )
+    assert linked(seeded)["postgres-only"] is None
+
+
+def test_a_pool_user_without_a_handle_is_reported(seeded: Database, aws: Aws, pool: str) -> None:
+    add_pool_user(aws, pool, "nameless", email="nameless@example.com")
+    assert accounts.sync(seeded, aws) == Comparison(SEEDED, [], [], ["nameless"], [])
+
+
+def test_a_handle_held_twice_is_reported_and_not_linked(
+    seeded: Database, aws: Aws, pool: str
+) -> None:
+    add_users(seeded, "twin")
+    for username in ("one", "two"):
+        add_pool_user(aws, pool, username, preferred_username="twin")
+    assert accounts.sync(seeded, aws) == Comparison(SEEDED, [], [], [], ["twin"])
+    assert linked(seeded)["twin"] is None
+
+
+def test_a_comparison_in_words_names_five_of_each_kind() -> None:
+    many = [f"u{n}" for n in range(7)]
+    comparison = Comparison(["a"], many, ["p"], ["n"], ["t"])
+    assert str(comparison) == (
+        "1 matched; only in Cognito: u0, u1, u2, u3, u4 and 2 more; only in Postgres: p;"
+        " without a handle: n; handle held twice: t"
+    )
+
+
+def test_a_sync_that_matches_nobody_is_an_error(seeded: Database, aws: Aws) -> None:
+    pool = cognito.create_pool(aws)
+    add_pool_user(aws, pool, "else", preferred_username="somebody-else")
+    assert failure(lambda: accounts.sync(seeded, aws)) == (
+        f"no handle is in both {seeded} and the pool: 0 matched; only in Cognito: somebody-else;"
+        " only in Postgres: korney, smirnov\nhint: ./invoke setup"
+    )
+    assert set(linked(seeded).values()) == {None}
+
+
+def test_a_sync_without_a_pool_is_an_error(seeded: Database, aws: Aws) -> None:
+    assert failure(lambda: accounts.sync(seeded, aws), NotFoundError) == (
+        f"there is no user pool cruddur in {aws}\nhint: ./invoke setup"
+    )
+
+
+def test_two_pools_of_one_name_are_an_error(aws: Aws) -> None:
+    ids = [cognito.create_pool(aws) for _ in range(2)]
+    text = failure(lambda: cognito.find_pool(aws))
+    assert text.startswith("there are 2 user pools called cruddur: ")
+    assert all(pool in text for pool in ids)
+    assert text.endswith("\nhint: delete all but one, or set COGNITO_POOL_NAME to another name")
+
+
+def test_a_pool_of_another_name_is_not_ours(aws: Aws) -> None:
+    clients.cognito(aws).create_user_pool(PoolName="cruddur-2")
+    assert cognito.find_pool(aws) is None
+
+
+def test_the_pool_is_found_among_more_than_a_page_of_pools(aws: Aws) -> None:
+    for number in range(61):
+        clients.cognito(aws).create_user_pool(PoolName=f"pool-{number}")
+    assert cognito.create_pool(aws) == cognito.find_pool(aws)
+
+
+def test_ids_are_rewritten_after_the_pool_was_made_anew(
+    seeded: Database, aws: Aws, pool: str
+) -> None:
+    accounts.sync(seeded, aws)
+    before = linked(seeded)
+    clients.cognito(aws).delete_user_pool(UserPoolId=pool)
+    accounts.ensure(seeded, aws)
+    assert not accounts.is_synced(seeded, aws)
+    accounts.sync(seeded, aws)
+    assert linked(seeded) == subs(aws, cognito.get_pool(aws))
+    assert not set(linked(seeded).values()) & set(before.values())
