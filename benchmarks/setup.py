@@ -82,8 +82,13 @@ def timed(command: list[str], cwd: Path | None = None) -> float:
 
 
 def cold(checkout: Path) -> float:
-    """Seconds of services and pipeline, as `setup` says them, from nothing."""
-    remove(checkout)
+    """Seconds of services and pipeline, as `setup` says them, from nothing.
+
+    The last round's data is put aside, not deleted: the disk would still work on that.
+    """
+    stop(checkout)
+    if (checkout / ".dev").exists():
+        (checkout / ".dev").rename(Path(tempfile.mkdtemp(dir=checkout)) / ".dev")
     done = subprocess.run(
         [*INVOKE, "setup"], cwd=checkout, check=True, capture_output=True, text=True
     )
@@ -92,15 +97,19 @@ def cold(checkout: Path) -> float:
     return float(found[1])
 
 
-def remove(checkout: Path) -> None:
-    """Stop the checkout's servers and delete their data."""
+def stop(checkout: Path) -> None:
+    """Stop the checkout's servers."""
     loaded = settings.load(checkout, {})
     for service in stacks.get(loaded).services(loaded):
         service.stop()
-    link = checkout / ".dev" / "postgres"
-    if link.is_symlink():
-        shutil.rmtree(link.readlink())
-    shutil.rmtree(checkout / ".dev", ignore_errors=True)
+
+
+def remove(checkout: Path) -> None:
+    """Stop the checkout's servers and delete the data of every round."""
+    stop(checkout)
+    for link in checkout.rglob(".dev/postgres"):
+        if link.is_symlink():
+            shutil.rmtree(link.readlink())
 
 
 def raw(folder: Path) -> float:

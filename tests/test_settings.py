@@ -19,7 +19,8 @@ NAME_RULE = "is not a name of letters, digits and _, 50 at most"
 
 # Half of it looks like a .env file, so that the parser is not left at the first character.
 env_texts = st.text() | st.lists(
-    st.sampled_from([*VARIABLES, *"ab=\"'\\#$ {}:-\n\r\t", "export ", "${", "\0", "\ufeff", "ü"])
+    st.sampled_from([*VARIABLES, *"ab=\"'\\#$ {}:-\n\r\t", "export ", "${", "\0", "\ufeff", "ü"]),
+    max_size=30,
 ).map("".join)
 
 
