@@ -113,7 +113,9 @@ def db_reset(context: Context, stack: str = "", plan: bool = False) -> None:
 @task(help=STACK)
 def db_connect(context: Context, stack: str = "") -> None:
     """Open psql on the database; what follows `--` goes to psql."""
-    postgres.open_psql(stacks.database(settings.load(stack=stack)), console.words_after_dashes())
+    chosen = settings.load(stack=stack)
+    if not _is_dry(context, f"open psql on {stacks.targets(chosen).database}"):
+        postgres.open_psql(stacks.database(chosen), console.words_after_dashes())
 
 
 @task(help=STACK | JSON)
@@ -126,8 +128,9 @@ def db_sessions(context: Context, stack: str = "", json: bool = False) -> None:
 @task(help=STACK)
 def db_kill_sessions(context: Context, stack: str = "") -> None:
     """End every connection to the database."""
-    database = stacks.database(settings.load(stack=stack))
-    if not _is_dry(context, f"end every connection to {database}"):
+    chosen = settings.load(stack=stack)
+    if not _is_dry(context, f"end every connection to {stacks.targets(chosen).database}"):
+        database = stacks.database(chosen)
         console.say(f"ended {postgres.kill_sessions(database)} sessions of {database}")
 
 
@@ -147,8 +150,10 @@ def ddb_list_tables(context: Context, stack: str = "", json: bool = False) -> No
 @task(help=STACK | {"table": "its name"})
 def ddb_drop(context: Context, table: str, stack: str = "") -> None:
     """Delete a DynamoDB table and wait until it is gone."""
-    aws = stacks.aws(settings.load(stack=stack))
-    if not _is_dry(context, f"delete the table {table} in {aws}, if it is disposable"):
+    chosen = settings.load(stack=stack)
+    target = stacks.targets(chosen).aws
+    if not _is_dry(context, f"delete the table {table} in {target}, if it is disposable"):
+        aws = stacks.aws(chosen)
         dynamodb.drop_table(aws, table)
         console.say(f"dropped the table {table} in {aws}; next: ./invoke ddb.schema-load ddb.seed")
 
@@ -268,11 +273,10 @@ def cognito_list_users(context: Context, stack: str = "", json: bool = False) ->
 def cognito_sync(context: Context, stack: str = "", json: bool = False) -> None:
     """Write each Cognito sub into Postgres, by handle; report who has no match."""
     chosen = settings.load(stack=stack)
-    database, aws = stacks.database(chosen), stacks.aws(chosen)
-    if _is_dry(context, f"write the Cognito ids of {aws} into {database}"):
-        return
-    comparison = accounts.sync(database, aws)
-    console.write_report(comparison, json)
+    where = stacks.targets(chosen)
+    if not _is_dry(context, f"write the Cognito ids of {where.aws} into {where.database}"):
+        comparison = accounts.sync(stacks.database(chosen), stacks.aws(chosen))
+        console.write_report(comparison, json)
 
 
 def _run(

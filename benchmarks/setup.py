@@ -139,7 +139,7 @@ def raw(folder: Path) -> float:
     done = shell.run([programs / "initdb", "-D", data, "--no-sync", "-A", "trust"], user=user)
     assert done.returncode == 0, done.stderr
     options = f"-p {RAW_POSTGRES} -c listen_addresses=127.0.0.1 -c unix_socket_directories=''"
-    control = [programs / "pg_ctl", "-D", data, "-l", home / "data" / "log"]
+    control: list[str | Path] = [programs / "pg_ctl", "-D", data, "-l", home / "data" / "log"]
     subprocess.run(  # waits until the server answers
         [*control, "-o", options, "-w", "start"], user=user, check=True, stdout=subprocess.DEVNULL
     )

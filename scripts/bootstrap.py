@@ -93,7 +93,7 @@ def run(settings: Settings, command: str, steps: Sequence[Step]) -> None:
     seconds = f"{time.monotonic() - begin:.2f} s"
     if failure:
         hint = f"mend that, then go on with: ./invoke {command}"
-        raise DevError(f"{command}: {failure.message} after {seconds}", hint, failure.code)
+        raise DevError(f"{command}: {failure.reason} after {seconds}", hint, failure.code)
     following = f"; next: {NEXT[command]}" if command in NEXT else ""
     console.say(f"{command}: done in {seconds}{following}")
 
@@ -107,7 +107,7 @@ def _blaming_servers(settings: Settings, step: Step) -> Step:
                 return work()
             except DevError as error:
                 trouble = stacks.describe_trouble(settings)
-                raise DevError(f"{error.message}{trouble}", code=error.code) from None
+                raise DevError(f"{error.reason}{trouble}", error.hint, error.code) from None
 
         return wrapped
 
@@ -125,75 +125,93 @@ def _drop_step(settings: Settings) -> Step:
 
 def _data_steps(settings: Settings) -> list[Step]:
     """The steps that make data. Each is named for its task, and asks the live target first."""
-    where = stacks.targets(settings)
+    check = Step(
+        "check",
+        "read everything back as the app does",
+        lambda: _check(settings),
+        needs=("cognito.sync", "ddb.seed"),
+    )
+    return [*_db_steps(settings), *_cognito_steps(settings), *_ddb_steps(settings), check]
+
+
+def _db_steps(settings: Settings) -> list[Step]:
+    target = stacks.targets(settings).database
     schema, seed = settings.root / "sql" / "schema.sql", settings.root / "sql" / "seed.sql"
-    database, aws = partial(stacks.database, settings), partial(stacks.aws, settings)
-
-    def people() -> dict[str, Person]:
-        return users.people(users.list_users(database()))
-
+    database = partial(stacks.database, settings)
     return [
         Step(
             "db.create",
-            f"create the database {where.database}",
+            f"create the database {target}",
             lambda: postgres.create(database()),
             needs=("postgres", "db.drop"),
             probe=lambda: _when(postgres.exists(database()), "is there"),
         ),
         Step(
             "db.schema-load",
-            f"load {schema.name} into {where.database}",
+            f"load sql/{schema.name} into {target}",
             lambda: postgres.load_schema(database(), schema),
             needs=("db.create",),
             probe=lambda: _when(postgres.is_loaded(database(), "schema", schema), "is loaded"),
         ),
         Step(
             "db.seed",
-            f"load {seed.name} into {where.database}",
+            f"load sql/{seed.name} into {target}",
             lambda: postgres.load_seed(database(), seed),
             needs=("db.schema-load",),
             probe=lambda: _when(postgres.is_loaded(database(), "seed", seed), "is loaded"),
         ),
+    ]
+
+
+def _cognito_steps(settings: Settings) -> list[Step]:
+    target = stacks.targets(settings)
+    database, aws = partial(stacks.database, settings), partial(stacks.aws, settings)
+    return [
         Step(
             "cognito.create-pool",
-            f"create the user pool {where.aws.pool_name} in {where.aws}",
+            f"create the user pool {target.aws.pool_name} in {target.aws}",
             lambda: f"created {cognito.create_pool(aws())}",
             needs=("aws",),
             probe=lambda: _when(cognito.find_pool(aws()) is not None, "is there"),
         ),
         Step(
             "cognito.create-users",
-            f"create a user in the pool {where.aws.pool_name} for each user in Postgres",
+            f"create a user in the pool {target.aws.pool_name} for each user in Postgres",
             lambda: accounts.create_users(database(), aws()),
             needs=("cognito.create-pool", "db.seed"),
             probe=lambda: _when(accounts.is_complete(database(), aws()), "has every user"),
         ),
         Step(
             "cognito.sync",
-            f"write each user's Cognito id into {where.database}",
+            f"write each user's Cognito id into {target.database}",
             lambda: str(accounts.sync(database(), aws())),
             needs=("cognito.create-users",),
             probe=lambda: _when(accounts.is_synced(database(), aws()), "ids are the pool's"),
         ),
+    ]
+
+
+def _ddb_steps(settings: Settings) -> list[Step]:
+    target = stacks.targets(settings).aws
+    aws = partial(stacks.aws, settings)
+
+    def people() -> dict[str, Person]:
+        return users.people(users.list_users(stacks.database(settings)))
+
+    return [
         Step(
             "ddb.schema-load",
-            f"create the tables of ddb/tables in {where.aws}",
+            f"create the tables of ddb/tables in {target}",
             lambda: _create_tables(settings),
             needs=("aws",),
             probe=lambda: _when(_are_tables_ready(settings), "tables are ACTIVE"),
         ),
         Step(
             "ddb.seed",
-            f"write the conversations of ddb/seeds into {where.aws}",
+            f"write the conversations of ddb/seeds into {target}",
             lambda: f"{seeds.seed(aws(), _scripts(settings), people())} messages written",
             needs=("ddb.schema-load", "db.seed"),
             probe=lambda: _when(seeds.is_seeded(aws(), _scripts(settings), people()), "is there"),
-        ),
-        Step(
-            "check",
-            "read everything back as the app does",
-            lambda: _check(settings),
-            needs=("cognito.sync", "ddb.seed"),
         ),
     ]
 

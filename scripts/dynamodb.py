@@ -215,8 +215,10 @@ def _shape_problems(definition: Item) -> str:
     from botocore.validate import ParamValidator
 
     shape = clients.input_shape("dynamodb", "CreateTable")
-    report = ParamValidator().validate(definition, shape)
-    return "; ".join(report.generate_report().splitlines())
+    report = ParamValidator().validate(definition, shape).generate_report().splitlines()
+    # The model lets a replica of a global table leave these out; a table of ours has them.
+    missing = [part for part in ("AttributeDefinitions", "KeySchema") if part not in definition]
+    return "; ".join([*report, *(f'Missing parameter "{part}"' for part in missing)])
 
 
 def _structure(table: Item) -> dict[str, str]:
@@ -231,7 +233,12 @@ def _structure(table: Item) -> dict[str, str]:
     for kind in ("GlobalSecondaryIndexes", "LocalSecondaryIndexes"):
         for index in table.get(kind) or []:
             projection = index["Projection"].get("ProjectionType", "ALL")
-            parts[f"index {index['IndexName']}"] = f"{keys(index['KeySchema'])}, {projection}"
+            copied = "".join(
+                f" {name}" for name in sorted(index["Projection"].get("NonKeyAttributes") or [])
+            )
+            parts[f"index {index['IndexName']}"] = (
+                f"{keys(index['KeySchema'])}, {projection}{copied}"
+            )
     return parts
 
 

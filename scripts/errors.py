@@ -9,8 +9,14 @@ class DevError(Exit):
     Invoke prints an Exit's message on stderr and ends with its code, without a traceback.
     """
 
-    def __init__(self, message: str, hint: str = "", code: int = 1) -> None:
-        super().__init__(f"{message}\nhint: {hint}" if hint else message, code)
+    def __init__(self, reason: str, hint: str = "", code: int = 1) -> None:
+        text = f"{reason}\nhint: {hint}" if hint else reason
+        # A value in question may be anything; it must not command the terminal.
+        super().__init__(
+            "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text), code
+        )
+        self.reason = reason
+        self.hint = hint
 
 
 class NotFoundError(DevError):
@@ -20,5 +26,5 @@ class NotFoundError(DevError):
 class RefusedError(DevError):
     """A destructive verb that will not act on this target. Exit code 3."""
 
-    def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message, hint, code=3)
+    def __init__(self, reason: str, hint: str = "") -> None:
+        super().__init__(reason, hint, code=3)

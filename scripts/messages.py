@@ -1,9 +1,7 @@
-"""The access patterns of the conversations in DynamoDB.
+"""The access patterns of the conversations in DynamoDB: list, read, write, start.
 
-One table, two kinds of items (pk, sk): `GRP#<user uuid>`, time of the last message: one user's view
-of a conversation; `MSG#<group uuid>`, time written: a message. Times are aware UTC in ISO 8601 with
-six digits of microseconds, so that string order is time order. Only GRP# rows carry
-message_group_uuid, so the index on it holds exactly them.
+Rows are the users' views of a conversation, one for each of the two; scripts/items.py says how they
+and the messages stand in the table.
 """
 
 import random
@@ -14,8 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from scripts import clients, dynamodb
+from scripts import clients, dynamodb, items
 from scripts.errors import DevError, NotFoundError
+from scripts.items import Conversation, Message
 from scripts.targets import Aws
 from scripts.users import Person
 
@@ -23,28 +22,6 @@ TABLE = "cruddur-messages"
 INDEX = "message-group-sk-index"
 LONGEST_MESSAGE = 10_000
 _ATTEMPTS = 8
-
-
-@dataclass(frozen=True)
-class Message:
-    """A message of a conversation; `at` is the time it was written."""
-
-    group: str
-    at: str
-    uuid: str
-    text: str
-    author: Person
-
-
-@dataclass(frozen=True)
-class Conversation:
-    """One user's view of a conversation: its last message and when, and who the other is."""
-
-    owner: str
-    group: str
-    at: str
-    text: str
-    other: Person
 
 
 @dataclass(frozen=True)
@@ -68,8 +45,8 @@ def in_journal_layout(message: Message) -> str:
 
 def list_conversations(aws: Aws, person: Person) -> list[Conversation]:
     """The conversations of one user, newest first."""
-    items, _ = _query(aws, "pk = :pk", {":pk": f"GRP#{person.uuid}"}, newest_first=True)
-    return [_conversation(item) for item in items]
+    found, _ = _query(aws, "pk = :pk", {":pk": f"GRP#{person.uuid}"}, newest_first=True)
+    return list(map(items.to_conversation, found))
 
 
 def get_conversation(aws: Aws, group: str, limit: int | None = None, before: str = "") -> Page:
@@ -79,8 +56,8 @@ def get_conversation(aws: Aws, group: str, limit: int | None = None, before: str
     """
     values = {":pk": f"MSG#{group}", **({":before": before} if before else {})}
     condition = "pk = :pk" + (" AND sk < :before" if before else "")
-    items, capacity = _query(aws, condition, values, newest_first=True, limit=limit)
-    return Page([_message(item) for item in reversed(items)], capacity)
+    found, capacity = _query(aws, condition, values, newest_first=True, limit=limit)
+    return Page(list(map(items.to_message, reversed(found))), capacity)
 
 
 def get_page(aws: Aws, group: str, limit: int, before: str) -> Page:
@@ -102,7 +79,7 @@ def get_page(aws: Aws, group: str, limit: int, before: str) -> Page:
 def get_latest(aws: Aws, person: Person | None = None) -> Conversation:
     """The conversation written last, of one user or of all. Raises NotFoundError where none is."""
     everything = dynamodb.scan(aws, TABLE, IndexName=INDEX)
-    rows = list_conversations(aws, person) if person else map(_conversation, everything)
+    rows = list_conversations(aws, person) if person else map(items.to_conversation, everything)
     latest = max(rows, key=lambda row: row.at, default=None)
     if latest is None:
         whose = f" of {person.handle}" if person else ""
@@ -127,7 +104,7 @@ def send(aws: Aws, group: str, author: Person, text: str) -> Message:
         now = max(datetime.now(UTC), last + timedelta(microseconds=1))
         message = Message(group, timestamp(now), str(uuid.uuid4()), text, author)
         moves = [move for row in rows for move in _move(row, message)]
-        if _transact(aws, [_put_new(_message_item(message)), *moves]):
+        if _transact(aws, [_put_new(items.of_message(message)), *moves]):
             return message
         time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311
     raise DevError(f"others write to the conversation {group} all the time", "try again")
@@ -145,21 +122,21 @@ def start(aws: Aws, author: Person, other: Person, text: str) -> Message:
         Conversation(owner.uuid, group, message.at, message.text, counterpart)
         for owner, counterpart in ((author, other), (other, author))
     ]
-    items = [_message_item(message), *map(_row_item, rows)]
-    if not _transact(aws, [_put_new(item) for item in items]):
+    written = [items.of_message(message), *map(items.of_conversation, rows)]
+    if not _transact(aws, list(map(_put_new, written))):
         raise DevError("the conversation could not be written", "try again")
     return message
 
 
 def list_rows(aws: Aws, group: str) -> list[Conversation]:
     """The users' rows of one conversation, through the index."""
-    items, _ = _query(aws, "message_group_uuid = :group", {":group": group}, IndexName=INDEX)
-    return [_conversation(item) for item in items]
+    found, _ = _query(aws, "message_group_uuid = :group", {":group": group}, IndexName=INDEX)
+    return list(map(items.to_conversation, found))
 
 
 def write_messages(aws: Aws, messages: Sequence[Message]) -> int:
     """Put messages as they are, in batches, no row moved; how many were acknowledged."""
-    return dynamodb.write_items(aws, TABLE, list(map(_message_item, messages)))
+    return dynamodb.write_items(aws, TABLE, list(map(items.of_message, messages)))
 
 
 def replace_rows(aws: Aws, group: str, wanted: Collection[Conversation]) -> None:
@@ -167,7 +144,7 @@ def replace_rows(aws: Aws, group: str, wanted: Collection[Conversation]) -> None
     rows = list_rows(aws, group)
     keys = {(row.owner, row.at) for row in wanted}
     changes = [_delete(row) for row in rows if (row.owner, row.at) not in keys]
-    changes += [_put(_row_item(row)) for row in wanted if row not in rows]
+    changes += [_put(items.of_conversation(row)) for row in wanted if row not in rows]
     if changes and not _transact(aws, changes):
         raise DevError(f"others write to the conversation {group}", "try again")
 
@@ -177,12 +154,14 @@ def parse_time(text: str) -> datetime:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f"{text} has no offset such as +00:00")
+    if not 1 < moment.year < 9999:  # room for the offset, and for a minute a message
+        raise ValueError(f"{text} is out of range")
     return moment.astimezone(UTC)
 
 
 def _move(row: Conversation, message: Message) -> list[dict[str, Any]]:
     moved = Conversation(row.owner, row.group, message.at, message.text, row.other)
-    return [_delete(row), _put(_row_item(moved))]
+    return [_delete(row), _put(items.of_conversation(moved))]
 
 
 def _put(item: dynamodb.Item) -> dict[str, Any]:
@@ -221,7 +200,7 @@ def _query(
     limit: int | None = None,
     **options: Any,
 ) -> tuple[list[dynamodb.Item], float]:
-    """All items of a _query, or the first `limit`, as plain values; and the units it consumed."""
+    """All items of a query, or the first `limit`, as plain values; and the units it consumed."""
     client = clients.dynamodb(aws)
     pages = client.get_paginator("query").paginate(
         TableName=TABLE,
@@ -232,15 +211,15 @@ def _query(
         PaginationConfig={"MaxItems": limit} if limit else {},
         **options,
     )
-    items: list[dynamodb.Item] = []
+    found: list[dynamodb.Item] = []
     capacity = 0.0
     try:
         for page in pages:
-            items += map(dynamodb.from_dynamodb, page["Items"])
+            found += map(dynamodb.from_dynamodb, page["Items"])
             capacity += page.get("ConsumedCapacity", {}).get("CapacityUnits", 0.0)
     except client.exceptions.ResourceNotFoundException:
         raise NotFoundError(f"there is no table {TABLE} in {aws}", "./invoke setup") from None
-    return items, capacity
+    return found, capacity
 
 
 def _time(text: str) -> datetime:
@@ -260,47 +239,3 @@ def _checked(text: str) -> str:
             "send it in parts",
         )
     return text
-
-
-def _message_item(message: Message) -> dynamodb.Item:
-    return dynamodb.to_dynamodb(
-        {
-            "pk": f"MSG#{message.group}",
-            "sk": message.at,
-            "message_uuid": message.uuid,
-            "message": message.text,
-            "user_uuid": message.author.uuid,
-            "user_display_name": message.author.display_name,
-            "user_handle": message.author.handle,
-        }
-    )
-
-
-def _row_item(row: Conversation) -> dynamodb.Item:
-    return dynamodb.to_dynamodb(
-        {
-            "pk": f"GRP#{row.owner}",
-            "sk": row.at,
-            "message_group_uuid": row.group,
-            "message": row.text,
-            "user_uuid": row.other.uuid,
-            "user_display_name": row.other.display_name,
-            "user_handle": row.other.handle,
-        }
-    )
-
-
-def _message(item: dynamodb.Item) -> Message:
-    group = item["pk"].removeprefix("MSG#")
-    return Message(group, item["sk"], item["message_uuid"], item["message"], _author(item))
-
-
-def _conversation(item: dynamodb.Item) -> Conversation:
-    owner = item["pk"].removeprefix("GRP#")
-    return Conversation(
-        owner, item["message_group_uuid"], item["sk"], item["message"], _author(item)
-    )
-
-
-def _author(item: dynamodb.Item) -> Person:
-    return Person(item["user_uuid"], item["user_handle"], item["user_display_name"])

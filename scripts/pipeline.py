@@ -3,7 +3,7 @@
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -53,11 +53,11 @@ def run(steps: Sequence[Step], emit: Callable[[Event], None]) -> None:
     error that is no DevError is raised as it is, once the running steps have ended.
     """
     begin = time.monotonic()
-    outcomes: queue.SimpleQueue[tuple[Event, Exception | None]] = queue.SimpleQueue()
+    outcomes: queue.SimpleQueue[tuple[Event, BaseException | None]] = queue.SimpleQueue()
     waiting = {step.name: step for step in steps}
     running: set[str] = set()
     done: set[str] = set()
-    failures: dict[str, Exception] = {}
+    failures: dict[str, BaseException] = {}
 
     def since_begin() -> float:
         return time.monotonic() - begin
@@ -92,6 +92,12 @@ def run(steps: Sequence[Step], emit: Callable[[Event], None]) -> None:
     for step in waiting.values():
         missing = ", ".join(need for need in step.needs if need not in done)
         emit(Event("blocked", step.name, since_begin(), detail=f"needs {missing}"))
+    if waiting and not failures:
+        raise ValueError(f"these wait for each other, or for nobody: {', '.join(waiting)}")
+    _raise(failures)
+
+
+def _raise(failures: Mapping[str, BaseException]) -> None:
     for error in failures.values():
         if not isinstance(error, DevError):
             raise error
@@ -100,12 +106,12 @@ def run(steps: Sequence[Step], emit: Callable[[Event], None]) -> None:
         raise FailedError(f"failed: {', '.join(failures)}", code=max(codes))
 
 
-def _attempt(step: Step) -> tuple[Event, Exception | None]:
+def _attempt(step: Step) -> tuple[Event, BaseException | None]:
     try:
         if step.probe and (reason := step.probe()):
             return Event("skipped", step.name, 0, detail=reason), None
         return Event("finished", step.name, 0, detail=step.action()), None
     except DevError as error:
         return Event("failed", step.name, 0, detail=str(error.message)), error
-    except Exception as error:  # noqa: BLE001 - a bug of ours must not end the other steps
+    except BaseException as error:  # noqa: BLE001 - else the run would wait for ever
         return Event("failed", step.name, 0, detail=f"{type(error).__name__}: {error}"), error

@@ -236,4 +236,5 @@ def _read_record(server: Server) -> dict[str, int]:
         record = json.loads(state.read(server.record) or "{}")
     except ValueError:
         return {}
-    return record if isinstance(record, dict) else {}
+    fields = record.items() if isinstance(record, dict) else ()
+    return {name: value for name, value in fields if isinstance(value, int)}

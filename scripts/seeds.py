@@ -9,7 +9,7 @@ from pathlib import Path
 
 from scripts import messages
 from scripts.errors import DevError
-from scripts.messages import Conversation, Message
+from scripts.items import Conversation, Message
 from scripts.targets import Aws
 from scripts.users import Person
 
@@ -34,7 +34,7 @@ def read(path: Path) -> list[Script]:
     """The conversations of a file. Raises DevError that names file:line for a broken one."""
     shown = f"ddb/seeds/{path.name}"
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DevError(
             f"{shown} cannot be read: {type(error).__name__}", "it must be UTF-8 text"
@@ -54,13 +54,19 @@ def parse(shown: str, text: str) -> list[Script]:
         word, _, rest = line.partition(" ")
         try:
             if word == "@group":
+                if group and not _is_begun(group, scripts):
+                    raise ValueError(f"the @group {group} above has no @starts")
                 group = _new_group(rest.strip(), scripts)
             elif word == "@starts":
+                if not group or _is_begun(group, scripts):
+                    raise ValueError("@starts without a @group of its own above it")
                 scripts.append(Script(group, messages.parse_time(rest.strip()), []))
             elif line and not line.startswith("#"):
                 _add_line(scripts, group, line)
         except ValueError as error:
             raise _broken(f"{shown}:{number}", str(error)) from None
+    if group and not _is_begun(group, scripts):
+        raise _broken(shown, f"the @group {group} has no @starts")
     for script in scripts:
         if len(script.handles) != 2:
             raise _broken(shown, f"{script.group} is not a talk of two users")
@@ -130,9 +136,13 @@ def _new_group(text: str, scripts: Sequence[Script]) -> str:
     return group
 
 
+def _is_begun(group: str, scripts: Sequence[Script]) -> bool:
+    return bool(scripts) and scripts[-1].group == group
+
+
 def _add_line(scripts: list[Script], group: str, line: str) -> None:
     handle, colon, text = line.partition(":")
-    if not scripts or scripts[-1].group != group:
+    if not _is_begun(group, scripts):
         raise ValueError("a message before its @group and @starts")
     if not colon or not re.fullmatch(r"\S+", handle) or not text.strip():
         raise ValueError(f"not a `handle: text` line: {line[:40]}")

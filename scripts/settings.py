@@ -9,10 +9,10 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from scripts.errors import DevError
 
+_LEAVE_OUT = "correct it, or leave it out for the default"
 ROOT = Path(__file__).resolve().parent.parent
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,49}")
 _SYSTEM_DATABASES = ("postgres", "template0", "template1")
@@ -21,7 +21,7 @@ _SYSTEM_DATABASES = ("postgres", "template0", "template1")
 def whole_number(name: str, text: str, low: int, high: int) -> int:
     """The number that `text` writes; DevError with `name` unless it lies in low..high."""
     if not re.fullmatch(r"[0-9]{1,12}", text) or not low <= int(text) <= high:
-        raise DevError(f"{name}={text} is not a number from {low} to {high}", f"{name}={low}")
+        raise DevError(f"{name}={text} is not a number from {low} to {high}", _LEAVE_OUT)
     return int(text)
 
 
@@ -35,41 +35,28 @@ def _seconds(name: str, text: str) -> int:
 
 def _text(name: str, text: str) -> str:
     if not text.isprintable():
-        raise DevError(f"{name} has characters that cannot be printed", f"set {name} again")
+        raise DevError(f"{name} has characters that cannot be printed", _LEAVE_OUT)
     return text
 
 
 def _role(name: str, text: str) -> str:
     if not _IDENTIFIER.fullmatch(text):
         raise DevError(
-            f"{name}={text} is not a name of letters, digits and _, 50 at most", f"{name}=cruddur"
+            f"{name}={text} is not a letter or _ and then letters, digits or _, 50 at most",
+            _LEAVE_OUT,
         )
     return text
 
 
 def _database(name: str, text: str) -> str:
     if text in _SYSTEM_DATABASES:
-        raise DevError(f"{name}={text} is a database of Postgres' own", f"{name}=cruddur")
+        raise DevError(f"{name}={text} is a database of Postgres' own", _LEAVE_OUT)
     return _role(name, text)
 
 
 def _account(name: str, text: str) -> str:
     if not re.fullmatch(r"[0-9]{12}", text):
-        raise DevError(f"{name}={text} is not an account of 12 digits", f"{name}=000000000000")
-    return text
-
-
-def _database_url(name: str, text: str) -> str:
-    """A postgresql:// URL with a host and a database; its text, which may hold a password."""
-    hint = f"{name}=postgresql://user:password@host:5432/database"
-    try:
-        url = urlsplit(text)
-        well_formed = url.scheme in ("postgresql", "postgres") and url.hostname and url.path[1:]
-        _ = url.port
-    except ValueError:
-        well_formed = None
-    if not well_formed:
-        raise DevError(f"{name} is not a database URL (its value is not shown)", hint)
+        raise DevError(f"{name}={text} is not an account of 12 digits", _LEAVE_OUT)
     return text
 
 
@@ -160,22 +147,25 @@ def read_env_file(path: Path) -> dict[str, str]:
 
 
 def _parse_env(name: str, text: str) -> dict[str, str]:
+    """The variables of a file's text, as they stand: nothing in a value is replaced."""
     import io
 
-    from dotenv.main import DotEnv
     from dotenv.parser import parse_stream
 
+    values = {}
     for binding in parse_stream(io.StringIO(text)):
         if binding.error or (binding.key is not None and binding.value is None):
-            lines_before_key = len(binding.original.string) - len(binding.original.string.lstrip())
-            skipped = binding.original.string[:lines_before_key].count("\n")
-            key = f" ({binding.key})" if binding.key else ""
+            space = re.match(r"\s*", binding.original.string)
+            line = binding.original.line + (space[0].count("\n") if space else 0)
+            # Only a name that we know is shown: the line may be a password's second one.
+            known = binding.key in {field.metadata["variable"] for field in declared()}
             raise DevError(
-                f"{name}:{binding.original.line + skipped}{key} cannot be read",
+                f"{name}:{line}{f' ({binding.key})' if known else ''} cannot be read",
                 "write KEY=value, with quotes around a value that has spaces or #",
             )
-    values = DotEnv(None, stream=io.StringIO(text), interpolate=True).dict()
-    return {key: value for key, value in values.items() if value}
+        if binding.key and binding.value:
+            values[binding.key] = binding.value
+    return values
 
 
 def example() -> str:

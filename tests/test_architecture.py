@@ -20,7 +20,8 @@ LEVELS = (
     {"optional", "pipeline", "settings", "shell", "targets"},
     {"board", "clients", "state"},
     {"cognito", "console", "dynamodb", "journal", "postgres", "processes", "users"},
-    {"accounts", "messages", "stacks"},
+    {"accounts", "items", "stacks"},
+    {"messages"},
     {"seeds"},
     {"bootstrap"},
 )
@@ -29,13 +30,13 @@ LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 SDKS = {"boto3", "botocore", "docker", "flask", "ministack", "psutil", "psycopg2", "rich"}
 
 TASKS = {
-    "setup", "up", "down", "status", "test",
+    "setup", "up", "down", "status", "check", "test",
     "db.create", "db.drop", "db.schema-load", "db.seed", "db.setup", "db.reset", "db.connect",
     "db.sessions", "db.kill-sessions",
     "ddb.schema-load", "ddb.list-tables", "ddb.drop", "ddb.seed", "ddb.scan",
     "ddb.patterns.list-conversations", "ddb.patterns.get-conversation",
     "ddb.patterns.send-message", "ddb.patterns.start-conversation",
-    "cognito.list-users", "cognito.sync",
+    "cognito.create-pool", "cognito.create-users", "cognito.list-users", "cognito.sync",
 }  # fmt: skip
 
 
@@ -156,3 +157,18 @@ def test_pipelines_run_beside_those_of_the_same_name(
     ]
     assert {"setup", "db.setup", "db.seed", "ddb.seed"} <= set(names)
     assert checkout.run("--dry", *names).stdout.count("STEP ") == len(names)
+
+
+def test_no_module_is_longer_than_300_lines() -> None:
+    lines = {path: len(path.read_text().splitlines()) for path in SCRIPTS.rglob("*.py")}
+    assert {path.name: length for path, length in lines.items() if length > 300} == {}
+
+
+def test_no_function_is_longer_than_50_lines() -> None:
+    functions = {
+        f"{module}.{node.name}": (node.end_lineno or 0) - node.lineno + 1
+        for module in MODULES
+        for node in ast.walk(CODE[module])
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    assert {name: length for name, length in functions.items() if length > 50} == {}

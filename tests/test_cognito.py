@@ -2,9 +2,10 @@ from collections.abc import Callable
 
 import pytest
 
-from scripts import accounts, clients, cognito, postgres, users
+from scripts import accounts, bootstrap, clients, cognito, pipeline, postgres, users
 from scripts.accounts import Comparison
 from scripts.errors import DevError, NotFoundError
+from scripts.pipeline import Event
 from scripts.settings import Settings
 from scripts.targets import Aws, Database
 
@@ -21,10 +22,15 @@ def seeded(database: Database, environment: Settings) -> Database:
 
 
 @pytest.fixture
-def pool(seeded: Database, aws: Aws) -> str:
+def empty_pool(aws: Aws) -> str:
+    return cognito.create_pool(aws)
+
+
+@pytest.fixture
+def pool(seeded: Database, aws: Aws, empty_pool: str) -> str:
     """A pool with the users of the database."""
-    accounts.ensure(seeded, aws)
-    return cognito.get_pool(aws)
+    accounts.create_users(seeded, aws)
+    return empty_pool
 
 
 def add_users(database: Database, *handles: str) -> None:
@@ -58,8 +64,17 @@ def failure(action: Callable[[], object], kind: type[DevError] = DevError) -> st
     return str(caught.value.message)
 
 
-def test_ensure_makes_the_pool_and_a_user_for_each_in_postgres(seeded: Database, aws: Aws) -> None:
-    assert accounts.ensure(seeded, aws) == "pool cruddur: 2 users created"
+def run_steps(settings: Settings, *names: str) -> list[str]:
+    events: list[Event] = []
+    pipeline.run(bootstrap.pick(settings, *names), events.append)
+    return [event.kind for event in events if event.kind != "started"]
+
+
+def test_the_steps_make_a_pool_with_the_users_of_postgres(
+    environment: Settings, seeded: Database, aws: Aws
+) -> None:
+    steps = "cognito.create-pool", "cognito.create-users"
+    assert run_steps(environment, *steps) == ["finished", "finished"]
     found = cognito.list_users(aws, cognito.get_pool(aws))
     assert sorted((user.handle, user.email) for user in found) == [
         ("korney", "korney@example.com"),
@@ -68,46 +83,58 @@ def test_ensure_makes_the_pool_and_a_user_for_each_in_postgres(seeded: Database,
     assert all(user.sub for user in found)
 
 
-def test_ensure_again_changes_nothing(seeded: Database, aws: Aws, pool: str) -> None:
+def test_the_steps_again_are_skipped(
+    environment: Settings, seeded: Database, aws: Aws, pool: str
+) -> None:
+    accounts.sync(seeded, aws)
     before = cognito.list_users(aws, pool)
-    assert accounts.ensure(seeded, aws) == "pool cruddur: 0 users created"
+    steps = "cognito.create-pool", "cognito.create-users", "cognito.sync"
+    assert run_steps(environment, *steps) == ["skipped"] * 3
     assert cognito.list_users(aws, cognito.get_pool(aws)) == before
 
 
-def test_ensure_adds_only_who_is_missing(seeded: Database, aws: Aws, pool: str) -> None:
+def test_creating_users_again_changes_nothing(seeded: Database, aws: Aws, pool: str) -> None:
+    before = cognito.list_users(aws, pool)
+    assert accounts.create_users(seeded, aws) == "0 users created"
+    assert cognito.list_users(aws, pool) == before
+
+
+def test_only_who_is_missing_is_created(seeded: Database, aws: Aws, pool: str) -> None:
     before = subs(aws, pool)
     add_users(seeded, "newcomer")
-    assert accounts.ensure(seeded, aws) == "pool cruddur: 1 users created"
+    assert accounts.create_users(seeded, aws) == "1 users created"
     after = subs(aws, pool)
     assert {handle: after[handle] for handle in before} == before
     assert after.keys() - before.keys() == {"newcomer"}
 
 
-def test_ensure_says_whom_the_pool_did_not_take(seeded: Database, aws: Aws, pool: str) -> None:
+def test_whom_the_pool_does_not_take_is_said(seeded: Database, aws: Aws, pool: str) -> None:
     add_users(seeded, "taken")
     add_pool_user(aws, pool, "taken", email="other@example.com")
-    assert failure(lambda: accounts.ensure(seeded, aws)) == (
+    assert failure(lambda: accounts.create_users(seeded, aws)) == (
         "the pool cruddur did not take taken\nhint: ./invoke cognito.list-users shows who is in it"
     )
 
 
-def test_it_is_complete_only_with_a_pool_and_every_user(seeded: Database, aws: Aws) -> None:
+def test_the_pool_is_complete_with_every_user(seeded: Database, aws: Aws, empty_pool: str) -> None:
     assert not accounts.is_complete(seeded, aws)
-    accounts.ensure(seeded, aws)
+    accounts.create_users(seeded, aws)
     assert accounts.is_complete(seeded, aws)
     add_users(seeded, "newcomer")
     assert not accounts.is_complete(seeded, aws)
 
 
-def test_130_users_are_all_listed_page_by_page_and_linked(seeded: Database, aws: Aws) -> None:
+def test_130_users_are_all_listed_page_by_page_and_linked(
+    seeded: Database, aws: Aws, empty_pool: str
+) -> None:
     add_users(seeded, *(f"user-{n:03}" for n in range(128)))
-    accounts.ensure(seeded, aws)
+    accounts.create_users(seeded, aws)
     pages: list[int] = []
     clients.cognito(aws).meta.events.register(
         "after-call.cognito-identity-provider.ListUsers",
         lambda parsed, **_: pages.append(len(parsed["Users"])),
     )
-    pool_users = cognito.list_users(aws, cognito.get_pool(aws))
+    pool_users = cognito.list_users(aws, empty_pool)
     assert pages == [60, 60, 10]
     accounts.sync(seeded, aws)
     assert linked(seeded) == {user.handle: user.sub for user in pool_users}
@@ -170,9 +197,10 @@ def test_a_comparison_in_words_names_five_of_each_kind() -> None:
     )
 
 
-def test_a_sync_that_matches_nobody_is_an_error(seeded: Database, aws: Aws) -> None:
-    pool = cognito.create_pool(aws)
-    add_pool_user(aws, pool, "else", preferred_username="somebody-else")
+def test_a_sync_that_matches_nobody_is_an_error(
+    seeded: Database, aws: Aws, empty_pool: str
+) -> None:
+    add_pool_user(aws, empty_pool, "else", preferred_username="somebody-else")
     assert failure(lambda: accounts.sync(seeded, aws)) == (
         f"no handle is in both {seeded} and the pool: 0 matched; only in Cognito: somebody-else;"
         " only in Postgres: korney, smirnov\nhint: ./invoke setup"
@@ -211,8 +239,9 @@ def test_ids_are_rewritten_after_the_pool_was_made_anew(
     accounts.sync(seeded, aws)
     before = linked(seeded)
     clients.cognito(aws).delete_user_pool(UserPoolId=pool)
-    accounts.ensure(seeded, aws)
+    anew = cognito.create_pool(aws)
+    accounts.create_users(seeded, aws)
     assert not accounts.is_synced(seeded, aws)
     accounts.sync(seeded, aws)
-    assert linked(seeded) == subs(aws, cognito.get_pool(aws))
+    assert linked(seeded) == subs(aws, anew)
     assert not set(linked(seeded).values()) & set(before.values())

@@ -107,7 +107,9 @@ def test_a_folder_without_definitions_is_named(tmp_path: Path) -> None:
         (b'"t"', " is not a JSON object"),
         (
             b"{}",
-            ' is not a CreateTable request: Missing required parameter in input: "TableName"',
+            " is not a CreateTable request:"
+            ' Missing required parameter in input: "TableName";'
+            ' Missing parameter "AttributeDefinitions"; Missing parameter "KeySchema"',
         ),
         (
             json.dumps(SHIPPED | {"TableName": 1}).encode(),
@@ -127,6 +129,25 @@ def test_a_broken_file_is_named_with_what_is_wrong(
     tmp_path: Path, content: bytes, problem: str
 ) -> None:
     assert refusal(define(tmp_path, content)) == f"ddb/tables/t.json{problem}{HINT}"
+
+
+@pytest.mark.parametrize("part", ["AttributeDefinitions", "KeySchema"])
+def test_a_missing_part_is_named(tmp_path: Path, part: str) -> None:
+    definition = {name: value for name, value in SHIPPED.items() if name != part}
+    assert refusal(define(tmp_path, json.dumps(definition).encode())) == (
+        f'ddb/tables/t.json is not a CreateTable request: Missing parameter "{part}"{HINT}'
+    )
+
+
+def test_other_attributes_in_an_index_are_a_difference() -> None:
+    place = ("GlobalSecondaryIndexes", 0, "Projection")
+    one, two = (
+        changed(place, {"ProjectionType": "INCLUDE", "NonKeyAttributes": names})
+        for names in (["a", "b"], ["c"])
+    )
+    assert dynamodb.list_differences(one, two) == [
+        f"index message-group-sk-index: {INDEX}, INCLUDE c, wanted: {INDEX}, INCLUDE a b"
+    ]
 
 
 def test_an_unknown_parameter_is_named(tmp_path: Path) -> None:

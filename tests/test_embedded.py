@@ -1,5 +1,7 @@
 """The embedded stack's servers: found again, restarted, on their own ports, for every user."""
 
+import contextlib
+import dataclasses
 import json
 import os
 import pwd
@@ -15,7 +17,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from scripts import clients, settings, stacks, state
+from scripts import clients, processes, settings, stacks, state
+from scripts.errors import DevError
 from tests.conftest import PROJECT, Checkout, clean_environment, copy_project, remove_state
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to act as another user")
@@ -125,9 +128,9 @@ def test_the_servers_listen_on_loopback_only(checkout: Checkout) -> None:
 def test_the_database_wants_its_password(checkout: Checkout) -> None:
     checkout.run("up")
     database = stacks.targets(checkout.settings()).database.named("postgres")
-    with pytest.raises(clients.DevError) as error:
-        with clients.cursor(type(database)(**{**vars(database), "password": "guess"})):
-            pass
+    guess = dataclasses.replace(database, password="guess")
+    with pytest.raises(DevError) as error, clients.cursor(guess):
+        pass
     assert "does not accept the password of postgres" in str(error.value.message)
 
 
@@ -140,8 +143,6 @@ def test_state_is_private(checkout: Checkout) -> None:
 def test_a_taken_preferred_port_means_the_next_free_one_remembered_and_shown(
     checkout: Checkout, listener: Callable[[int], int]
 ) -> None:
-    from scripts import processes
-
     if processes.is_free(5432):
         listener(5432)
     first = checkout.run("up")
@@ -164,7 +165,7 @@ def test_a_taken_port_that_the_user_set_is_an_error_naming_its_holder(
     done = checkout.run("up", env={variable: str(port)}, expect=1)
     holder = f"{psutil.Process().name()} (pid {os.getpid()})"
     assert f"{variable}={port} is taken by {holder}" in done.stderr
-    assert f"unset it to take the next free one" in done.stderr
+    assert "unset it to take the next free one" in done.stderr
     checkout.run("up")
 
 
@@ -223,9 +224,10 @@ def other_python() -> str | None:
     """A Python like ours that other users can run, None where ours is out of their reach."""
     for python in (sys.executable, "/usr/bin/python3"):
         command = [python, "-c", "import sys; print(sys.version_info[:2])"]
-        done = subprocess.run(command, user="nobody", cwd="/", capture_output=True, text=True)
-        if done.stdout.strip() == str(sys.version_info[:2]):
-            return python
+        with contextlib.suppress(PermissionError):
+            done = subprocess.run(command, user="nobody", cwd="/", capture_output=True, text=True)
+            if done.stdout.strip() == str(sys.version_info[:2]):
+                return python
     return None
 
 

@@ -183,6 +183,23 @@ def test_a_bug_keeps_its_type_and_its_traceback_and_blocks_like_a_failure() -> N
     assert details(events) == {"a": "KeyError: 'missing'", "b": "needs a", "c": "did it"}
 
 
+def test_a_step_that_ends_its_thread_does_not_stop_the_run() -> None:
+    def leave() -> str:
+        raise SystemExit(7)
+
+    events: list[Event] = []
+    with pytest.raises(SystemExit) as error:
+        pipeline.run([step("a", action=leave), step("b")], events.append)
+    assert error.value.code == 7
+    assert details(events) == {"a": "SystemExit: 7", "b": "did it"}
+
+
+@pytest.mark.parametrize("needs", [("b", "a"), ("nobody", "nobody")])
+def test_steps_that_could_never_run_are_a_bug(needs: tuple[str, str]) -> None:
+    with pytest.raises(ValueError, match="these wait for each other, or for nobody: a, b"):
+        pipeline.run([step("a", needs[0]), step("b", needs[1])], lambda event: None)
+
+
 def test_events_carry_the_time_of_the_run_and_the_time_of_the_work() -> None:
     events = run([step("a"), step("b", "a"), step("c", probe=lambda: "is there")])
     assert all(event.at >= event.seconds >= 0 for event in events)

@@ -18,11 +18,21 @@ STARTS = "@starts 2026-03-28T15:00:00+00:00\n"
 TALK = "korney: Hello.\nsmirnov: Hello yourself.\n"
 HINT = "\nhint: write `@group UUID`, `@starts 2026-03-28T15:00:00+00:00`, then `handle: text` lines"
 
-# Lines, or nearly: random text alone would never get beyond the first check.
-words = st.sampled_from(
-    ["@group", "@starts", ID, "2026-03-28T15:00:00", "+00:00", *" :#ab\n\r\t", "korney: hi\n"]
+# Lines as they stand in a file, and pieces of them: random text alone fails at the first check.
+lines = st.sampled_from(
+    [
+        GROUP,
+        STARTS,
+        f"@group {UUID(int=2)}\n",
+        "@starts 0001-01-01T00:00:00+01:00\n",
+        "@starts 9999-12-31T23:59:59+00:00\n",
+        "korney: hi\n",
+        "smirnov: ho\n",
+        "\n",
+    ]
 )
-file_texts = st.text() | st.lists(words | st.text(max_size=3)).map("".join)
+pieces = st.sampled_from(["@group", "@starts", ID, *" :#ab\n\r\t"]) | st.text(max_size=3)
+file_texts = st.text() | st.lists(lines | pieces).map("".join)
 offsets = st.integers(-23, 23).map(lambda hours: timezone(timedelta(hours=hours)))
 texts = (
     st.text(st.characters(exclude_categories=["Cc", "Cs"], exclude_characters="\u2028\u2029"))
@@ -97,6 +107,20 @@ def test_the_first_speaker_is_the_first_handle() -> None:
             f"{GROUP}@starts 2026-03-28T15:00:00\n",
             "talks.txt:2: 2026-03-28T15:00:00 has no offset such as +00:00",
         ),
+        (STARTS, "talks.txt:1: @starts without a @group of its own above it"),
+        (
+            f"{GROUP}{STARTS}{TALK}{STARTS}",
+            "talks.txt:5: @starts without a @group of its own above it",
+        ),
+        (
+            f"{GROUP}{STARTS}{TALK}@group {UUID(int=2)}\n",
+            f"talks.txt: the @group {UUID(int=2)} has no @starts",
+        ),
+        (f"{GROUP}@group {UUID(int=2)}\n", f"talks.txt:2: the @group {ID} above has no @starts"),
+        (
+            f"{GROUP}@starts 0001-01-01T00:00:00+01:00\n",
+            "talks.txt:2: 0001-01-01T00:00:00+01:00 is out of range",
+        ),
         (f"{GROUP}@starts soon\n", "talks.txt:2: Invalid isoformat string: 'soon'"),
         (f"{GROUP}@starts 2026-13-28T15:00Z\n", "talks.txt:2: month must be in 1..12"),
         (
@@ -114,6 +138,11 @@ def test_the_first_speaker_is_the_first_handle() -> None:
 )
 def test_what_is_broken_is_named_with_its_line(text: str, problem: str) -> None:
     assert refusal(text) == problem + HINT
+
+
+def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "talks.txt").write_text(GROUP + STARTS + TALK, encoding="utf-8-sig")
+    assert [script.group for script in seeds.read(tmp_path / "talks.txt")] == [ID]
 
 
 @pytest.mark.parametrize(
@@ -141,6 +170,8 @@ def test_any_text_is_conversations_of_two_or_refused(text: str) -> None:
         return
     assert scripts
     assert all(len(script.handles) == 2 and UUID(script.group) for script in scripts)
+    assert len({script.group for script in scripts}) == len(scripts)
+    assert all(script.starts + timedelta(minutes=len(script.lines)) for script in scripts)
 
 
 @hypothesis.settings(max_examples=100, deadline=None)

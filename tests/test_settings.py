@@ -15,7 +15,8 @@ from tests.conftest import PROJECT
 
 VARIABLES = [field.metadata["variable"] for field in settings.declared()]
 ENV_HINT = "\nhint: write KEY=value, with quotes around a value that has spaces or #"
-NAME_RULE = "is not a name of letters, digits and _, 50 at most"
+LEAVE_OUT = "\nhint: correct it, or leave it out for the default"
+NAME_RULE = "is not a letter or _ and then letters, digits or _, 50 at most"
 
 # Half of it looks like a .env file, so that the parser is not left at the first character.
 env_texts = st.text() | st.lists(
@@ -92,64 +93,28 @@ def test_the_example_with_every_line_in_force_gives_the_defaults(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("variable", "text", "expected"),
+    ("variable", "text", "problem"),
     [
-        (
-            "POSTGRES_PORT",
-            "http",
-            "POSTGRES_PORT=http is not a number from 1 to 65535\nhint: POSTGRES_PORT=1",
-        ),
-        (
-            "POSTGRES_PORT",
-            "0",
-            "POSTGRES_PORT=0 is not a number from 1 to 65535\nhint: POSTGRES_PORT=1",
-        ),
-        (
-            "AWS_EMULATOR_PORT",
-            "70000",
-            "AWS_EMULATOR_PORT=70000 is not a number from 1 to 65535\nhint: AWS_EMULATOR_PORT=1",
-        ),
-        (
-            "READY_TIMEOUT",
-            "1.5",
-            "READY_TIMEOUT=1.5 is not a number from 1 to 3600\nhint: READY_TIMEOUT=1",
-        ),
-        (
-            "READY_TIMEOUT",
-            "٣",
-            "READY_TIMEOUT=٣ is not a number from 1 to 3600\nhint: READY_TIMEOUT=1",
-        ),
-        (
-            "AWS_EMULATOR_ACCOUNT",
-            "12345",
-            "AWS_EMULATOR_ACCOUNT=12345 is not an account of 12 digits\n"
-            "hint: AWS_EMULATOR_ACCOUNT=000000000000",
-        ),
-        (
-            "POSTGRES_DB",
-            "template1",
-            "POSTGRES_DB=template1 is a database of Postgres' own\nhint: POSTGRES_DB=cruddur",
-        ),
-        ("POSTGRES_DB", "a-b", f"POSTGRES_DB=a-b {NAME_RULE}\nhint: POSTGRES_DB=cruddur"),
-        ("POSTGRES_USER", 'a"b', f'POSTGRES_USER=a"b {NAME_RULE}\nhint: POSTGRES_USER=cruddur'),
-        (
-            "POSTGRES_USER",
-            "a" * 51,
-            f"POSTGRES_USER={'a' * 51} {NAME_RULE}\nhint: POSTGRES_USER=cruddur",
-        ),
-        (
-            "AWS_REGION",
-            "eu\n",
-            "AWS_REGION has characters that cannot be printed\nhint: set AWS_REGION again",
-        ),
+        ("POSTGRES_PORT", "http", "=http is not a number from 1 to 65535"),
+        ("POSTGRES_PORT", "0", "=0 is not a number from 1 to 65535"),
+        ("AWS_EMULATOR_PORT", "70000", "=70000 is not a number from 1 to 65535"),
+        ("READY_TIMEOUT", "1.5", "=1.5 is not a number from 1 to 3600"),
+        ("READY_TIMEOUT", "٣", "=٣ is not a number from 1 to 3600"),
+        ("AWS_EMULATOR_ACCOUNT", "12345", "=12345 is not an account of 12 digits"),
+        ("POSTGRES_DB", "template1", "=template1 is a database of Postgres' own"),
+        ("POSTGRES_DB", "a-b", f"=a-b {NAME_RULE}"),
+        ("POSTGRES_USER", 'a"b', f'=a"b {NAME_RULE}'),
+        ("POSTGRES_USER", "1a", f"=1a {NAME_RULE}"),
+        ("POSTGRES_USER", "a" * 51, f"={'a' * 51} {NAME_RULE}"),
+        ("AWS_REGION", "eu\n", " has characters that cannot be printed"),
     ],
 )
 def test_a_bad_value_is_named_with_its_fix(
-    tmp_path: Path, variable: str, text: str, expected: str
+    tmp_path: Path, variable: str, text: str, problem: str
 ) -> None:
     with pytest.raises(DevError) as error:
         settings.load(tmp_path, {variable: text})
-    assert message(error) == expected
+    assert message(error) == variable + problem + LEAVE_OUT
 
 
 def test_an_unknown_stack_is_named_with_its_source_and_the_known_ones(tmp_path: Path) -> None:
@@ -173,9 +138,7 @@ def test_a_password_is_in_no_representation(tmp_path: Path) -> None:
 def test_a_password_that_cannot_be_used_is_not_shown(tmp_path: Path) -> None:
     with pytest.raises(DevError) as error:
         settings.load(tmp_path, {"POSTGRES_PASSWORD": "s3cret\a"})
-    assert message(error) == (
-        "POSTGRES_PASSWORD has characters that cannot be printed\nhint: set POSTGRES_PASSWORD again"
-    )
+    assert message(error) == f"POSTGRES_PASSWORD has characters that cannot be printed{LEAVE_OUT}"
 
 
 @pytest.mark.parametrize(
@@ -186,6 +149,7 @@ def test_a_password_that_cannot_be_used_is_not_shown(tmp_path: Path) -> None:
         ("\n\nPOSTGRES_PASSWORD='s3cret\n\n", ".env:3"),
         ("POSTGRES_PASSWORD='a' s3cret\n", ".env:1"),
         ("POSTGRES_PASSWORD s3cret\n", ".env:1"),
+        ("POSTGRES_PASSWORD=\ns3cret\n", ".env:2"),
         ("DEV_STACK=a\r\n=b\r\n", ".env:2"),
     ],
 )

@@ -5,9 +5,7 @@ import os
 import pty
 import signal
 import subprocess
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
