@@ -12,7 +12,6 @@ from invoke.tasks import Task, task
 from scripts import (
     accounts,
     bootstrap,
-    clients,
     cognito,
     console,
     dynamodb,
@@ -34,14 +33,13 @@ PLAN = {"plan": "print the steps and what each would do, and do nothing", **STAC
 
 @task(help=PLAN)
 def setup(context: Context, stack: str = "", plan: bool = False) -> None:
-    """Turn a fresh clone into a running, seeded environment; run again, it changes nothing."""
-    clients.warm_up()
+    """Make everything run, filled with seed data."""
     _run(context, "setup", bootstrap.setup, stack, plan)
 
 
 @task(help=PLAN)
 def up(context: Context, stack: str = "", plan: bool = False) -> None:
-    """Start the services and wait until they answer."""
+    """Start the services; wait until they answer."""
     _run(context, "up", bootstrap.up, stack, plan)
 
 
@@ -53,7 +51,7 @@ def down(context: Context, stack: str = "", plan: bool = False) -> None:
 
 @task(help=STACK | JSON)
 def status(context: Context, stack: str = "", json: bool = False) -> None:
-    """Show each service: where it is, since when, healthy or why not (then exit code 1)."""
+    """Show each service; exit 1 unless healthy."""
     rows = stacks.list_status(settings.load(stack=stack))
     console.write_rows(rows, ["service", "state", "address", "since", "reason"], json)
     console.end_with(all(row.state == "healthy" for row in rows))
@@ -67,7 +65,7 @@ def check(context: Context, stack: str = "", plan: bool = False) -> None:
 
 @task
 def test(context: Context) -> None:
-    """Check format, lint and types, and run every test."""
+    """Check format, lint, types; run all tests."""
     python = shlex.quote(sys.executable)
     with context.cd(str(settings.ROOT)):
         for tool in ("ruff format --check --quiet", "ruff check --quiet", "mypy", "pytest"):
@@ -82,7 +80,7 @@ def db_create(context: Context, stack: str = "", plan: bool = False) -> None:
 
 @task(help=PLAN)
 def db_drop(context: Context, stack: str = "", plan: bool = False) -> None:
-    """Drop the database, also while clients are connected."""
+    """Drop the database, clients or not."""
     _run_steps(context, "db.drop", ("db.drop",), stack, plan)
 
 
@@ -100,19 +98,19 @@ def db_seed(context: Context, stack: str = "", plan: bool = False) -> None:
 
 @task(help=PLAN)
 def db_setup(context: Context, stack: str = "", plan: bool = False) -> None:
-    """Create the database, load schema and seed: what is missing of it."""
+    """Create, schema, seed: what is missing."""
     _run_steps(context, "db.setup", bootstrap.DB_SETUP, stack, plan)
 
 
 @task(help=PLAN)
 def db_reset(context: Context, stack: str = "", plan: bool = False) -> None:
-    """Drop the database and build it anew; what is in it is lost."""
+    """Drop, create, schema, seed; data is lost."""
     _run_steps(context, "db.reset", bootstrap.DB_RESET, stack, plan)
 
 
 @task(help=STACK)
 def db_connect(context: Context, stack: str = "") -> None:
-    """Open psql on the database; what follows `--` goes to psql."""
+    """Open psql; words after -- go to it."""
     chosen = settings.load(stack=stack)
     if not _is_dry(context, f"open psql on {stacks.targets(chosen).database}"):
         postgres.open_psql(stacks.database(chosen), console.words_after_dashes())
@@ -136,7 +134,7 @@ def db_kill_sessions(context: Context, stack: str = "") -> None:
 
 @task(help=PLAN)
 def ddb_schema_load(context: Context, stack: str = "", plan: bool = False) -> None:
-    """Create the tables of ddb/tables and wait until they are ACTIVE."""
+    """Create the tables; wait until ACTIVE."""
     _run_steps(context, "ddb.schema-load", ("ddb.schema-load",), stack, plan)
 
 
@@ -149,7 +147,7 @@ def ddb_list_tables(context: Context, stack: str = "", json: bool = False) -> No
 
 @task(help=STACK | {"table": "its name"})
 def ddb_drop(context: Context, table: str, stack: str = "") -> None:
-    """Delete a DynamoDB table and wait until it is gone."""
+    """Delete a table; wait until it is gone."""
     chosen = settings.load(stack=stack)
     target = stacks.targets(chosen).aws
     if not _is_dry(context, f"delete the table {table} in {target}, if it is disposable"):
@@ -160,7 +158,7 @@ def ddb_drop(context: Context, table: str, stack: str = "") -> None:
 
 @task(help=PLAN)
 def ddb_seed(context: Context, stack: str = "", plan: bool = False) -> None:
-    """Write the conversations of ddb/seeds; again, the same keys."""
+    """Write the conversations of ddb/seeds."""
     _run_steps(context, "ddb.seed", ("ddb.seed",), stack, plan)
 
 
@@ -175,7 +173,7 @@ def ddb_scan(
     stack: str = "",
     json: bool = False,
 ) -> None:
-    """Print every item of a table, as they come."""
+    """Print every item of a table."""
     most = settings.whole_number("--limit", limit, 1, 10**12 - 1) if limit else None
     items = dynamodb.scan(stacks.aws(settings.load(stack=stack)), table, most)
     console.say(f"{console.write_items(items, json)} items in {table}")
@@ -183,7 +181,7 @@ def ddb_scan(
 
 @task(positional=["handle"], help=STACK | JSON | {"handle": "whose conversations"})
 def list_conversations(context: Context, handle: str, stack: str = "", json: bool = False) -> None:
-    """List a user's conversations, newest first."""
+    """List a user's conversations."""
     chosen = settings.load(stack=stack)
     person = users.get_person(stacks.database(chosen), handle)
     rows = messages.list_conversations(stacks.aws(chosen), person)
@@ -209,7 +207,7 @@ def get_conversation(
     stack: str = "",
     json: bool = False,
 ) -> None:
-    """Print the newest messages of a conversation, in reading order."""
+    """Print a conversation's newest messages."""
     most = settings.whole_number("--limit", limit, 1, 100_000)
     page = messages.get_page(stacks.aws(settings.load(stack=stack)), group, most, before)
     if json:
@@ -226,7 +224,7 @@ def get_conversation(
 def send_message(
     context: Context, handle: str, message: str, group: str = "", stack: str = ""
 ) -> None:
-    """Write a message into a conversation, without --group the user's latest."""
+    """Write a message into a conversation."""
     chosen = settings.load(stack=stack)
     author = users.get_person(stacks.database(chosen), handle)
     aws = stacks.aws(chosen)
@@ -257,7 +255,7 @@ def cognito_create_pool(context: Context, stack: str = "", plan: bool = False) -
 
 @task(help=PLAN)
 def cognito_create_users(context: Context, stack: str = "", plan: bool = False) -> None:
-    """Create a user in the pool for each user in Postgres."""
+    """Create a pool user for each Postgres user."""
     _run_steps(context, "cognito.create-users", ("cognito.create-users",), stack, plan)
 
 
@@ -271,7 +269,7 @@ def cognito_list_users(context: Context, stack: str = "", json: bool = False) ->
 
 @task(help=STACK | JSON)
 def cognito_sync(context: Context, stack: str = "", json: bool = False) -> None:
-    """Write each Cognito sub into Postgres, by handle; report who has no match."""
+    """Write Cognito ids into Postgres; report."""
     chosen = settings.load(stack=stack)
     where = stacks.targets(chosen)
     if not _is_dry(context, f"write the Cognito ids of {where.aws} into {where.database}"):

@@ -1,5 +1,6 @@
 """The pipelines: setup and its parts, as lists of steps; and how a list is run."""
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -8,6 +9,7 @@ from typing import TypeVar
 
 from scripts import (
     accounts,
+    clients,
     cognito,
     console,
     dynamodb,
@@ -76,6 +78,8 @@ def run(settings: Settings, command: str, steps: Sequence[Step]) -> None:
     """Run the steps, shown and recorded, and say how to go on. Raises DevError if one fails."""
     begin = time.monotonic()
     failure = None
+    if any(step.needs for step in steps):
+        clients.warm_up()  # what the later steps need, while the first ones run
     try:
         with (
             state.lock(settings, command, console.say),
@@ -90,6 +94,9 @@ def run(settings: Settings, command: str, steps: Sequence[Step]) -> None:
             pipeline.run(steps, emit)
     except pipeline.FailedError as error:
         failure = error
+    except SystemExit as interrupt:
+        # The steps' threads may be deep in C code, which a regular exit can crash.
+        os._exit(int(interrupt.code or 0))
     seconds = f"{time.monotonic() - begin:.2f} s"
     if failure:
         hint = f"mend that, then go on with: ./invoke {command}"

@@ -109,7 +109,7 @@ def warm_up() -> None:
         for service, operation in (("dynamodb", "CreateTable"), ("cognito-idp", "ListUsers")):
             input_shape(service, operation)
 
-    threading.Thread(target=load, daemon=True).start()
+    threading.Thread(target=load).start()
 
 
 _lock = threading.Lock()

@@ -76,21 +76,23 @@ def find_start(server: Server) -> datetime | None:
 
 def start(
     server: Server,
+    settings: Settings,
+    port_setting: str,
     launch: Callable[[int], Launch],
-    ports: Iterator[int],
     not_ready: Callable[[int], str | None],
-    timeout: float,
 ) -> int:
-    """Start the server on the first of `ports` that it gets, wait until it is ready; its port.
+    """Start the server on the first port that it gets, and wait until it is ready; its port.
 
-    `launch` says how for a port, `not_ready` is the reason why a port does not serve yet.
-    Raises DevError with the last lines of the log when it ends early or the time is over.
+    `port_setting` is the field that holds the preferred port, `launch` says how to start on a port,
+    `not_ready` is the reason why a port does not serve yet. Raises DevError with the last lines of
+    the log when it ends early or READY_TIMEOUT is over, and names who holds a port the user set.
     """
+    _check_pinned_port(server, settings, port_setting)
     _stop_strays(server)
-    for port in ports:
+    for port in _ports(server, settings, port_setting):
         process = _spawn(server, launch(port))
         state.write(server.record, json.dumps({"pid": process.pid, "port": port}))
-        reason = _wait(process, partial(not_ready, port), timeout)
+        reason = _wait(process, partial(not_ready, port), settings.ready_timeout)
         if reason is None:
             return port
         if process.poll() is None:
@@ -110,29 +112,32 @@ def stop(server: Server) -> bool:
     return True
 
 
-def ports(settings: Settings, setting: str, last: int | None) -> Iterator[int]:
-    """Ports to try, in order: the last one, the default and those above it, each if it is free.
-
-    A port that the user set is the only one; DevError names the process that holds it.
-    """
-    if wanted := pinned_port(settings, setting):
-        variable = settings.variable(setting)
-        if not is_free(wanted):
-            raise DevError(
-                f"{variable}={wanted} is taken by {holder(wanted)}",
-                f"stop it, set {variable} to a free port, or unset it to take the next free one",
-            )
-        yield wanted
-        return
-    wanted = getattr(settings, setting)
-    candidates = [*([last] if last else []), *range(wanted, min(wanted + _PORTS_TRIED, 65536))]
-    yield from (port for port in candidates if is_free(port))
-
-
 def pinned_port(settings: Settings, setting: str) -> int | None:
     """The port that the user set, None where the default stands."""
     pinned = settings.source(setting) != "default"
     return int(getattr(settings, setting)) if pinned else None
+
+
+def _check_pinned_port(server: Server, settings: Settings, setting: str) -> None:
+    """Raise DevError where somebody else holds the port that the user set."""
+    port = pinned_port(settings, setting)
+    ours = find(server) is not None and find_port(server) == port
+    if port and not ours and not is_free(port):
+        variable = settings.variable(setting)
+        raise DevError(
+            f"{variable}={port} is taken by {holder(port)}",
+            f"stop it, set {variable} to a free port, or unset it to take the next free one",
+        )
+
+
+def _ports(server: Server, settings: Settings, setting: str) -> Iterator[int]:
+    """Ports to try: the one that the user set; else the last one, the default and those above."""
+    if pinned := pinned_port(settings, setting):
+        yield pinned
+        return
+    preferred, last = getattr(settings, setting), find_port(server)
+    candidates = [*([last] if last else []), *range(preferred, preferred + _PORTS_TRIED)]
+    yield from (port for port in candidates if port < 65536 and is_free(port))
 
 
 def is_free(port: int) -> bool:

@@ -161,12 +161,13 @@ def test_a_taken_preferred_port_means_the_next_free_one_remembered_and_shown(
 def test_a_taken_port_that_the_user_set_is_an_error_naming_its_holder(
     checkout: Checkout, listener: Callable[[int], int], variable: str, service: str
 ) -> None:
+    checkout.run("up")
     port = listener(0)
     done = checkout.run("up", env={variable: str(port)}, expect=1)
     holder = f"{psutil.Process().name()} (pid {os.getpid()})"
     assert f"{variable}={port} is taken by {holder}" in done.stderr
     assert "unset it to take the next free one" in done.stderr
-    checkout.run("up")
+    assert states(checkout) == {"postgres": "healthy", "aws": "healthy"}
 
 
 def test_a_port_set_while_the_server_runs_elsewhere_moves_it(checkout: Checkout) -> None:

@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from botocore.stub import Stubber
 
-from scripts import clients, dynamodb, messages
+from scripts import clients, dynamodb, items, messages
 from scripts.errors import DevError, NotFoundError
-from scripts.messages import TABLE, Conversation, Message
+from scripts.items import Conversation, Message
+from scripts.messages import TABLE
 from scripts.settings import Settings
 from scripts.targets import Aws
 from scripts.users import Person
@@ -159,7 +160,7 @@ def test_reading_goes_on_after_an_empty_page_and_adds_up_the_capacity(aws: Aws) 
     pages: list[dynamodb.Item] = [
         {"Items": [], "LastEvaluatedKey": dynamodb.to_dynamodb({"pk": "MSG#g", "sk": "2"})},
         {
-            "Items": [messages._message_item(message)],
+            "Items": [items.of_message(message)],
             "LastEvaluatedKey": dynamodb.to_dynamodb({"pk": "MSG#g", "sk": "1"}),
         },
         {"Items": []},

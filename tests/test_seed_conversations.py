@@ -5,7 +5,8 @@ import pytest
 
 from scripts import clients, dynamodb, messages, seeds
 from scripts.errors import DevError
-from scripts.messages import TABLE, Message
+from scripts.items import Message
+from scripts.messages import TABLE
 from scripts.seeds import Script
 from scripts.settings import Settings
 from scripts.targets import Aws

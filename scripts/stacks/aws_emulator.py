@@ -5,9 +5,12 @@ import json
 import os
 import signal
 import sys
+from functools import partial
 
 from scripts import processes, state
 from scripts.settings import Settings
+
+PORT_SETTING = "emulator_port"
 
 
 def server(settings: Settings) -> processes.Server:
@@ -24,13 +27,7 @@ def start(settings: Settings) -> int:
         argv = [sys.executable, "-X", ours.marker, "-m", "ministack"]
         return processes.Launch(argv, environment | {"GATEWAY_PORT": str(port)})
 
-    return processes.start(
-        ours,
-        launch,
-        processes.ports(settings, "emulator_port", processes.find_port(ours)),
-        lambda port: not_ready(settings, port),
-        settings.ready_timeout,
-    )
+    return processes.start(ours, settings, PORT_SETTING, launch, partial(not_ready, settings))
 
 
 def not_ready(settings: Settings, port: int) -> str | None:

@@ -51,14 +51,14 @@ def services(settings: Settings) -> list[Service]:
         _service(
             settings,
             postgres_server.server(settings),
-            "postgres_port",
+            postgres_server.PORT_SETTING,
             start_postgres,
             postgres_health,
         ),
         _service(
             settings,
             aws_emulator.server(settings),
-            "emulator_port",
+            aws_emulator.PORT_SETTING,
             start_emulator,
             emulator_health,
         ),

@@ -20,6 +20,7 @@ from scripts.targets import Database
 SHARED_HOME = Path("/var/lib/dev-bootstrap")
 UNPRIVILEGED = "nobody"
 ORPHAN_SECONDS = 10.0
+PORT_SETTING = "postgres_port"
 
 
 def server(settings: Settings) -> processes.Server:
@@ -38,7 +39,6 @@ def start(settings: Settings, database: Database) -> int:
     data = home / "data"
     if not data.exists():
         _create_cluster(programs, data, database)
-    ours = server(settings)
 
     def launch(port: int) -> processes.Launch:
         _clear_stale_lock(data)
@@ -54,11 +54,11 @@ def start(settings: Settings, database: Database) -> int:
         )
 
     return processes.start(
-        ours,
+        server(settings),
+        settings,
+        PORT_SETTING,
         launch,
-        processes.ports(settings, "postgres_port", processes.find_port(ours)),
         lambda port: not_ready(database.at(port)),
-        settings.ready_timeout,
     )
 
 
