@@ -15,8 +15,10 @@ from scripts import (
     cognito,
     console,
     dynamodb,
+    execution,
     messages,
     postgres,
+    rds,
     settings,
     stacks,
     users,
@@ -26,15 +28,16 @@ from scripts.pipeline import Step
 
 console.end_on_interrupt()
 
+CONFIRM = {"confirm": "the name of what may go although it is not disposable"}
 STACK = {"stack": f"who provides the services: {', '.join(stacks.MODULES)}"}
 JSON = {"json": "print JSON on stdout"}
 PLAN = {"plan": "print the steps and what each would do, and do nothing", **STACK}
 
 
-@task(help=PLAN)
-def setup(context: Context, stack: str = "", plan: bool = False) -> None:
+@task(help=PLAN | {"with-seed": "write the mock data also where it does not belong (aws)"})
+def setup(context: Context, stack: str = "", plan: bool = False, with_seed: bool = False) -> None:
     """Make everything run, filled with seed data."""
-    _run(context, "setup", bootstrap.setup, stack, plan)
+    _run(context, "setup", lambda chosen: bootstrap.setup(chosen, with_seed), stack, plan)
 
 
 @task(help=PLAN)
@@ -52,7 +55,7 @@ def down(context: Context, stack: str = "", plan: bool = False) -> None:
 @task(help=STACK | JSON)
 def status(context: Context, stack: str = "", json: bool = False) -> None:
     """Show each service; exit 1 unless healthy."""
-    rows = stacks.list_status(settings.load(stack=stack))
+    rows = stacks.list_status(_load(stack))
     console.write_rows(rows, ["service", "state", "address", "since", "reason"], json)
     console.end_with(all(row.state == "healthy" for row in rows))
 
@@ -78,10 +81,10 @@ def db_create(context: Context, stack: str = "", plan: bool = False) -> None:
     _run_steps(context, "db.create", ("db.create",), stack, plan)
 
 
-@task(help=PLAN)
-def db_drop(context: Context, stack: str = "", plan: bool = False) -> None:
+@task(help=PLAN | CONFIRM)
+def db_drop(context: Context, stack: str = "", plan: bool = False, confirm: str = "") -> None:
     """Drop the database, clients or not."""
-    _run_steps(context, "db.drop", ("db.drop",), stack, plan)
+    _run_dropping(context, "db.drop", ("db.drop",), stack, plan, confirm)
 
 
 @task(help=PLAN)
@@ -102,33 +105,33 @@ def db_setup(context: Context, stack: str = "", plan: bool = False) -> None:
     _run_steps(context, "db.setup", bootstrap.DB_SETUP, stack, plan)
 
 
-@task(help=PLAN)
-def db_reset(context: Context, stack: str = "", plan: bool = False) -> None:
+@task(help=PLAN | CONFIRM)
+def db_reset(context: Context, stack: str = "", plan: bool = False, confirm: str = "") -> None:
     """Drop, create, schema, seed; data is lost."""
-    _run_steps(context, "db.reset", bootstrap.DB_RESET, stack, plan)
+    _run_dropping(context, "db.reset", bootstrap.DB_RESET, stack, plan, confirm)
 
 
 @task(help=STACK)
 def db_connect(context: Context, stack: str = "") -> None:
     """Open psql; words after -- go to it."""
-    chosen = settings.load(stack=stack)
+    chosen = _load(stack)
     if not _is_dry(context, f"open psql on {stacks.targets(chosen).database}"):
-        postgres.open_psql(stacks.database(chosen), console.words_after_dashes())
+        postgres.open_psql(stacks.get_database(chosen), console.words_after_dashes())
 
 
 @task(help=STACK | JSON)
 def db_sessions(context: Context, stack: str = "", json: bool = False) -> None:
     """List who is connected to the database."""
-    rows = postgres.list_sessions(stacks.database(settings.load(stack=stack)))
+    rows = postgres.list_sessions(stacks.get_database(_load(stack)))
     console.write_rows(rows, ["pid", "user", "application", "state", "since", "query"], json)
 
 
 @task(help=STACK)
 def db_kill_sessions(context: Context, stack: str = "") -> None:
     """End every connection to the database."""
-    chosen = settings.load(stack=stack)
+    chosen = _load(stack)
     if not _is_dry(context, f"end every connection to {stacks.targets(chosen).database}"):
-        database = stacks.database(chosen)
+        database = stacks.get_database(chosen)
         console.say(f"ended {postgres.kill_sessions(database)} sessions of {database}")
 
 
@@ -141,19 +144,19 @@ def ddb_schema_load(context: Context, stack: str = "", plan: bool = False) -> No
 @task(help=STACK | JSON)
 def ddb_list_tables(context: Context, stack: str = "", json: bool = False) -> None:
     """List the DynamoDB tables."""
-    tables = dynamodb.list_tables(stacks.aws(settings.load(stack=stack)))
+    tables = dynamodb.list_tables(stacks.get_aws(_load(stack)))
     console.write_rows([{"table": name} for name in tables], ["table"], json)
 
 
-@task(help=STACK | {"table": "its name"})
-def ddb_drop(context: Context, table: str, stack: str = "") -> None:
+@task(help=STACK | CONFIRM | {"table": "its name"})
+def ddb_drop(context: Context, table: str, stack: str = "", confirm: str = "") -> None:
     """Delete a table; wait until it is gone."""
-    chosen = settings.load(stack=stack)
-    target = stacks.targets(chosen).aws
-    if not _is_dry(context, f"delete the table {table} in {target}, if it is disposable"):
-        aws = stacks.aws(chosen)
-        dynamodb.drop_table(aws, table)
-        console.say(f"dropped the table {table} in {aws}; next: ./invoke ddb.schema-load ddb.seed")
+    chosen = _load(stack)
+    if not _is_dry(context, f"delete the table {table} in {stacks.targets(chosen).aws}"):
+        aws = stacks.get_aws(chosen)
+        confirm = console.confirm(dynamodb.find_loss(aws, table), confirm)
+        done = dynamodb.drop_table(aws, table, confirm)
+        console.say(f"{done}; next: ./invoke ddb.schema-load ddb.seed")
 
 
 @task(help=PLAN)
@@ -175,16 +178,16 @@ def ddb_scan(
 ) -> None:
     """Print every item of a table."""
     most = settings.whole_number("--limit", limit, 1, 10**12 - 1) if limit else None
-    items = dynamodb.scan(stacks.aws(settings.load(stack=stack)), table, most)
+    items = dynamodb.scan(stacks.get_aws(_load(stack)), table, most)
     console.say(f"{console.write_items(items, json)} items in {table}")
 
 
 @task(positional=["handle"], help=STACK | JSON | {"handle": "whose conversations"})
 def list_conversations(context: Context, handle: str, stack: str = "", json: bool = False) -> None:
     """List a user's conversations."""
-    chosen = settings.load(stack=stack)
-    person = users.get_person(stacks.database(chosen), handle)
-    rows = messages.list_conversations(stacks.aws(chosen), person)
+    chosen = _load(stack)
+    person = users.get_person(stacks.get_database(chosen), handle)
+    rows = messages.list_conversations(stacks.get_aws(chosen), person)
     console.write_rows(rows, ["at", "other.handle", "text", "group"], json)
 
 
@@ -209,7 +212,7 @@ def get_conversation(
 ) -> None:
     """Print a conversation's newest messages."""
     most = settings.whole_number("--limit", limit, 1, 100_000)
-    page = messages.get_page(stacks.aws(settings.load(stack=stack)), group, most, before)
+    page = messages.get_page(stacks.get_aws(_load(stack)), group, most, before)
     if json:
         console.write_json(page)
         return
@@ -225,9 +228,9 @@ def send_message(
     context: Context, handle: str, message: str, group: str = "", stack: str = ""
 ) -> None:
     """Write a message into a conversation."""
-    chosen = settings.load(stack=stack)
-    author = users.get_person(stacks.database(chosen), handle)
-    aws = stacks.aws(chosen)
+    chosen = _load(stack)
+    author = users.get_person(stacks.get_database(chosen), handle)
+    aws = stacks.get_aws(chosen)
     group = group or messages.get_latest(aws, author).group
     if not _is_dry(context, f"write a message of {handle} into the conversation {group}"):
         sent = messages.send(aws, group, author, message)
@@ -239,11 +242,11 @@ def start_conversation(
     context: Context, handle: str, other: str, message: str, stack: str = ""
 ) -> None:
     """Start a conversation with another user."""
-    chosen = settings.load(stack=stack)
-    database = stacks.database(chosen)
+    chosen = _load(stack)
+    database = stacks.get_database(chosen)
     pair = users.get_person(database, handle), users.get_person(database, other)
     if not _is_dry(context, f"start a conversation of {handle} with {other}"):
-        sent = messages.start(stacks.aws(chosen), *pair, message)
+        sent = messages.start(stacks.get_aws(chosen), *pair, message)
         console.say(f"started the conversation {sent.group} at {sent.at}")
 
 
@@ -262,7 +265,7 @@ def cognito_create_users(context: Context, stack: str = "", plan: bool = False) 
 @task(help=STACK | JSON)
 def cognito_list_users(context: Context, stack: str = "", json: bool = False) -> None:
     """List the users of the pool."""
-    aws = stacks.aws(settings.load(stack=stack))
+    aws = stacks.get_aws(_load(stack))
     rows = cognito.list_users(aws, cognito.get_pool(aws))
     console.write_rows(rows, ["username", "handle", "email", "status", "enabled", "sub"], json)
 
@@ -270,11 +273,30 @@ def cognito_list_users(context: Context, stack: str = "", json: bool = False) ->
 @task(help=STACK | JSON)
 def cognito_sync(context: Context, stack: str = "", json: bool = False) -> None:
     """Write Cognito ids into Postgres; report."""
-    chosen = settings.load(stack=stack)
+    chosen = _load(stack)
     where = stacks.targets(chosen)
     if not _is_dry(context, f"write the Cognito ids of {where.aws} into {where.database}"):
-        comparison = accounts.sync(stacks.database(chosen), stacks.aws(chosen))
+        comparison = accounts.sync(stacks.get_database(chosen), stacks.get_aws(chosen))
         console.write_report(comparison, json)
+
+
+@task(help=STACK | {"ip": "the address to let in; my public one if not given"})
+def rds_update_sg_rule(context: Context, ip: str = "", stack: str = "") -> None:
+    """Let my address in to the database."""
+    chosen = _load(stack)
+    aws = stacks.get_aws(chosen)
+    rule = rds.get_rule(aws, chosen.sg_id, chosen.sg_rule_id)
+    cidr = rds.parse_cidr(ip) if ip else rds.find_my_cidr(chosen.ip_lookup_url)
+    console.say(f"before: {rule}")
+    if not _is_dry(context, f"let in {cidr} instead"):
+        console.say(f"after:  {rds.update_rule(aws, rule, cidr)}")
+
+
+def _load(stack: str) -> settings.Settings:
+    chosen = settings.load(stack=stack)
+    for line in stacks.introduce(chosen):
+        console.say(line)
+    return chosen
 
 
 def _run(
@@ -284,17 +306,29 @@ def _run(
     stack: str,
     plan: bool,
 ) -> None:
-    chosen = settings.load(stack=stack)
+    chosen = _load(stack)
     if plan or context.config.run.dry:
         console.write_plan(steps(chosen))
     else:
-        bootstrap.run(chosen, command, steps(chosen))
+        execution.run(chosen, command, steps(chosen), bootstrap.NEXT.get(command, ""))
 
 
 def _run_steps(
     context: Context, command: str, names: tuple[str, ...], stack: str, plan: bool
 ) -> None:
     _run(context, command, lambda chosen: bootstrap.pick(chosen, *names), stack, plan)
+
+
+def _run_dropping(
+    context: Context, command: str, names: tuple[str, ...], stack: str, plan: bool, confirm: str
+) -> None:
+    def steps(chosen: settings.Settings) -> list[Step]:
+        if not plan and not context.config.run.dry:
+            loss = postgres.find_loss(stacks.get_database(chosen))
+            return bootstrap.pick(chosen, *names, confirmed=console.confirm(loss, confirm))
+        return bootstrap.pick(chosen, *names)
+
+    _run(context, command, steps, stack, plan)
 
 
 def _is_dry(context: Context, intent: str) -> bool:
@@ -344,6 +378,7 @@ _ddb.add_collection(
     )
 )
 ns.add_collection(_ddb)
+ns.add_collection(_collection("rds", update_sg_rule=rds_update_sg_rule))
 ns.add_collection(
     _collection(
         "cognito",

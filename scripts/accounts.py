@@ -9,13 +9,15 @@ from scripts.targets import Aws, Database
 
 @dataclass(frozen=True)
 class Comparison:
-    """Handles in both places and in one only; pool users without a handle, by username."""
+    """Handles in both places and in one only; further, by username, who is special in the pool."""
 
     matched: list[str]
     only_in_cognito: list[str]
     only_in_postgres: list[str]
     without_handle: list[str]
     ambiguous: list[str]
+    unconfirmed: list[str]
+    disabled: list[str]
 
     def __str__(self) -> str:
         others = {
@@ -23,6 +25,8 @@ class Comparison:
             "only in Postgres": self.only_in_postgres,
             "without a handle": self.without_handle,
             "handle held twice": self.ambiguous,
+            "unconfirmed": self.unconfirmed,
+            "disabled": self.disabled,
         }
         lists = [f"{what}: {_names(names)}" for what, names in others.items() if names]
         return "; ".join([f"{len(self.matched)} matched", *lists])
@@ -80,6 +84,8 @@ def compare(database: Database, aws: Aws) -> Comparison:
         only_in_postgres=sorted(in_postgres - in_pool),
         without_handle=sorted(user.username for user in pool_users if not user.handle),
         ambiguous=sorted(in_pool - subs.keys()),
+        unconfirmed=sorted(user.username for user in pool_users if user.status == "UNCONFIRMED"),
+        disabled=sorted(user.username for user in pool_users if not user.enabled),
     )
 
 

@@ -1,7 +1,5 @@
-"""The pipelines: setup and its parts, as lists of steps; and how a list is run."""
+"""The pipelines: setup and its parts, as lists of steps."""
 
-import os
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -9,26 +7,23 @@ from typing import TypeVar
 
 from scripts import (
     accounts,
-    clients,
     cognito,
-    console,
     dynamodb,
-    journal,
     messages,
-    pipeline,
     postgres,
     seeds,
     stacks,
-    state,
     users,
 )
 from scripts.errors import DevError
-from scripts.pipeline import Event, Step
+from scripts.pipeline import Step
 from scripts.settings import Settings
 from scripts.users import Person
 
 T = TypeVar("T")
 
+MOCK_ACCOUNTS = {"cognito.create-pool", "cognito.create-users"}
+MOCK_DATA = {"db.seed", "ddb.seed", "check"}
 DB_SETUP = ("db.create", "db.schema-load", "db.seed")
 DB_RESET = ("db.drop", *DB_SETUP)
 NEXT = {
@@ -37,10 +32,18 @@ NEXT = {
 }
 
 
-def setup(settings: Settings) -> list[Step]:
-    """Everything, from starting the services to a check that reads the data back."""
-    data = [_blaming_servers(settings, step) for step in _data_steps(settings)]
-    return _among_themselves([*up(settings), *data])
+def setup(settings: Settings, with_seed: bool = False) -> list[Step]:
+    """Everything, from starting the services to a check that reads the data back.
+
+    Where the stack is not for mock data, none is written, unless `with_seed`; a user pool and its
+    users are never made there.
+    """
+    left_out: set[str] = set()
+    if not stacks.targets(settings).mock:
+        left_out = MOCK_ACCOUNTS if with_seed else MOCK_ACCOUNTS | MOCK_DATA
+    data = _data_steps(settings)
+    kept = [_blaming_servers(settings, step) for step in data if step.name not in left_out]
+    return _among_themselves([*up(settings), *kept], data)
 
 
 def up(settings: Settings) -> list[Step]:
@@ -68,41 +71,15 @@ def down(settings: Settings) -> list[Step]:
     ]
 
 
-def pick(settings: Settings, *names: str) -> list[Step]:
-    """Some of the steps that make data, by name; they wait for each other only."""
-    steps = {step.name: step for step in [_drop_step(settings), *_data_steps(settings)]}
-    return _among_themselves([_blaming_servers(settings, steps[name]) for name in names])
+def pick(settings: Settings, *names: str, confirmed: str = "") -> list[Step]:
+    """Some of the steps that make data, by name; they wait for each other only.
 
-
-def run(settings: Settings, command: str, steps: Sequence[Step]) -> None:
-    """Run the steps, shown and recorded, and say how to go on. Raises DevError if one fails."""
-    begin = time.monotonic()
-    failure = None
-    if any(step.needs for step in steps):
-        clients.warm_up()  # what the later steps need, while the first ones run
-    try:
-        with (
-            state.lock(settings, command, console.say),
-            journal.record(settings.state / "runs", command) as record,
-            console.show(steps) as show,
-        ):
-
-            def emit(event: Event) -> None:
-                record(event)
-                show(event)
-
-            pipeline.run(steps, emit)
-    except pipeline.FailedError as error:
-        failure = error
-    except SystemExit as interrupt:
-        # The steps' threads may be deep in C code, which a regular exit can crash.
-        os._exit(int(interrupt.code or 0))
-    seconds = f"{time.monotonic() - begin:.2f} s"
-    if failure:
-        hint = f"mend that, then go on with: ./invoke {command}"
-        raise DevError(f"{command}: {failure.reason} after {seconds}", hint, failure.code)
-    following = f"; next: {NEXT[command]}" if command in NEXT else ""
-    console.say(f"{command}: done in {seconds}{following}")
+    `confirmed` is the name of a thing that may be dropped though it is not disposable.
+    """
+    drop = _drop_step(settings, confirmed)
+    steps = {step.name: step for step in [drop, *_data_steps(settings)]}
+    chosen = [_blaming_servers(settings, steps[name]) for name in names]
+    return _among_themselves(chosen, list(steps.values()))
 
 
 def _blaming_servers(settings: Settings, step: Step) -> Step:
@@ -125,9 +102,9 @@ def _unknown() -> str | None:
     return None
 
 
-def _drop_step(settings: Settings) -> Step:
+def _drop_step(settings: Settings, confirmed: str) -> Step:
     intent = f"drop the database {stacks.targets(settings).database}, if it is disposable"
-    return Step("db.drop", intent, lambda: _drop(settings))
+    return Step("db.drop", intent, lambda: _drop(settings, confirmed))
 
 
 def _data_steps(settings: Settings) -> list[Step]:
@@ -144,7 +121,7 @@ def _data_steps(settings: Settings) -> list[Step]:
 def _db_steps(settings: Settings) -> list[Step]:
     target = stacks.targets(settings).database
     schema, seed = settings.root / "sql" / "schema.sql", settings.root / "sql" / "seed.sql"
-    database = partial(stacks.database, settings)
+    database = partial(stacks.get_database, settings)
     return [
         Step(
             "db.create",
@@ -172,7 +149,7 @@ def _db_steps(settings: Settings) -> list[Step]:
 
 def _cognito_steps(settings: Settings) -> list[Step]:
     target = stacks.targets(settings)
-    database, aws = partial(stacks.database, settings), partial(stacks.aws, settings)
+    database, aws = partial(stacks.get_database, settings), partial(stacks.get_aws, settings)
     return [
         Step(
             "cognito.create-pool",
@@ -200,10 +177,10 @@ def _cognito_steps(settings: Settings) -> list[Step]:
 
 def _ddb_steps(settings: Settings) -> list[Step]:
     target = stacks.targets(settings).aws
-    aws = partial(stacks.aws, settings)
+    aws = partial(stacks.get_aws, settings)
 
     def people() -> dict[str, Person]:
-        return users.people(users.list_users(stacks.database(settings)))
+        return users.people(users.list_users(stacks.get_database(settings)))
 
     return [
         Step(
@@ -223,11 +200,19 @@ def _ddb_steps(settings: Settings) -> list[Step]:
     ]
 
 
-def _among_themselves(steps: Sequence[Step]) -> list[Step]:
-    """The steps without their needs for steps that are not among them."""
-    names = {step.name for step in steps}
+def _among_themselves(chosen: Sequence[Step], everything: Sequence[Step]) -> list[Step]:
+    """The chosen steps; for a step that is left out, they wait for what that would wait for."""
+    names = {step.name for step in chosen}
+    needs = {step.name: step.needs for step in everything}
+
+    def waits_for(need: str) -> list[str]:
+        if need in names:
+            return [need]
+        return [name for further in needs.get(need, ()) for name in waits_for(further)]
+
     return [
-        replace(step, needs=tuple(need for need in step.needs if need in names)) for step in steps
+        replace(step, needs=tuple(dict.fromkeys(n for need in step.needs for n in waits_for(need))))
+        for step in chosen
     ]
 
 
@@ -243,22 +228,25 @@ def _stop(service: stacks.Service) -> str:
     return "stopped" if service.stop() else "was not running"
 
 
-def _drop(settings: Settings) -> str:
-    database = stacks.database(settings)
-    return f"dropped {database}" if postgres.drop(database) else f"there was no {database}"
+def _drop(settings: Settings, confirmed: str) -> str:
+    database = stacks.get_database(settings)
+    dropped = postgres.drop(database, confirmed)
+    return f"dropped {database}" if dropped else f"there was no {database}"
 
 
 def _create_tables(settings: Settings) -> str:
     names = []
     for definition in dynamodb.read_definitions(settings.root / "ddb" / "tables"):
-        dynamodb.ensure_table(stacks.aws(settings), definition)
+        dynamodb.ensure_table(stacks.get_aws(settings), definition)
         names.append(definition["TableName"])
     return f"{', '.join(names)} ACTIVE"
 
 
 def _are_tables_ready(settings: Settings) -> bool:
     definitions = dynamodb.read_definitions(settings.root / "ddb" / "tables")
-    return all(dynamodb.is_ready(stacks.aws(settings), definition) for definition in definitions)
+    return all(
+        dynamodb.is_ready(stacks.get_aws(settings), definition) for definition in definitions
+    )
 
 
 def _scripts(settings: Settings) -> list[seeds.Script]:
@@ -266,9 +254,10 @@ def _scripts(settings: Settings) -> list[seeds.Script]:
 
 
 def _check(settings: Settings) -> str:
-    database = stacks.database(settings)
+    database = stacks.get_database(settings)
     everybody = users.list_users(database)
-    if unlinked := [user.handle for user in everybody if not user.cognito_user_id]:
+    unlinked = [user.handle for user in everybody if not user.cognito_user_id]
+    if unlinked and stacks.targets(settings).mock:  # elsewhere, users come when they sign up
         raise DevError(f"without a Cognito id: {', '.join(unlinked)}", "./invoke cognito.sync")
-    seen = seeds.verify(stacks.aws(settings), _scripts(settings), users.people(everybody))
-    return f"{len(everybody)} users have Cognito ids, {seen}"
+    seen = seeds.verify(stacks.get_aws(settings), _scripts(settings), users.people(everybody))
+    return f"{len(everybody) - len(unlinked)} users have Cognito ids, {seen}"

@@ -15,6 +15,17 @@ from scripts.errors import DevError, NotFoundError
 from scripts.targets import Aws, Database
 
 CONNECT_SECONDS = 5
+_NOT_LET_IN = (
+    "AccessDenied",
+    "AccessDeniedException",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidClientTokenId",
+    "InvalidSignatureException",
+    "SignatureDoesNotMatch",
+    "UnauthorizedOperation",
+    "UnrecognizedClientException",
+)
 
 
 @contextlib.contextmanager
@@ -51,6 +62,7 @@ def _connect(database: Database) -> Any:
             user=database.user,
             password=database.password,
             dbname=database.name,
+            sslmode=database.sslmode,
             connect_timeout=CONNECT_SECONDS,
             application_name="invoke",
             options="",
@@ -70,6 +82,12 @@ def _connection_error(database: Database, text: str) -> DevError:
     return DevError(f"no answer from {database}: {text.strip().splitlines()[-1]}", "./invoke up")
 
 
+def ping(database: Database) -> None:
+    """Ask the database a query. Raises DevError where it does not answer."""
+    with cursor(database) as asking:
+        asking.execute("SELECT 1")
+
+
 def psql_environment(database: Database) -> dict[str, str]:
     """The environment in which libpq's programs reach `database`; no password in any argv."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
@@ -79,6 +97,7 @@ def psql_environment(database: Database) -> dict[str, str]:
         "PGUSER": database.user,
         "PGPASSWORD": database.password,
         "PGDATABASE": database.name,
+        "PGSSLMODE": database.sslmode,
         "PGCONNECT_TIMEOUT": str(CONNECT_SECONDS),
         "PGAPPNAME": "invoke",
     }
@@ -92,6 +111,16 @@ def dynamodb(aws: Aws) -> Any:
 def cognito(aws: Aws) -> Any:
     """A client for Cognito user pools."""
     return _client("cognito-idp", aws)
+
+
+def ec2(aws: Aws) -> Any:
+    """A client for EC2, which keeps the security groups."""
+    return _client("ec2", aws)
+
+
+def sts(aws: Aws) -> Any:
+    """A client for STS, which knows who we are."""
+    return _client("sts", aws)
 
 
 def input_shape(service: str, operation: str) -> Any:
@@ -123,20 +152,26 @@ def _client(service: str, aws: Aws) -> Any:
 @cache
 def _build_client(service: str, aws: Aws) -> Any:
     from botocore.config import Config
+    from botocore.exceptions import BotoCoreError
 
-    client = _local_session().client(
-        service,
-        region_name=aws.region,
-        endpoint_url=aws.endpoint,
-        aws_access_key_id=aws.access_key,
-        aws_secret_access_key=aws.secret_key,
-        config=Config(
-            connect_timeout=CONNECT_SECONDS,
-            retries={"mode": "standard", "total_max_attempts": 3},
-            max_pool_connections=32,
-            proxies={},
-        ),
+    local: dict[str, Any] = {
+        "endpoint_url": aws.endpoint,
+        "aws_access_key_id": aws.access_key,
+        "aws_secret_access_key": aws.secret_key,
+    }
+    config = Config(
+        connect_timeout=CONNECT_SECONDS,
+        retries={"mode": "standard", "total_max_attempts": 3},
+        max_pool_connections=32,
+        proxies={} if aws.endpoint else None,
     )
+    try:
+        session = _local_session() if aws.endpoint else _user_session(aws.profile)
+        client = session.client(
+            service, region_name=aws.region, config=config, **(local if aws.endpoint else {})
+        )
+    except BotoCoreError as error:  # a profile that is not there, a broken file
+        raise DevError(f"no client for {aws}: {error}", "aws configure") from None
     call = client._make_api_call  # the one door: every operation, paginator and waiter
 
     def translated(operation: str, parameters: dict[str, Any]) -> Any:
@@ -164,6 +199,13 @@ def _local_session() -> Any:
     return boto3.session.Session(botocore_session=core)
 
 
+@cache
+def _user_session(profile: str) -> Any:
+    import boto3.session
+
+    return boto3.session.Session(profile_name=profile or None)
+
+
 @contextlib.contextmanager
 def _aws_errors(aws: Aws) -> Iterator[None]:
     from botocore import exceptions
@@ -172,8 +214,15 @@ def _aws_errors(aws: Aws) -> Iterator[None]:
         yield
     except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:
         raise DevError(f"no answer from {aws}: {type(error).__name__}", "./invoke up") from None
-    except exceptions.NoCredentialsError:
-        raise DevError(f"no credentials for {aws}", "aws configure") from None
+    except (exceptions.NoCredentialsError, exceptions.CredentialRetrievalError) as error:
+        raise DevError(f"no credentials for {aws}: {error}", "aws configure") from None
+    except exceptions.ClientError as error:
+        if error.response["Error"]["Code"] not in _NOT_LET_IN:
+            raise
+        reason = error.response["Error"].get("Message", "")
+        raise DevError(
+            f"{aws} does not let us in: {reason}", "log in, or ask for the right"
+        ) from None
 
 
 def _first_line(error: Exception) -> str:

@@ -23,8 +23,14 @@ class PoolUser:
 
 
 def find_pool(aws: Aws) -> str | None:
-    """The id of the pool, None where there is none of its name."""
-    pages = clients.cognito(aws).get_paginator("list_user_pools").paginate(MaxResults=60)
+    """The id of the pool, None where there is none of this id, or of this name."""
+    client = clients.cognito(aws)
+    if aws.pool_id:
+        try:
+            return str(client.describe_user_pool(UserPoolId=aws.pool_id)["UserPool"]["Id"])
+        except client.exceptions.ResourceNotFoundException:
+            return None
+    pages = client.get_paginator("list_user_pools").paginate(MaxResults=60)
     ids = [pool["Id"] for page in pages for pool in page["UserPools"] if _is_ours(aws, pool)]
     if len(ids) > 1:
         raise DevError(
@@ -38,7 +44,10 @@ def get_pool(aws: Aws) -> str:
     """The id of the pool. Raises NotFoundError where there is none."""
     if pool := find_pool(aws):
         return pool
-    raise NotFoundError(f"there is no user pool {aws.pool_name} in {aws}", "./invoke setup")
+    raise NotFoundError(
+        f"there is no user pool {aws.pool_id or aws.pool_name} in {aws}",
+        f"./invoke setup{'' if aws.owned else ', or set AWS_COGNITO_USER_POOL_ID'}",
+    )
 
 
 def create_pool(aws: Aws) -> str:

@@ -12,7 +12,9 @@ from typing import Any
 
 from invoke.exceptions import Exit
 
+from scripts.errors import RefusedError
 from scripts.pipeline import Event, Step
+from scripts.targets import Loss
 
 _WIDEST = 120
 _MARKS = {
@@ -88,6 +90,23 @@ def write_report(report: Any, as_json: bool) -> None:
         write_json(report)
     else:
         write_rows(rows, ["what", "who"], as_json=False)
+
+
+def confirm(loss: Loss | None, given: str) -> str:
+    """The name that the user confirms: given by --confirm, or typed after a look at the loss.
+
+    Raises RefusedError where it is not the loss's name, or where there is nobody to ask.
+    """
+    if loss is None:
+        return ""
+    say("not disposable:" + "".join(f"\n  {line}" for line in loss.content))
+    if not given and sys.stdin.isatty() and sys.stderr.isatty():
+        print(f"type {loss.name} to let it go: ", end="", file=sys.stderr, flush=True)  # noqa: T201
+        given = sys.stdin.readline().strip()
+    if given != loss.name:
+        what = f"{given} is not its name" if given else "nobody confirmed it"
+        raise RefusedError(f"{loss.name} stays: {what}", f"--confirm {loss.name}")
+    return given
 
 
 def words_after_dashes() -> list[str]:

@@ -7,12 +7,13 @@ import json
 import random
 import time
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from scripts import clients
 from scripts.errors import DevError, NotFoundError, RefusedError
-from scripts.targets import Aws
+from scripts.targets import Aws, Loss
 
 MARK = {"Key": "disposable", "Value": "made by ./invoke for development"}
 BATCH_SIZE = 25
@@ -95,7 +96,7 @@ def is_ready(aws: Aws, definition: Item) -> bool:
 def ensure_table(aws: Aws, definition: Item) -> None:
     """Create the table where it is missing, and wait until it is ACTIVE."""
     client = clients.dynamodb(aws)
-    tags = [*definition.get("Tags", []), *([MARK] if aws.is_local else [])]
+    tags = [*definition.get("Tags", []), *([MARK] if aws.owned else [])]
     deadline = time.monotonic() + ACTIVE_SECONDS
     while not is_ready(aws, definition):
         if time.monotonic() > deadline:
@@ -133,21 +134,45 @@ def list_tables(aws: Aws) -> list[str]:
     return [name for page in pages for name in page["TableNames"]]
 
 
-def drop_table(aws: Aws, name: str) -> None:
-    """Delete a table and wait until it is gone. Raises RefusedError without the mark."""
+def is_disposable(aws: Aws, table: Item) -> bool:
+    """May we delete this table? It is in this checkout's own emulator, and carries our tag."""
+    if not aws.owned:
+        return False
+    tags = clients.dynamodb(aws).list_tags_of_resource(ResourceArn=table["TableArn"])
+    return MARK in tags["Tags"]
+
+
+def find_loss(aws: Aws, name: str) -> Loss | None:
+    """What deleting the table would take that is not ours to take; None for a disposable one."""
+    table = get_table(aws, name)
+    if is_disposable(aws, table):
+        return None
+    size = f"about {table['ItemCount']:,} items, {table['TableSizeBytes']:,} bytes"
+    return Loss(name, [f"the table {table['TableArn']}", size, "a backup is made first"])
+
+
+def drop_table(aws: Aws, name: str, confirmed: str = "") -> str:
+    """Delete a table and wait until it is gone; says what was done.
+
+    Raises RefusedError for one that is not disposable, unless `confirmed` is its name; then a
+    backup is made first, and named.
+    """
     client = clients.dynamodb(aws)
-    arn = get_table(aws, name)["TableArn"]
-    if not aws.is_local or MARK not in client.list_tags_of_resource(ResourceArn=arn)["Tags"]:
-        raise RefusedError(
-            f"the table {name} in {aws} is not tagged as disposable, so it is not dropped",
-            "delete it yourself if you are sure that nobody needs it",
-        )
+    backup = ""
+    if not is_disposable(aws, get_table(aws, name)):
+        if confirmed != name:
+            raise RefusedError(
+                f"the table {name} in {aws} is not disposable, so it is not dropped",
+                f"--confirm {name}",
+            )
+        backup = f", after the backup {_back_up(aws, name)}"
     client.delete_table(TableName=name)
     deadline = time.monotonic() + ACTIVE_SECONDS
     while find_table(aws, name):
         if time.monotonic() > deadline:
             raise DevError(f"the table {name} is still being deleted", "./invoke ddb.list-tables")
         time.sleep(0.2)
+    return f"dropped the table {name} in {aws}{backup}"
 
 
 def write_items(aws: Aws, table: str, items: Sequence[Item]) -> int:
@@ -195,6 +220,23 @@ def from_dynamodb(item: Item) -> Item:
 def to_dynamodb(item: Item) -> Item:
     """An item of strings in DynamoDB's own form."""
     return {name: {"S": value} for name, value in item.items()}
+
+
+def _back_up(aws: Aws, name: str) -> str:
+    """Make an on-demand backup of the table and wait until it is whole; its name."""
+    client = clients.dynamodb(aws)
+    backup = f"{name}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    arn = client.create_backup(TableName=name, BackupName=backup)["BackupDetails"]["BackupArn"]
+    deadline = time.monotonic() + ACTIVE_SECONDS
+    while True:
+        description = client.describe_backup(BackupArn=arn)["BackupDescription"]
+        if description["BackupDetails"]["BackupStatus"] == "AVAILABLE":
+            return backup
+        if time.monotonic() > deadline:
+            raise RefusedError(
+                f"the backup {backup} is not ready, so nothing is dropped", "try again"
+            )
+        time.sleep(0.2)
 
 
 def _write_batch(aws: Aws, table: str, requests: list[Item]) -> list[Item]:

@@ -1,7 +1,8 @@
 """Postgres: create, drop, load a schema and a seed, see and end sessions.
 
 What was loaded is written in the database itself, in the same transaction: as the comment of its
-schema `public`. A database that we may destroy says so in its own comment (MARK).
+schema `public`. A database that we may destroy says so in its own comment, together with the server
+that it was made on: a dump that is restored elsewhere brings the words, but is not on that server.
 """
 
 import hashlib
@@ -14,9 +15,8 @@ from typing import Any, Literal
 
 from scripts import clients, shell
 from scripts.errors import DevError, RefusedError
-from scripts.targets import Database
+from scripts.targets import Database, Loss
 
-MARK = "disposable: made by ./invoke for development"
 _STOPPERS = re.compile(
     r"(?:^|;)[ \t]*((?:BEGIN|COMMIT|ROLLBACK|ABORT|START\s+TRANSACTION)\b[^;$]*;)", re.I | re.M
 )
@@ -45,8 +45,16 @@ def exists(database: Database) -> bool:
 
 
 def is_disposable(database: Database) -> bool:
-    """May we destroy it? It is on this machine, and carries our mark."""
-    return database.is_local and _comment(database) == MARK
+    """May we destroy it? It is on this checkout's own server, and carries our mark of it."""
+    return database.owned and _comment(database) == _mark(database)
+
+
+def find_loss(database: Database) -> Loss | None:
+    """What dropping would take that is not ours to take; None for a disposable one, or for none."""
+    if not exists(database) or is_disposable(database):
+        return None
+    counts = count_rows(database)
+    return Loss(database.name, [f"the database {database}", in_words(counts) or "no tables"])
 
 
 def create(database: Database) -> str:
@@ -56,23 +64,22 @@ def create(database: Database) -> str:
         cursor.execute(_compose("DROP DATABASE IF EXISTS {} WITH (FORCE)", draft.name))
         cursor.execute(_compose("CREATE DATABASE {}", draft.name))
     with _maintenance(database) as cursor:
-        if database.is_local:
-            cursor.execute(_compose("COMMENT ON DATABASE {} IS %s", draft.name), (MARK,))
+        if database.owned:
+            cursor.execute(_compose("COMMENT ON DATABASE {} IS %s", draft.name), (_mark(draft),))
         cursor.execute(_compose("ALTER DATABASE {} RENAME TO {}", draft.name, database.name))
     return f"created {database}"
 
 
-def drop(database: Database) -> bool:
+def drop(database: Database, confirmed: str = "") -> bool:
     """Drop the database, also while clients are connected; False where there is none.
 
-    Raises RefusedError for a database without the mark.
+    Raises RefusedError for one that is not disposable, unless `confirmed` is its name.
     """
     if not exists(database):
         return False
-    if not is_disposable(database):
+    if confirmed != database.name and not is_disposable(database):
         raise RefusedError(
-            f"{database} is not marked as disposable, so it is not dropped",
-            "drop it yourself if you are sure that nobody needs it",
+            f"{database} is not disposable, so it is not dropped", f"--confirm {database.name}"
         )
     with _maintenance(database, autocommit=True) as cursor:
         cursor.execute(_compose("DROP DATABASE IF EXISTS {} WITH (FORCE)", database.name))
@@ -180,6 +187,12 @@ def open_psql(database: Database, arguments: list[str]) -> None:
 
 def _maintenance(database: Database, autocommit: bool = False) -> Any:
     return clients.cursor(database.named("postgres"), autocommit)
+
+
+def _mark(database: Database) -> str:
+    with _maintenance(database) as cursor:
+        cursor.execute("SELECT system_identifier FROM pg_control_system()")
+        return f"disposable: made by ./invoke for development on server {cursor.fetchone()[0]}"
 
 
 def _comment(database: Database) -> str | None:

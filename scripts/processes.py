@@ -18,7 +18,7 @@ from scripts import state
 from scripts.errors import DevError
 from scripts.settings import Settings
 
-STOP_SECONDS = 20.0
+STOP_SECONDS = 60.0
 _PORTS_TRIED = 100
 
 

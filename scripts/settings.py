@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from scripts.errors import DevError
 
@@ -60,6 +61,28 @@ def _account(name: str, text: str) -> str:
     return text
 
 
+def _url(name: str, text: str) -> str:
+    if not _is_url(text, "http", "https"):
+        raise DevError(f"{name}={text} is not a URL", _LEAVE_OUT)
+    return text
+
+
+def _database_url(name: str, text: str) -> str:
+    """A postgresql:// URL, which may hold a password: so it is not shown."""
+    if not _is_url(text, "postgresql", "postgres"):
+        hint = f"{name}=postgresql://user:password@host:5432/database"
+        raise DevError(f"{name} is not the URL of a database (its value is not shown)", hint)
+    return text
+
+
+def _is_url(text: str, *schemes: str) -> bool:
+    try:
+        url = urlsplit(text)
+        return url.scheme in schemes and bool(url.hostname) and url.port != 0
+    except ValueError:
+        return False
+
+
 def _setting(
     variable: str,
     default: Any,
@@ -97,6 +120,17 @@ class Settings:
     pool_name: str = _setting("COGNITO_POOL_NAME", "cruddur", "the local Cognito user pool")
     ready_timeout: int = _setting(
         "READY_TIMEOUT", 30, "seconds that a service may take to get ready", _seconds
+    )
+
+    prod_database_url: str = _setting(
+        "PROD_DATABASE_URL", "", "the database of the stack aws", _database_url, secret=True
+    )
+    aws_profile: str = _setting("AWS_PROFILE", "", "the profile of the stack aws, if not the usual")
+    pool_id: str = _setting("AWS_COGNITO_USER_POOL_ID", "", "the user pool of the stack aws")
+    sg_id: str = _setting("DB_SG_ID", "", "the security group of the production database")
+    sg_rule_id: str = _setting("DB_SG_RULE_ID", "", "its rule that lets one address in")
+    ip_lookup_url: str = _setting(
+        "IP_LOOKUP_URL", "https://checkip.amazonaws.com", "tells my public address", _url
     )
 
     @property

@@ -1,27 +1,27 @@
-"""Where things are, as plain values, and which places count as this machine."""
+"""Where things are, as plain values, and whose they are."""
 
 import ipaddress
 from dataclasses import dataclass, field, replace
-from urllib.parse import urlsplit
 
 
 @dataclass(frozen=True)
 class Database:
-    """One Postgres database, and who logs in to it."""
+    """One Postgres database, and who logs in to it.
+
+    `owned`: its server is this checkout's own. A loopback address does not say so: it may be the
+    near end of a tunnel.
+    """
 
     host: str
     port: int
     user: str
     password: str = field(repr=False)
     name: str
+    sslmode: str = "prefer"
+    owned: bool = False
 
     def __str__(self) -> str:
         return f"{self.name} on {self.host}:{self.port}"
-
-    @property
-    def is_local(self) -> bool:
-        """Does its server run on the machine we run on?"""
-        return is_loopback(self.host)
 
     def named(self, name: str) -> "Database":
         """Another database of the same server."""
@@ -34,29 +34,41 @@ class Database:
 
 @dataclass(frozen=True)
 class Aws:
-    """One AWS account and region; `endpoint` is None for AWS itself."""
+    """One AWS account and region, and the user pool in it.
+
+    `endpoint` is an emulator's, None for AWS itself. Without an access key the usual chain of
+    credentials applies, starting from `profile`. The pool is found by its id, or else by its name.
+    `owned`: the emulator is this checkout's own.
+    """
 
     region: str
-    endpoint: str | None
-    access_key: str
-    secret_key: str = field(repr=False)
-    pool_name: str
+    endpoint: str | None = None
+    access_key: str = ""
+    secret_key: str = field(default="", repr=False)
+    profile: str = ""
+    pool_name: str = ""
+    pool_id: str = ""
+    owned: bool = False
 
     def __str__(self) -> str:
         return self.endpoint or f"AWS {self.region}"
 
-    @property
-    def is_local(self) -> bool:
-        """Is this an emulator on the machine we run on?"""
-        return self.endpoint is not None and is_loopback(urlsplit(self.endpoint).hostname or "")
+
+@dataclass(frozen=True)
+class Loss:
+    """What a destructive verb would take that is not ours to take: its name, and what is in it."""
+
+    name: str
+    content: list[str]
 
 
 @dataclass(frozen=True)
 class Targets:
-    """Where a stack keeps the app's data."""
+    """Where a stack keeps the app's data; `mock` where it is for mock data only."""
 
     database: Database
     aws: Aws
+    mock: bool = True
 
 
 def is_loopback(host: str) -> bool:

@@ -19,8 +19,8 @@ LEVELS = (
     {"errors"},
     {"optional", "pipeline", "settings", "shell", "targets"},
     {"board", "clients", "state"},
-    {"cognito", "console", "dynamodb", "journal", "postgres", "processes", "users"},
-    {"accounts", "items", "stacks"},
+    {"cognito", "console", "dynamodb", "journal", "postgres", "processes", "rds", "users"},
+    {"accounts", "execution", "items", "stacks"},
     {"messages"},
     {"seeds"},
     {"bootstrap"},
@@ -37,6 +37,7 @@ TASKS = {
     "ddb.patterns.list-conversations", "ddb.patterns.get-conversation",
     "ddb.patterns.send-message", "ddb.patterns.start-conversation",
     "cognito.create-pool", "cognito.create-users", "cognito.list-users", "cognito.sync",
+    "rds.update-sg-rule",
 }  # fmt: skip
 
 

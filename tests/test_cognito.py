@@ -169,13 +169,15 @@ def test_users_on_one_side_only_are_reported(seeded: Database, aws: Aws, pool: s
         only_in_postgres=["postgres-only"],
         without_handle=[],
         ambiguous=[],
+        unconfirmed=[],
+        disabled=[],
     )
     assert linked(seeded)["postgres-only"] is None
 
 
 def test_a_pool_user_without_a_handle_is_reported(seeded: Database, aws: Aws, pool: str) -> None:
     add_pool_user(aws, pool, "nameless", email="nameless@example.com")
-    assert accounts.sync(seeded, aws) == Comparison(SEEDED, [], [], ["nameless"], [])
+    assert accounts.sync(seeded, aws) == Comparison(SEEDED, [], [], ["nameless"], [], [], [])
 
 
 def test_a_handle_held_twice_is_reported_and_not_linked(
@@ -184,16 +186,16 @@ def test_a_handle_held_twice_is_reported_and_not_linked(
     add_users(seeded, "twin")
     for username in ("one", "two"):
         add_pool_user(aws, pool, username, preferred_username="twin")
-    assert accounts.sync(seeded, aws) == Comparison(SEEDED, [], [], [], ["twin"])
+    assert accounts.sync(seeded, aws) == Comparison(SEEDED, [], [], [], ["twin"], [], [])
     assert linked(seeded)["twin"] is None
 
 
 def test_a_comparison_in_words_names_five_of_each_kind() -> None:
     many = [f"u{n}" for n in range(7)]
-    comparison = Comparison(["a"], many, ["p"], ["n"], ["t"])
+    comparison = Comparison(["a"], many, ["p"], ["n"], ["t"], ["x"], ["y"])
     assert str(comparison) == (
         "1 matched; only in Cognito: u0, u1, u2, u3, u4 and 2 more; only in Postgres: p;"
-        " without a handle: n; handle held twice: t"
+        " without a handle: n; handle held twice: t; unconfirmed: x; disabled: y"
     )
 
 

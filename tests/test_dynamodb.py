@@ -101,9 +101,8 @@ def create(aws: Aws, definition: Item, name: str = NAME) -> None:
     clients.dynamodb(aws).create_table(**definition | {"TableName": name})
 
 
-def as_if_far(aws: Aws) -> Aws:
-    """The same emulator at 127.1: 127.0.0.1 for the system, but no loopback address for us."""
-    return replace(aws, endpoint=str(aws.endpoint).replace("127.0.0.1", "127.1"))
+def as_if_not_ours(aws: Aws) -> Aws:
+    return replace(aws, owned=False)
 
 
 def list_tags(aws: Aws) -> list[Item]:
@@ -145,8 +144,8 @@ def test_the_step_is_skipped_when_the_table_is_there(environment: Settings) -> N
     assert [event.kind for event in events] == ["started", "finished", "started", "skipped"]
 
 
-def test_a_local_table_is_not_marked_in_an_aws_elsewhere(aws: Aws, definition: Item) -> None:
-    far = as_if_far(aws)
+def test_a_local_table_is_not_marked_in_an_aws_that_is_not_ours(aws: Aws, definition: Item) -> None:
+    far = as_if_not_ours(aws)
     dynamodb.ensure_table(far, definition)
     assert list_tags(far) == []
 
@@ -347,16 +346,15 @@ def test_drop_refuses_a_table_without_the_mark(aws: Aws, definition: Item) -> No
     with pytest.raises(RefusedError) as caught:
         dynamodb.drop_table(aws, NAME)
     assert caught.value.message == (
-        f"the table {NAME} in {aws} is not tagged as disposable, so it is not dropped"
-        "\nhint: delete it yourself if you are sure that nobody needs it"
+        f"the table {NAME} in {aws} is not disposable, so it is not dropped\nhint: --confirm {NAME}"
     )
     assert caught.value.code == 3
     assert count_items(aws) == 3
 
 
-def test_drop_refuses_a_marked_table_on_another_host(aws: Aws, table: str) -> None:
+def test_drop_refuses_a_marked_table_in_an_aws_that_is_not_ours(aws: Aws, table: str) -> None:
     with pytest.raises(RefusedError) as caught:
-        dynamodb.drop_table(as_if_far(aws), table)
+        dynamodb.drop_table(as_if_not_ours(aws), table)
     assert caught.value.code == 3
     assert dynamodb.find_table(aws, table)
 

@@ -185,7 +185,7 @@ def test_the_users_own_password_is_used(checkout: Checkout) -> None:
     checkout.run("setup")
     assert not (checkout.root / ".dev" / "password").exists()
     loaded = settings.load(checkout.root, {})
-    with clients.cursor(stacks.database(loaded)) as cursor:
+    with clients.cursor(stacks.get_database(loaded)) as cursor:
         cursor.execute("SELECT current_user")
         assert cursor.fetchone() == ("me",)
 

@@ -273,7 +273,7 @@ def test_a_message_that_cannot_be_written_moves_no_row(
     taken = messages.timestamp(move_rows_ahead(table, group) + timedelta(microseconds=1))
     messages.write_messages(table, [Message(group, taken, "uuid", "faster", SMIRNOV)])
     before = list_items(table)
-    monkeypatch.setattr("scripts.messages.time.sleep", lambda seconds: None)
+    monkeypatch.setattr(messages, "_PATIENCE", 0.3)
     assert failure(lambda: messages.send(table, group, KORNEY, "slower")) == (
         f"others write to the conversation {group} all the time\nhint: try again"
     )

@@ -62,6 +62,12 @@ def test_every_setting_is_read_from_its_variable(tmp_path: Path) -> None:
         "AWS_EMULATOR_ACCOUNT": "123456789012",
         "COGNITO_POOL_NAME": "people",
         "READY_TIMEOUT": "7",
+        "PROD_DATABASE_URL": "postgresql://me:secret@db.example.com/app",
+        "AWS_PROFILE": "work",
+        "AWS_COGNITO_USER_POOL_ID": "eu-north-1_abc",
+        "DB_SG_ID": "sg-1",
+        "DB_SG_RULE_ID": "sgr-1",
+        "IP_LOOKUP_URL": "http://127.0.0.1:1",
     }
     loaded = settings.load(tmp_path, texts)
     assert {
@@ -106,6 +112,8 @@ def test_the_example_with_every_line_in_force_gives_the_defaults(tmp_path: Path)
         ("POSTGRES_USER", 'a"b', f'=a"b {NAME_RULE}'),
         ("POSTGRES_USER", "1a", f"=1a {NAME_RULE}"),
         ("POSTGRES_USER", "a" * 51, f"={'a' * 51} {NAME_RULE}"),
+        ("IP_LOOKUP_URL", "gopher://x", "=gopher://x is not a URL"),
+        ("IP_LOOKUP_URL", "http://[::1", "=http://[::1 is not a URL"),
         ("AWS_REGION", "eu\n", " has characters that cannot be printed"),
     ],
 )

@@ -29,7 +29,7 @@ STEPS = (
 
 
 def query(checkout: Checkout, sql: str) -> list[tuple[Any, ...]]:
-    with clients.cursor(stacks.database(checkout.settings())) as cursor:
+    with clients.cursor(stacks.get_database(checkout.settings())) as cursor:
         cursor.execute(sql)
         return list(cursor.fetchall()) if cursor.description else []
 

@@ -10,7 +10,7 @@ from scripts.errors import DevError
 from scripts.settings import Settings
 from scripts.targets import Aws, Database, Targets
 
-MODULES = {"embedded": "scripts.stacks.embedded"}
+MODULES = {"embedded": "scripts.stacks.embedded", "aws": "scripts.stacks.aws"}
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class Service:
     stop: Callable[[], bool]
     health: Callable[[], str | None]
     address: Callable[[], str]
+    is_running: Callable[[], bool]
     since: Callable[[], datetime | None]
     log_tail: Callable[[], str]
 
@@ -50,6 +51,9 @@ class Stack(Protocol):
     def services(self, settings: Settings) -> list[Service]:
         """What to start, to stop, and to ask for its health."""
 
+    def introduce(self, settings: Settings) -> list[str]:
+        """Lines to say before anything is done: who we are there, where that is."""
+
 
 def get(settings: Settings) -> Stack:
     """The stack that the settings name. Raises DevError for one that is not known."""
@@ -62,17 +66,22 @@ def get(settings: Settings) -> Stack:
     return cast(Stack, importlib.import_module(MODULES[settings.stack]))
 
 
+def introduce(settings: Settings) -> list[str]:
+    """Lines to say before anything is done. Raises DevError for targets that do not fit."""
+    return get(settings).introduce(settings)
+
+
 def targets(settings: Settings) -> Targets:
     """Where the chosen stack keeps the data, whether it runs or not."""
     return get(settings).targets(settings)
 
 
-def database(settings: Settings) -> Database:
+def get_database(settings: Settings) -> Database:
     """The database of the chosen stack. Raises DevError where its server does not run."""
     return _running(settings, "postgres").database
 
 
-def aws(settings: Settings) -> Aws:
+def get_aws(settings: Settings) -> Aws:
     """The AWS of the chosen stack. Raises DevError where its emulator does not run."""
     return _running(settings, "aws").aws
 
@@ -92,14 +101,14 @@ def list_status(settings: Settings) -> list[Status]:
 
 
 def _status(service: Service) -> Status:
-    since, reason = service.since(), service.health()
-    state = "healthy" if reason is None else "unhealthy" if since else "down"
-    return Status(service.name, state, service.address(), since, reason or "")
+    reason = service.health()
+    state = "healthy" if reason is None else "unhealthy" if service.is_running() else "down"
+    return Status(service.name, state, service.address(), service.since(), reason or "")
 
 
 def _running(settings: Settings, name: str) -> Targets:
     stack = get(settings)
     for service in stack.services(settings):
-        if service.name == name and service.since() is None:
+        if service.name == name and not service.is_running():
             raise DevError(f"{name} does not run at {service.address()}", "./invoke up")
     return stack.targets(settings)

@@ -19,6 +19,7 @@ def targets(settings: Settings) -> Targets:
             user=settings.postgres_user,
             password=state.find_password(settings) or "",
             name=settings.postgres_db,
+            owned=True,
         ),
         aws=Aws(
             region=settings.aws_region,
@@ -26,6 +27,7 @@ def targets(settings: Settings) -> Targets:
             access_key=settings.emulator_account,
             secret_key="local",  # noqa: S106 - the emulator asks for one and checks none
             pool_name=settings.pool_name,
+            owned=True,
         ),
     )
 
@@ -65,6 +67,11 @@ def services(settings: Settings) -> list[Service]:
     ]
 
 
+def introduce(settings: Settings) -> list[str]:
+    """Nothing to say: it is all ours, on this machine."""
+    return []
+
+
 def _service(
     settings: Settings,
     server: processes.Server,
@@ -90,6 +97,7 @@ def _service(
         stop=lambda: processes.stop(server),
         health=health,
         address=address,
+        is_running=lambda: processes.find(server) is not None,
         since=lambda: processes.find_start(server),
         log_tail=lambda: processes.log_tail(server),
     )

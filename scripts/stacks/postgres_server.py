@@ -65,10 +65,9 @@ def start(settings: Settings, database: Database) -> int:
 def not_ready(database: Database) -> str | None:
     """None when the server answers a query with our login, else the reason."""
     try:
-        with clients.cursor(database.named("postgres")) as cursor:
-            cursor.execute("SELECT 1")
+        clients.ping(database.named("postgres"))
     except DevError as error:
-        return str(error.message).splitlines()[0]
+        return error.reason
     return None
 
 

@@ -1,0 +1,44 @@
+"""How a list of steps is run: locked, shown and recorded."""
+
+import os
+import time
+from collections.abc import Sequence
+
+from scripts import clients, console, journal, pipeline, state
+from scripts.errors import DevError
+from scripts.pipeline import Event, Step
+from scripts.settings import Settings
+
+
+def run(settings: Settings, command: str, steps: Sequence[Step], following: str = "") -> None:
+    """Run the steps, no other pipeline beside them, and say how to go on: with `following`.
+
+    Raises DevError if a step fails.
+    """
+    begin = time.monotonic()
+    failure = None
+    if any(step.needs for step in steps):
+        clients.warm_up()  # what the later steps need, while the first ones run
+    try:
+        with (
+            state.lock(settings, command, console.say),
+            journal.record(settings.state / "runs", command) as record,
+            console.show(steps) as show,
+        ):
+
+            def emit(event: Event) -> None:
+                record(event)
+                show(event)
+
+            pipeline.run(steps, emit)
+    except pipeline.FailedError as error:
+        failure = error
+    except SystemExit as interrupt:
+        # The steps' threads may be deep in C code, which a regular exit can crash.
+        os._exit(int(interrupt.code or 0))
+    seconds = f"{time.monotonic() - begin:.2f} s"
+    if failure:
+        hint = f"mend that, then go on with: ./invoke {command}"
+        raise DevError(f"{command}: {failure.reason} after {seconds}", hint, failure.code)
+    hint = f"; next: {following}" if following else ""
+    console.say(f"{command}: done in {seconds}{hint}")

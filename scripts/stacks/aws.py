@@ -1,0 +1,102 @@
+"""The aws stack: a production database and AWS itself. It starts nothing and stops nothing."""
+
+import os
+from collections.abc import Callable
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from scripts import clients
+from scripts.errors import DevError, RefusedError
+from scripts.settings import Settings
+from scripts.stacks import Service
+from scripts.targets import Aws, Database, Targets, is_loopback
+
+_REDIRECT = "AWS_ENDPOINT_URL"
+
+
+def targets(settings: Settings) -> Targets:
+    """The addresses that the user gave. TLS is required unless the URL's sslmode says otherwise."""
+    if not settings.prod_database_url:
+        raise DevError(
+            "the stack aws needs the URL of its database",
+            "PROD_DATABASE_URL=postgresql://user:password@host:5432/database",
+        )
+    url = urlsplit(settings.prod_database_url)
+    return Targets(
+        database=Database(
+            host=url.hostname or "",
+            port=url.port or 5432,
+            user=unquote(url.username or settings.postgres_user),
+            password=unquote(url.password or ""),
+            name=unquote(url.path.removeprefix("/")) or settings.postgres_db,
+            sslmode=parse_qs(url.query).get("sslmode", ["require"])[0],
+        ),
+        aws=Aws(
+            region=settings.aws_region,
+            profile=settings.aws_profile,
+            pool_name=settings.pool_name,
+            pool_id=settings.pool_id,
+        ),
+        mock=False,
+    )
+
+
+def services(settings: Settings) -> list[Service]:
+    """The database and AWS, which run by themselves."""
+    where = targets(settings)
+
+    def ask_database() -> str | None:
+        return _reason(lambda: clients.ping(where.database.named("postgres")))
+
+    def ask_aws() -> str | None:
+        return _reason(lambda: clients.sts(where.aws).get_caller_identity())
+
+    return [
+        _service("postgres", f"{where.database.host}:{where.database.port}", ask_database),
+        _service("aws", str(where.aws), ask_aws),
+    ]
+
+
+def introduce(settings: Settings) -> list[str]:
+    """Who we are and where everything is; calls that are redirected are named.
+
+    Raises RefusedError for a database on this machine beside tables elsewhere, or the reverse.
+    """
+    where = targets(settings)
+    who = clients.sts(where.aws).get_caller_identity()
+    endpoint = clients.dynamodb(where.aws).meta.endpoint_url
+    redirects = [f"{name}={os.environ[name]}" for name in sorted(os.environ) if _REDIRECT in name]
+    if is_loopback(where.database.host) != is_loopback(urlsplit(endpoint).hostname or ""):
+        raise RefusedError(
+            f"the database is at {where.database.host}, but the tables are at {endpoint}",
+            f"give both of production: PROD_DATABASE_URL, and no {_REDIRECT}",
+        )
+    return [
+        f"stack aws: account {who['Account']} as {who['Arn']}, region {where.aws.region},",
+        f"  database {where.database}, tables at {endpoint},",
+        f"  user pool {where.aws.pool_id or where.aws.pool_name}",
+        *(f"  calls are redirected by {redirect}" for redirect in redirects),
+    ]
+
+
+def _service(name: str, address: str, health: Callable[[], str | None]) -> Service:
+    def start() -> str:
+        raise DevError(f"{name} at {address} does not answer: {health()}", "it starts elsewhere")
+
+    return Service(
+        name=name,
+        start=start,
+        stop=lambda: False,
+        health=health,
+        address=lambda: address,
+        is_running=lambda: True,
+        since=lambda: None,
+        log_tail=lambda: "",
+    )
+
+
+def _reason(ask: Callable[[], object]) -> str | None:
+    try:
+        ask()
+    except DevError as error:
+        return error.reason
+    return None
