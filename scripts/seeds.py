@@ -96,7 +96,8 @@ def seed(aws: Aws, scripts: Iterable[Script], people: Mapping[str, Person]) -> i
     for script in scripts:
         found = messages.get_conversation(aws, script.group).messages
         wanted = _messages(script, people)
-        missing = [message for message in wanted if message not in set(found)]
+        known = set(found)
+        missing = [message for message in wanted if message not in known]
         written += messages.write_messages(aws, missing)
         newest = max([*found, *wanted], key=lambda message: message.at)
         messages.replace_rows(aws, script.group, _rows(script, people, newest))

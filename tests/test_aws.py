@@ -182,8 +182,10 @@ def test_nothing_goes_without_its_name(filled: Production, words: tuple[str, ...
     assert filled.content() == before
 
 
-@pytest.mark.parametrize("words", DESTRUCTIVE)
-@pytest.mark.parametrize("typed", ["", "yes", "Cruddur-Messages"])
+@pytest.mark.parametrize(
+    ("words", "typed"),
+    list(zip(DESTRUCTIVE, ("", "yes", "Cruddur-Messages"), strict=True)),
+)
 def test_a_wrong_name_typed_at_a_terminal_is_refused(
     filled: Production, words: tuple[str, ...], typed: str
 ) -> None:
