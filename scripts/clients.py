@@ -31,8 +31,7 @@ _NOT_LET_IN = (
 @contextlib.contextmanager
 def cursor(database: Database, autocommit: bool = False) -> Iterator[Any]:
     """A psycopg2 cursor in a transaction of its own: committed at the end, undone on an error."""
-    import psycopg2
-
+    psycopg2 = _psycopg2()
     connection = _connect(database)
     connection.autocommit = autocommit
     try:
@@ -52,9 +51,18 @@ def cursor(database: Database, autocommit: bool = False) -> Iterator[Any]:
         connection.close()
 
 
-def _connect(database: Database) -> Any:
+@cache
+def _psycopg2() -> Any:
+    """The driver, without libpq's own variables: PGHOSTADDR alone would lead to another server."""
+    for name in [n for n in os.environ if n.startswith("PG") and not n.startswith("PGSSL")]:
+        os.environ.pop(name, None)
     import psycopg2
 
+    return psycopg2
+
+
+def _connect(database: Database) -> Any:
+    psycopg2 = _psycopg2()
     try:
         return psycopg2.connect(
             host=database.host,
@@ -79,7 +87,8 @@ def _connection_error(database: Database, text: str) -> DevError:
             f"{database} does not accept the password of {database.user}",
             "POSTGRES_USER and POSTGRES_PASSWORD must be those it was made with",
         )
-    return DevError(f"no answer from {database}: {text.strip().splitlines()[-1]}", "./invoke up")
+    reason = text.strip().splitlines()[0].rpartition("failed: ")[2]
+    return DevError(f"no answer from {database}: {reason}", "./invoke up")
 
 
 def ping(database: Database) -> None:

@@ -204,7 +204,7 @@ def scan(aws: Aws, table: str, limit: int | None = None, **options: Any) -> Iter
     """Every item of a table or index as plain values, page by page, `limit` at most."""
     get_table(aws, table)
     pages = clients.dynamodb(aws).get_paginator("scan")
-    paging = {"MaxItems": limit} if limit else {}
+    paging = {"MaxItems": limit, "PageSize": min(limit, 1000)} if limit else {}
     for page in pages.paginate(TableName=table, PaginationConfig=paging, **options):
         yield from map(from_dynamodb, page["Items"])
 

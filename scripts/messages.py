@@ -209,7 +209,7 @@ def _query(
         ExpressionAttributeValues=dynamodb.to_dynamodb(dict(values)),
         ScanIndexForward=not newest_first,
         ReturnConsumedCapacity="TOTAL",
-        PaginationConfig={"MaxItems": limit} if limit else {},
+        PaginationConfig={"MaxItems": limit, "PageSize": limit} if limit else {},
         **options,
     )
     found: list[dynamodb.Item] = []
@@ -234,6 +234,8 @@ def _time(text: str) -> datetime:
 def _checked(text: str) -> str:
     if not text.strip():
         raise DevError("the message is empty", "write something")
+    if not text.isascii() and text != text.encode(errors="replace").decode():
+        raise DevError("the message is not UTF-8 text", "write it again")
     if len(text) > LONGEST_MESSAGE:
         raise DevError(
             f"the message has {len(text):,} characters, {LONGEST_MESSAGE:,} are allowed",

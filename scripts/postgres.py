@@ -17,12 +17,28 @@ from scripts import clients, shell
 from scripts.errors import DevError, RefusedError
 from scripts.targets import Database, Loss
 
-_STOPPERS = re.compile(
-    r"(?:^|;)[ \t]*((?:BEGIN|COMMIT|ROLLBACK|ABORT|START\s+TRANSACTION)\b[^;$]*;)", re.I | re.M
-)
-_PSQL_ERROR = re.compile(r"^psql:.*?:(\d+): (?:ERROR|FATAL):\s+(.*)$", re.M)
-_STATEMENT = re.compile(r"^psql:.*?:\d+: STATEMENT:\s+(.*)", re.M | re.S)
+_PSQL_ERROR = re.compile(r"^psql:.*?:(\d+): (?:ERROR|FATAL|error):\s+(.*)$", re.M)
+_STATEMENT = re.compile(r"^psql:.*?:\d+: STATEMENT:\s+(.*?)\s*(?=^psql:|^WARNING:|\Z)", re.M | re.S)
 _LINE_IN_STATEMENT = re.compile(r"^LINE (\d+): ", re.M)
+_LINE_IN_DATA = re.compile(r"^CONTEXT:\s+COPY \S+, line (\d+)", re.M)
+
+# The server itself watches that a file stays in our transaction: a deferred trigger forbids any
+# COMMIT before ours, and transactions after a ROLLBACK are read-only.
+_ENDED = "something before ended the transaction, each file is one transaction"
+_GUARD = """
+SET TRANSACTION READ WRITE;
+CREATE TEMPORARY TABLE invoke_guard (loading boolean) ON COMMIT DROP;
+CREATE FUNCTION pg_temp.invoke_guard() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF current_setting('invoke.loaded', true) IS DISTINCT FROM 'yes' THEN
+        RAISE 'to end the transaction is not allowed, each file is one transaction';
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER invoke_guard AFTER INSERT ON invoke_guard
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION pg_temp.invoke_guard();
+INSERT INTO invoke_guard VALUES (true);
+"""
 
 Kind = Literal["schema", "seed"]
 
@@ -87,9 +103,11 @@ def drop(database: Database, confirmed: str = "") -> bool:
 
 
 def is_loaded(database: Database, kind: Kind, path: Path) -> bool:
-    """Was this very file loaded? For a seed also: does any table have rows?"""
-    same = loaded(database).get(kind) == _digest(path)
-    return same and (kind == "schema" or any(count_rows(database).values()))
+    """Was this very file loaded, and is there what it makes: tables, or for a seed rows?"""
+    if loaded(database).get(kind) != _digest(path):
+        return False
+    counts = count_rows(database)
+    return bool(counts) if kind == "schema" else any(counts.values())
 
 
 def load_schema(database: Database, path: Path) -> str:
@@ -224,49 +242,50 @@ def _load(
     database: Database, path: Path, digests: dict[str, str], before: list[str] | None = None
 ) -> None:
     """Run the file and note its digest, in one transaction, through psql: it reads any SQL file."""
-    _check_one_transaction(path)
-    note = f"COMMENT ON SCHEMA public IS '{json.dumps(digests)}'"
-    first = [word for statement in before or [] for word in ("-c", statement)]
+    note = f"SET LOCAL invoke.loaded = 'yes'; COMMENT ON SCHEMA public IS '{json.dumps(digests)}'"
+    first = [word for statement in [_GUARD, *(before or [])] for word in ("-c", statement)]
     options = ["-X", "-q", "-b", "-1", "-v", "ON_ERROR_STOP=1"]
     done = shell.run(
         [shell.postgres_home() / "bin" / "psql", *options, *first, "-f", path, "-c", note],
-        env=clients.psql_environment(database),
+        env=clients.psql_environment(database)
+        | {"PGOPTIONS": "-c default_transaction_read_only=on -c client_min_messages=error"},
     )
     if done.returncode:
         raise _sql_error(path, done.stderr)
 
 
-def _check_one_transaction(path: Path) -> None:
-    """COMMIT and its like would end our transaction; in a function's body they are its own."""
-
-    def blank(body: re.Match[str]) -> str:
-        return "\n" * body[0].count("\n")
-
-    text = re.sub(
-        r"\$(\w*)\$.*?\$\1\$", blank, path.read_text(encoding="utf-8", errors="replace"), flags=re.S
-    )
-    if found := _STOPPERS.search(text):
-        line = text.count("\n", 0, found.start(1)) + 1
-        raise DevError(
-            f"{_shown(path)}:{line}: {found[1]} is not allowed, each file is one transaction",
-            "delete that line",
-        )
-
-
 def _sql_error(path: Path, stderr: str) -> DevError:
     """What psql said, as file:line, the cause and the statement."""
     error = _PSQL_ERROR.search(stderr)
+    hint = f"correct {_shown(path)}; nothing of it was kept"
+    if "in a read-only transaction" in stderr:
+        place = f"{_shown(path)}:{error[1]}" if error else _shown(path)
+        return DevError(f"{place}: {_ENDED}", hint)
     if not error:
         return DevError(f"{_shown(path)}: {stderr.strip()}", "./invoke status")
-    message = f"{_shown(path)}:{error[1]}: {error[2]}"
+    line, shown = int(error[1]), ""
     if statement := _STATEMENT.search(stderr):
-        text = statement[1].strip()
-        # psql counts to the statement's last line, and its LINE n from the statement's first.
-        within = _LINE_IN_STATEMENT.search(stderr)
-        start = int(error[1]) - text.count("\n")
-        line = start + int(within[1]) - 1 if within else start
-        message = f"{_shown(path)}:{line}: {error[2]}" + _indented(text)
-    return DevError(message, f"correct {_shown(path)}; nothing of it was kept")
+        line = _error_line(path, line, statement[1].split("\n"), stderr)
+        shown = _indented(statement[1])
+    return DevError(f"{_shown(path)}:{line}: {error[2]}{shown}", hint)
+
+
+def _error_line(path: Path, end: int, statement: list[str], stderr: str) -> int:
+    """The line of the file that an error is about; psql counts to the statement's last line.
+
+    Going up from there: psql drops blank lines, and COPY's data lies between.
+    """
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    places: list[int] = []
+    for text in reversed(statement):
+        above = range(min(end, len(lines)), 0, -1)
+        end = next((line for line in above if text.strip() in lines[line - 1]), end)
+        places.insert(0, end)
+        end -= 1
+    if data := _LINE_IN_DATA.search(stderr):
+        return places[-1] + int(data[1])
+    within = None if "\nQUERY:" in stderr else _LINE_IN_STATEMENT.search(stderr)
+    return places[int(within[1]) - 1 if within else 0]
 
 
 def _indented(statement: str, most: int = 8) -> str:

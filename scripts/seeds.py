@@ -99,7 +99,7 @@ def seed(aws: Aws, scripts: Iterable[Script], people: Mapping[str, Person]) -> i
         known = set(found)
         missing = [message for message in wanted if message not in known]
         written += messages.write_messages(aws, missing)
-        newest = max([*found, *wanted], key=lambda message: message.at)
+        newest = max([*wanted, *found], key=lambda message: message.at)
         messages.replace_rows(aws, script.group, _rows(script, people, newest))
     return written
 
@@ -114,6 +114,9 @@ def verify(aws: Aws, scripts: Iterable[Script], people: Mapping[str, Person]) ->
         newest = messages.get_conversation(aws, script.group, limit=PAGE).messages
         if len(newest) < min(PAGE, len(script.lines)):
             raise _unread(f"has {len(newest)} messages", script)
+        recent = {said for said in _messages(script, people) if said.at >= newest[0].at}
+        if lost := recent - set(newest):
+            raise _unread(f"lacks {len(lost)} of its newest messages", script)
         for handle in script.handles:
             seen = messages.list_conversations(aws, _person(people, handle))
             if (script.group, newest[-1].at) not in {(row.group, row.at) for row in seen}:

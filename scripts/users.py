@@ -50,13 +50,19 @@ def get_person(database: Database, handle: str) -> Person:
 
 
 def link_cognito(database: Database, subs: Mapping[str, str]) -> int:
-    """Write each `sub` to the user with its handle, in one statement; how many rows changed."""
+    """Write each `sub` to the user with its handle, in one statement; how many rows changed.
+
+    A user whose `sub` has gone to another handle, and who has no other, loses it.
+    """
     with clients.cursor(database) as cursor:
         cursor.execute(
-            "UPDATE users SET cognito_user_id = pool.sub"
-            " FROM unnest(%s::text[], %s::text[]) AS pool (handle, sub)"
-            " WHERE users.handle = pool.handle"
-            " AND users.cognito_user_id IS DISTINCT FROM pool.sub",
+            "WITH pool AS (SELECT * FROM unnest(%s::text[], %s::text[]) AS pool (handle, sub))"
+            " UPDATE users SET cognito_user_id = wanted.sub"
+            " FROM (SELECT uuid, sub FROM users LEFT JOIN pool USING (handle)) AS wanted"
+            " WHERE users.uuid = wanted.uuid"
+            " AND users.cognito_user_id IS DISTINCT FROM wanted.sub"
+            " AND (wanted.sub IS NOT NULL"
+            " OR users.cognito_user_id IN (SELECT sub FROM pool))",
             (list(subs.keys()), list(subs.values())),
         )
         return int(cursor.rowcount)

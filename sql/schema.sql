@@ -5,7 +5,7 @@ CREATE TABLE users (
     display_name    text NOT NULL,
     handle          text NOT NULL UNIQUE,
     email           text NOT NULL,
-    cognito_user_id text UNIQUE,
+    cognito_user_id text,
     created_at      timestamptz NOT NULL DEFAULT now()
 );
 

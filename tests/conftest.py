@@ -6,6 +6,7 @@
 import itertools
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts import settings, stacks
+from scripts import clients, settings, stacks
 from scripts.settings import Settings
 from scripts.targets import Aws, Database
 
@@ -133,6 +134,11 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     try:
         for service in stacks.get(loaded).services(loaded):
             service.start()
+        # What a test leaves behind is thrown away: nobody waits for the disk.
+        server = stacks.targets(loaded).database.named("postgres")
+        with clients.cursor(server, autocommit=True) as cursor:
+            cursor.execute("ALTER SYSTEM SET fsync = off")
+            cursor.execute("SELECT pg_reload_conf()")
         yield loaded
     finally:
         remove_state(root)
@@ -155,3 +161,10 @@ def database(environment: Settings) -> Database:
 def aws(environment: Settings) -> Aws:
     """This test's AWS account, empty."""
     return stacks.targets(environment).aws
+
+
+@pytest.fixture
+def closed_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

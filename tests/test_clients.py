@@ -1,4 +1,3 @@
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -33,13 +32,6 @@ print(*dynamodb.list_tables(targets.aws))
 """
 
 
-@pytest.fixture
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def work_with(environment: Settings, **variables: str) -> str:
     account = environment.emulator_account
     done = subprocess.run(
@@ -69,6 +61,10 @@ def failure(action: Callable[[], object]) -> str:
         {"HTTP_PROXY": "http://127.0.0.1:1", "http_proxy": "http://127.0.0.1:1"},
         {"PGHOST": "nohost.invalid", "PGPORT": "1", "PGDATABASE": "nope", "PGUSER": "nobody"},
         {"PGOPTIONS": "--nonsense"},
+        {"PGHOSTADDR": "127.0.0.2"},
+        {"PGSERVICE": "nope"},
+        {"PGSSLMODE": "require", "PGREQUIREAUTH": "none", "PGTARGETSESSIONATTRS": "standby"},
+        {"PGDATESTYLE": "nonsense", "PGTZ": "nonsense", "PGCLIENTENCODING": "nonsense"},
     ],
     ids=lambda variables: next(iter(variables)),
 )

@@ -247,3 +247,16 @@ def test_ids_are_rewritten_after_the_pool_was_made_anew(
     accounts.sync(seeded, aws)
     assert linked(seeded) == subs(aws, anew)
     assert not set(linked(seeded).values()) & set(before.values())
+
+
+def test_two_users_may_swap_their_ids(seeded: Database) -> None:
+    users.link_cognito(seeded, {"korney": "sub-1", "smirnov": "sub-2"})
+    swapped = {"korney": "sub-2", "smirnov": "sub-1"}
+    assert users.link_cognito(seeded, swapped) == 2
+    assert linked(seeded) == swapped
+
+
+def test_an_id_moves_with_its_handle_to_another_user(seeded: Database) -> None:
+    users.link_cognito(seeded, {"korney": "sub-1", "smirnov": "sub-2"})
+    users.link_cognito(seeded, {"smirnov": "sub-1"})
+    assert linked(seeded) == {"korney": None, "smirnov": "sub-1"}

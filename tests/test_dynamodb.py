@@ -375,3 +375,13 @@ def test_more_than_a_page_of_tables_are_all_listed(aws: Aws, definition: Item) -
     for name in names:
         create(aws, definition, name)
     assert dynamodb.list_tables(aws) == names
+
+
+def test_scan_reads_no_more_than_its_limit(aws: Aws, table: str) -> None:
+    dynamodb.write_items(aws, table, make_items(30))
+    read: list[int] = []
+    clients.dynamodb(aws).meta.events.register(
+        "after-call.dynamodb.Scan", lambda parsed, **_: read.append(parsed["ScannedCount"])
+    )
+    assert len(list(dynamodb.scan(aws, table, 7))) == 7
+    assert sum(read) == 7

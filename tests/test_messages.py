@@ -322,3 +322,25 @@ def test_a_message_of_10000_characters_is_written_whole(table: Aws, group: str) 
     text = "ö" * 10_000
     messages.send(table, group, KORNEY, text)
     assert list_texts(table, group) == ["first", text]
+
+
+@pytest.mark.parametrize("before", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"])
+def test_a_time_beyond_the_calendar_is_refused(table: Aws, group: str, before: str) -> None:
+    assert failure(lambda: messages.get_page(table, group, 20, before)) == (
+        f"{before} is not a time with an offset\nhint: write it like 2026-03-28T15:00:00+00:00"
+    )
+
+
+def test_a_text_that_is_not_utf8_is_refused(table: Aws, group: str) -> None:
+    assert failure(lambda: messages.send(table, group, KORNEY, "caf\udce9")) == (
+        "the message is not UTF-8 text\nhint: write it again"
+    )
+
+
+def test_a_page_reads_no_more_than_it_shows(table: Aws, written: list[Message]) -> None:
+    read: list[int] = []
+    clients.dynamodb(table).meta.events.register(
+        "after-call.dynamodb.Query", lambda parsed, **_: read.append(parsed["ScannedCount"])
+    )
+    messages.get_page(table, "long", 20, "")
+    assert sum(read) == 20

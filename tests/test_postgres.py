@@ -274,18 +274,6 @@ def test_a_wrong_seed_row_leaves_no_row_of_the_seed(
     assert postgres.count_rows(created) == {"activities": 0, "users": 0}
 
 
-@pytest.mark.parametrize("word", ["COMMIT", "commit", "ROLLBACK", "BEGIN"])
-def test_a_file_that_ends_its_transaction_is_refused(
-    created: Database, tmp_path: Path, word: str
-) -> None:
-    schema = write_sql(tmp_path, f"{TABLE}\n{word};\nCREATE TABLE later (x integer);\n")
-    assert failure(lambda: postgres.load_schema(created, schema)) == (
-        f"sql/schema.sql:3: {word}; is not allowed, each file is one transaction"
-        "\nhint: delete that line"
-    )
-    assert postgres.count_rows(created) == {}
-
-
 @pytest.mark.parametrize("quote", ["$$", "$body$"])
 def test_begin_and_end_in_a_function_body_are_fine(
     created: Database, tmp_path: Path, quote: str
@@ -469,3 +457,121 @@ def test_the_password_is_in_no_message(created: Database, tmp_path: Path) -> Non
         f"{created} {created!r} {guess!r}",
     ]
     assert not any(created.password in text or guess.password in text for text in texts)
+
+
+@pytest.mark.parametrize(
+    "statement", ["COMMIT;", "commit and chain;", "END;", "PREPARE TRANSACTION 'x';"]
+)
+@pytest.mark.parametrize("before", ["", "/* a comment */ ", "SELECT '$$'; "])
+def test_a_file_that_ends_its_transaction_is_refused(
+    created: Database, tmp_path: Path, before: str, statement: str
+) -> None:
+    schema = write_sql(tmp_path, f"{TABLE}\n{before}{statement}\nSELECT '$$'; SELECT nope;\n")
+    text = failure(lambda: postgres.load_schema(created, schema))
+    said = "sql/schema.sql:3: to end the transaction is not allowed, each file is one transaction"
+    assert text.splitlines()[0] == said
+    assert text.endswith(HINT)
+    assert postgres.count_rows(created) == {}
+
+
+@pytest.mark.parametrize("statement", ["ROLLBACK;", "ABORT;", "\\connect"])
+def test_nothing_is_written_after_a_file_gave_up_its_transaction(
+    created: Database, tmp_path: Path, statement: str
+) -> None:
+    schema = write_sql(tmp_path, f"{TABLE}{statement}\n\nCREATE TABLE later (x integer);\n")
+    assert failure(lambda: postgres.load_schema(created, schema)) == (
+        "sql/schema.sql:4: something before ended the transaction, each file is one transaction"
+        + HINT
+    )
+    assert postgres.count_rows(created) == {}
+
+
+def test_a_file_that_only_rolls_back_is_an_error(created: Database, tmp_path: Path) -> None:
+    schema = write_sql(tmp_path, TABLE + "ROLLBACK;\n")
+    assert failure(lambda: postgres.load_schema(created, schema)) == (
+        "sql/schema.sql: something before ended the transaction, each file is one transaction"
+        + HINT
+    )
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        "CREATE FUNCTION f() RETURNS integer LANGUAGE sql\nBEGIN ATOMIC\n  SELECT 1;\nEND;\n",
+        "SAVEPOINT here;\nDROP TABLE kept;\nROLLBACK TO SAVEPOINT here;\n",
+        "SELECT 'first\nCOMMIT;\n';\n",
+        "/*\nCOMMIT;\n*/\n",
+        "COPY notes FROM STDIN;\nCOMMIT;\n\\.\n",
+    ],
+    ids=["sql-function", "savepoint", "string", "comment", "copy-data"],
+)
+def test_what_only_looks_like_an_end_of_the_transaction_is_fine(
+    created: Database, tmp_path: Path, statements: str
+) -> None:
+    schema = write_sql(tmp_path, TABLE + "CREATE TABLE notes (x text);\n" + statements)
+    assert postgres.load_schema(created, schema) == "created kept, notes"
+
+
+@pytest.mark.parametrize(
+    ("statements", "line", "cause", "shown"),
+    [
+        pytest.param(
+            "INSERT INTO kept VALUES\n  (1),\n\n\n  (1);\n",
+            2,
+            'duplicate key value violates unique constraint "kept_pkey"',
+            ["INSERT INTO kept VALUES", "  (1),", "  (1);"],
+            id="constraint-with-blank-lines",
+        ),
+        pytest.param(
+            "CREATE TABLE b (\n\n  y itn,\n\n  z integer\n\n);\n",
+            4,
+            'type "itn" does not exist',
+            ["CREATE TABLE b (", "  y itn,", "  z integer", ");"],
+            id="blank-lines-around-the-error",
+        ),
+        pytest.param(
+            "COPY kept FROM STDIN;\n1\n2\nthree\n4\n\\.\nSELECT 1;\n",
+            5,
+            'invalid input syntax for type integer: "three"',
+            ["COPY kept FROM STDIN;"],
+            id="copy-data",
+        ),
+        pytest.param(
+            "DO $$\nBEGIN\n  INSERT INTO\n    nope VALUES (1);\nEND $$;\n",
+            2,
+            'relation "nope" does not exist',
+            ["DO $$", "BEGIN", "  INSERT INTO", "    nope VALUES (1);", "END $$;"],
+            id="query-of-a-function",
+        ),
+        pytest.param(
+            "\\set table nope\nINSERT INTO :table\n  VALUES (1);\n",
+            3,
+            'relation "nope" does not exist',
+            ["INSERT INTO nope", "  VALUES (1);"],
+            id="psql-variable",
+        ),
+        pytest.param("\n\\nonsense\n", 3, "invalid command \\nonsense", [], id="psql-command"),
+    ],
+)
+def test_sql_error_shows_the_line(
+    created: Database, tmp_path: Path, statements: str, line: int, cause: str, shown: list[str]
+) -> None:
+    schema = write_sql(tmp_path, TABLE + statements)
+    expected = "\n  | ".join([f"sql/schema.sql:{line}: {cause}", *shown])
+    assert failure(lambda: postgres.load_schema(created, schema)) == expected + HINT
+    assert postgres.count_rows(created) == {}
+
+
+def test_a_schema_without_tables_is_not_loaded(created: Database, tmp_path: Path) -> None:
+    schema = write_sql(tmp_path, "SELECT 1;\n")
+    failure(lambda: postgres.load_schema(created, schema))
+    assert not postgres.is_loaded(created, "schema", schema)
+
+
+def test_no_server_is_said_with_the_command_that_starts_it(
+    database: Database, closed_port: int
+) -> None:
+    nowhere = database.at(closed_port)
+    assert failure(lambda: postgres.count_rows(nowhere)) == (
+        f"no answer from {nowhere}: Connection refused\nhint: ./invoke up"
+    )

@@ -238,3 +238,16 @@ def test_verify_fails_when_a_user_does_not_see_it(seeded: Aws, script: Script, h
         f"the conversation {script.group} is not among those of {handle}, with its newest message"
         f"{HINT}"
     )
+
+
+def test_an_edited_last_line_reaches_the_rows(seeded: Aws, script: Script) -> None:
+    seeds.seed(seeded, [with_line(script, -1, "edited")], PEOPLE)
+    assert [row["message"] for row in list_rows(seeded)] == ["edited", "edited"]
+
+
+@pytest.mark.parametrize("index", [-20, -10, -2])
+def test_verify_fails_when_a_message_is_lost(seeded: Aws, script: Script, index: int) -> None:
+    delete_messages(seeded, [list_messages(seeded, script)[index]])
+    assert failure(lambda: seeds.verify(seeded, [script], PEOPLE)) == (
+        f"the conversation {script.group} lacks 1 of its newest messages{HINT}"
+    )
