@@ -143,6 +143,13 @@ def count_rows(database: Database) -> dict[str, int]:
     return counts
 
 
+def size(database: Database) -> int:
+    """How many bytes the database takes on disk."""
+    with clients.cursor(database) as cursor:
+        cursor.execute("SELECT pg_database_size(current_database())")
+        return int(cursor.fetchone()[0])
+
+
 def in_words(counts: dict[str, int]) -> str:
     """Row counts for people: `activities 1, users 2`."""
     return ", ".join(f"{table} {rows:,}" for table, rows in counts.items())
