@@ -61,8 +61,8 @@ def get_conversation(aws: Aws, group: str, limit: int | None = None, before: str
 
 
 def list_newer(aws: Aws, group: str, after: str) -> list[Message]:
-    """The messages of a conversation after a time as the table keeps it, in reading order."""
-    values = {":pk": f"MSG#{group}", ":after": after}
+    """The messages of a conversation after a time, in reading order. DevError for no time."""
+    values = {":pk": f"MSG#{group}", ":after": timestamp(_time(after))}
     found, _ = _query(aws, "pk = :pk AND sk > :after", values)
     return list(map(items.to_message, found))
 
@@ -236,7 +236,9 @@ def _time(text: str) -> datetime:
         return parse_time(text)
     except ValueError:
         example = "2026-03-28T15:00:00+00:00"
-        raise DevError(f"{text} is not a time with an offset", f"write it like {example}") from None
+        raise InvalidError(
+            f"{text} is not a time with an offset", f"write it like {example}"
+        ) from None
 
 
 def _checked(text: str) -> str:

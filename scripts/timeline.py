@@ -122,6 +122,7 @@ def _critical_path(spans: Mapping[str, Event], needs: Mapping[str, Sequence[str]
             candidates = [spans[name] for name in needs.get(last.step, ()) if name in spans]
         else:  # an older record: what had ended when it started is taken for what it needed
             candidates = [event for event in candidates if event.at <= start]
+        candidates = [event for event in candidates if event.step not in path]
     return path
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts import settings, stacks
+from scripts import bootstrap, pipeline, settings, stacks
 from scripts.settings import Settings
 from scripts.targets import Aws, Database
 
@@ -143,6 +143,14 @@ def environment(services: Settings) -> Settings:
     """Settings of a database and an AWS account that this test has for itself."""
     number = next(_numbers)
     return replace(services, postgres_db=f"test_{number}", emulator_account=f"{number:012d}")
+
+
+@pytest.fixture
+def filled(environment: Settings) -> Settings:
+    """Settings of a database and an AWS account with the seed data, for this test alone."""
+    names = (*bootstrap.DB_SETUP, "ddb.schema-load", "ddb.seed")
+    pipeline.run(bootstrap.pick(environment, *names), lambda event: None)
+    return environment
 
 
 @pytest.fixture

@@ -30,10 +30,10 @@ class Desk:
 
     def get(self, group: str) -> Conversation:
         """My view of a conversation; the answer is 404 where I take no part in it."""
-        for conversation in self.conversations:
-            if conversation.group == group:
-                return conversation
-        abort(404, f"{self.me.handle} has no such conversation")
+        by_group = {conversation.group: conversation for conversation in self.conversations}
+        if group not in by_group:
+            abort(404, f"{self.me.handle} has no such conversation")
+        return by_group[group]
 
 
 def pages(settings: Settings) -> Blueprint:

@@ -39,12 +39,8 @@ def size(count: int) -> str:
     """Bytes in a unit that fits: 7.4 MB."""
     if count < 1000:
         return f"{count} B"
-    amount = float(count)
-    for unit in ("kB", "MB", "GB"):
-        amount /= 1000
-        if amount < 1000:
-            break
-    return f"{amount:,.1f} {unit}"
+    power = min((len(str(count)) - 1) // 3, 3)
+    return f"{count / 1000**power:,.1f} {('kB', 'MB', 'GB')[power - 1]}"
 
 
 def change(seconds: float | None) -> str:
