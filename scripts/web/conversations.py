@@ -106,7 +106,7 @@ def _news(desk: Desk) -> ResponseReturnValue:
     seen = hashlib.sha256(listing.encode()).hexdigest()[:16]
     if seen == request.args.get("seen"):
         return "", 204
-    newer = messages.list_newer(desk.aws, group, after) if group and desk.get(group) else []
+    newer = messages.list_newer(desk.aws, desk.get(group).group, after) if group else []
     bubbles = render_template("_bubbles.html", desk=desk, messages=newer)
     return {
         "seen": seen,
