@@ -23,7 +23,18 @@ PARTS = ("tasks.py", "scripts", "sql", "ddb", ".env.example")
 _numbers = itertools.count(1)
 
 # Our own settings, and what the tools we run look at, would change what the tests see.
-FOREIGN = ("AWS_", "POSTGRES_", "DEV_", "COGNITO_", "PG", "INVOKE_", "READY_", "NO_COLOR", "CI")
+FOREIGN = (
+    "AWS_",
+    "POSTGRES_",
+    "DEV_",
+    "COGNITO_",
+    "PG",
+    "INVOKE_",
+    "READY_",
+    "WEB_",
+    "NO_COLOR",
+    "CI",
+)
 
 
 def clean_environment() -> dict[str, str]:

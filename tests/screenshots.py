@@ -46,8 +46,7 @@ def take(checkout: Checkout, chromium: str) -> None:
         page.wait_for_selector(".bubble")
         page.screenshot(path=IMAGES / "messages.png")
         page.goto(f"http://127.0.0.1:{port}/environment/")
-        page.set_viewport_size({"width": 1000, "height": 860})
-        page.screenshot(path=IMAGES / "environment.png")
+        page.screenshot(path=IMAGES / "environment.png", full_page=True)
     server.shutdown()
     console.say("took docs/images/messages.png and docs/images/environment.png")
 

@@ -117,6 +117,12 @@ def write(page: Page, text: str) -> None:
     page.keyboard.press("Enter")
 
 
+def ends_of_bar(run: Locator, step: str) -> tuple[float, float]:
+    box = run.locator(".step").filter(has_text=step).locator("rect").bounding_box()
+    assert box
+    return box["x"], box["x"] + box["width"]
+
+
 def is_wider_than_its_window(page: Page) -> bool:
     return bool(page.evaluate("document.documentElement.scrollWidth > innerWidth"))
 
@@ -339,12 +345,8 @@ def test_the_runs_are_drawn_side_by_side_and_compared(
         expect(newest).to_contain_text(re.compile(r"[+−]\d+\.\d\d s against"))
         expect(oldest).to_contain_text("no run before to compare with")
 
-        def ends(step: str) -> tuple[float, float]:
-            bar = oldest.locator(".step").filter(has_text=step).locator("rect").bounding_box()
-            assert bar
-            return bar["x"], bar["x"] + bar["width"]
-
-        pool, tables, check = map(ends, ("cognito.create-pool", "ddb.schema-load", "check"))
+        steps = ("cognito.create-pool", "ddb.schema-load", "check")
+        pool, tables, check = (ends_of_bar(oldest, step) for step in steps)
         assert pool[0] < tables[1]
         assert tables[0] < pool[1]
         assert check[0] >= max(pool[1], tables[1]) - 1

@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
@@ -40,7 +41,7 @@ class Site:
         assert found
         return found[1]
 
-    def post(self, path: str, json: bool = True, **form: str) -> TestResponse:
+    def post(self, path: str, *, json: bool = True, **form: str) -> TestResponse:
         return self.client.post(path, data=form, headers={"Host": HOST, **(JSON if json else {})})
 
     def write(self, text: str) -> TestResponse:
@@ -86,7 +87,7 @@ def test_other_host_names_are_refused_in_a_sentence(site: Site, path: str, host:
 
 @pytest.mark.parametrize("token", [None, "", "x", "ü", "0" * 64])
 def test_writing_needs_the_pages_token(site: Site, token: str | None) -> None:
-    form = {"text": "forged"} | ({} if token is None else {"token": token})
+    form: dict[str, Any] = {"text": "forged"} | ({} if token is None else {"token": token})
     for path in (site.place, f"{site.home}new"):
         answer = site.post(path, **form)
         assert answer.status_code == 403
