@@ -16,12 +16,15 @@ from scripts import (
     console,
     dynamodb,
     execution,
+    journal,
     messages,
     postgres,
     rds,
     settings,
     stacks,
+    timeline,
     users,
+    web,
 )
 from scripts.optional import OptionalPositional
 from scripts.pipeline import Step
@@ -64,6 +67,32 @@ def status(context: Context, stack: str = "", json: bool = False) -> None:
 def check(context: Context, stack: str = "", plan: bool = False) -> None:
     """Read everything back as the app does."""
     _run_steps(context, "check", ("check",), stack, plan)
+
+
+@task(
+    name="timeline",
+    help=JSON | {"runs": "how many of the last runs", "command": "only the runs of this command"},
+)
+def show_timeline(context: Context, runs: str = "1", command: str = "", json: bool = False) -> None:
+    """Draw the last runs, a bar for each step."""
+    most = settings.whole_number("--runs", runs, 1, journal.RUNS_KEPT)
+    kept = journal.list_runs(settings.load().state / journal.FOLDER)
+    console.write_timelines(timeline.build(kept, command)[:most], json)
+
+
+@task(name="web", help=STACK | {"port": "the port to listen on"})
+def serve_pages(context: Context, stack: str = "", port: str = "") -> None:
+    """Serve the pages in the browser, until Ctrl-C."""
+    chosen = settings.load(stack=stack, web_port=port)
+    if not _is_dry(context, f"serve the pages on 127.0.0.1:{chosen.web_port} or above"):
+        web.serve(chosen, console.say)
+
+
+@task
+def screenshots(context: Context) -> None:
+    """Take the README's pictures of the pages."""
+    with context.cd(str(settings.ROOT)):
+        context.run(f"{shlex.quote(sys.executable)} -m tests.screenshots", echo=True)
 
 
 @task
@@ -345,7 +374,7 @@ def _collection(name: str, **tasks: Task[Any]) -> Collection:
     return collection
 
 
-ns = Collection(setup, up, down, status, check, test)
+ns = Collection(setup, up, down, status, check, show_timeline, serve_pages, screenshots, test)
 ns.add_collection(
     _collection(
         "db",

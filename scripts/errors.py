@@ -19,6 +19,10 @@ class DevError(Exit):
         self.hint = hint
 
 
+class InvalidError(DevError):
+    """What was given (a message, say) cannot be taken; nothing is wrong with the environment."""
+
+
 class NotFoundError(DevError):
     """The thing asked for (a database, a table, a user) is not there."""
 

@@ -22,7 +22,7 @@ def run(settings: Settings, command: str, steps: Sequence[Step], following: str 
     try:
         with (
             state.lock(settings, command, console.say),
-            journal.record(settings.state / "runs", command) as record,
+            journal.record(settings.state / journal.FOLDER, command, steps) as record,
             console.show(steps) as show,
         ):
 

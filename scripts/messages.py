@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from scripts import clients, dynamodb, items
-from scripts.errors import DevError, NotFoundError
+from scripts.errors import DevError, InvalidError, NotFoundError
 from scripts.items import Conversation, Message
 from scripts.targets import Aws
 from scripts.users import Person
@@ -58,6 +58,13 @@ def get_conversation(aws: Aws, group: str, limit: int | None = None, before: str
     condition = "pk = :pk" + (" AND sk < :before" if before else "")
     found, capacity = _query(aws, condition, values, newest_first=True, limit=limit)
     return Page(list(map(items.to_message, reversed(found))), capacity)
+
+
+def list_newer(aws: Aws, group: str, after: str) -> list[Message]:
+    """The messages of a conversation after a time, in reading order. DevError for no time."""
+    values = {":pk": f"MSG#{group}", ":after": timestamp(_time(after))}
+    found, _ = _query(aws, "pk = :pk AND sk > :after", values)
+    return list(map(items.to_message, found))
 
 
 def get_page(aws: Aws, group: str, limit: int, before: str) -> Page:
@@ -114,7 +121,9 @@ def send(aws: Aws, group: str, author: Person, text: str) -> Message:
 def start(aws: Aws, author: Person, other: Person, text: str) -> Message:
     """Start a conversation: both users' rows and the first message, in one transaction."""
     if author.uuid == other.uuid:
-        raise DevError(f"{author.handle} cannot talk with {other.handle} alone", "name two users")
+        raise InvalidError(
+            f"{author.handle} cannot talk with {other.handle} alone", "name two users"
+        )
     group = str(uuid.uuid4())
     message = Message(
         group, timestamp(datetime.now(UTC)), str(uuid.uuid4()), _checked(text), author
@@ -228,16 +237,18 @@ def _time(text: str) -> datetime:
         return parse_time(text)
     except ValueError:
         example = "2026-03-28T15:00:00+00:00"
-        raise DevError(f"{text} is not a time with an offset", f"write it like {example}") from None
+        raise InvalidError(
+            f"{text} is not a time with an offset", f"write it like {example}"
+        ) from None
 
 
 def _checked(text: str) -> str:
     if not text.strip():
-        raise DevError("the message is empty", "write something")
+        raise InvalidError("the message is empty", "write something")
     if not text.isascii() and text != text.encode(errors="replace").decode():
-        raise DevError("the message is not UTF-8 text", "write it again")
+        raise InvalidError("the message is not UTF-8 text", "write it again")
     if len(text) > LONGEST_MESSAGE:
-        raise DevError(
+        raise InvalidError(
             f"the message has {len(text):,} characters, {LONGEST_MESSAGE:,} are allowed",
             "send it in parts",
         )

@@ -7,38 +7,14 @@ that it was made on: a dump that is restored elsewhere brings the words, but is 
 
 import hashlib
 import json
-import re
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from scripts import clients, shell
+from scripts import clients, shell, sql_files
 from scripts.errors import DevError, RefusedError
 from scripts.targets import Database, Loss
-
-_PSQL_ERROR = re.compile(r"^psql:.*?:(\d+): (?:ERROR|FATAL|error):\s+(.*)$", re.M)
-_STATEMENT = re.compile(r"^psql:.*?:\d+: STATEMENT:\s+(.*?)\s*(?=^psql:|^WARNING:|\Z)", re.M | re.S)
-_LINE_IN_STATEMENT = re.compile(r"^LINE (\d+): ", re.M)
-_LINE_IN_DATA = re.compile(r"^CONTEXT:\s+COPY \S+, line (\d+)", re.M)
-
-# The server itself watches that a file stays in our transaction: a deferred trigger forbids any
-# COMMIT before ours, and transactions after a ROLLBACK are read-only.
-_ENDED = "something before ended the transaction, each file is one transaction"
-_GUARD = """
-SET TRANSACTION READ WRITE;
-CREATE TEMPORARY TABLE invoke_guard (loading boolean) ON COMMIT DROP;
-CREATE FUNCTION pg_temp.invoke_guard() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    IF current_setting('invoke.loaded', true) IS DISTINCT FROM 'yes' THEN
-        RAISE 'to end the transaction is not allowed, each file is one transaction';
-    END IF;
-    RETURN NULL;
-END $$;
-CREATE CONSTRAINT TRIGGER invoke_guard AFTER INSERT ON invoke_guard
-    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION pg_temp.invoke_guard();
-INSERT INTO invoke_guard VALUES (true);
-"""
 
 Kind = Literal["schema", "seed"]
 
@@ -125,7 +101,7 @@ def load_schema(database: Database, path: Path) -> str:
                 "./invoke db.reset builds it anew; what is in it is lost",
             )
         before = ["DROP SCHEMA public CASCADE", "CREATE SCHEMA public"]
-    _load(database, path, {"schema": _digest(path)}, before)
+    sql_files.load(database, path, _note({"schema": _digest(path)}), before)
     tables = sorted(count_rows(database))
     if not tables:
         raise DevError(f"{path} made no table", "write CREATE TABLE statements in it")
@@ -134,7 +110,7 @@ def load_schema(database: Database, path: Path) -> str:
 
 def load_seed(database: Database, path: Path) -> str:
     """Load the seed in one transaction; says how many rows there are in which table."""
-    _load(database, path, loaded(database) | {"seed": _digest(path)})
+    sql_files.load(database, path, _note(loaded(database) | {"seed": _digest(path)}))
     counts = count_rows(database)
     if not any(counts.values()):
         raise DevError(f"{path} left every table empty", "write INSERT statements in it")
@@ -166,6 +142,13 @@ def count_rows(database: Database) -> dict[str, int]:
             cursor.execute(_compose("SELECT count(*) FROM public.{}", table))
             counts[table] = cursor.fetchone()[0]
     return counts
+
+
+def size(database: Database) -> int:
+    """How many bytes the database takes on disk."""
+    with clients.cursor(database) as cursor:
+        cursor.execute("SELECT pg_database_size(current_database())")
+        return int(cursor.fetchone()[0])
 
 
 def in_words(counts: dict[str, int]) -> str:
@@ -238,61 +221,6 @@ def _digest(path: Path) -> str:
         raise DevError(f"{path} cannot be read: {error.strerror}", "git checkout sql/") from None
 
 
-def _load(
-    database: Database, path: Path, digests: dict[str, str], before: list[str] | None = None
-) -> None:
-    """Run the file and note its digest, in one transaction, through psql: it reads any SQL file."""
-    note = f"SET LOCAL invoke.loaded = 'yes'; COMMENT ON SCHEMA public IS '{json.dumps(digests)}'"
-    first = [word for statement in [_GUARD, *(before or [])] for word in ("-c", statement)]
-    options = ["-X", "-q", "-b", "-1", "-v", "ON_ERROR_STOP=1"]
-    done = shell.run(
-        [shell.postgres_home() / "bin" / "psql", *options, *first, "-f", path, "-c", note],
-        env=clients.psql_environment(database)
-        | {"PGOPTIONS": "-c default_transaction_read_only=on -c client_min_messages=error"},
-    )
-    if done.returncode:
-        raise _sql_error(path, done.stderr)
-
-
-def _sql_error(path: Path, stderr: str) -> DevError:
-    """What psql said, as file:line, the cause and the statement."""
-    error = _PSQL_ERROR.search(stderr)
-    hint = f"correct {_shown(path)}; nothing of it was kept"
-    if "in a read-only transaction" in stderr:
-        place = f"{_shown(path)}:{error[1]}" if error else _shown(path)
-        return DevError(f"{place}: {_ENDED}", hint)
-    if not error:
-        return DevError(f"{_shown(path)}: {stderr.strip()}", "./invoke status")
-    line, shown = int(error[1]), ""
-    if statement := _STATEMENT.search(stderr):
-        line = _error_line(path, line, statement[1].split("\n"), stderr)
-        shown = _indented(statement[1])
-    return DevError(f"{_shown(path)}:{line}: {error[2]}{shown}", hint)
-
-
-def _error_line(path: Path, end: int, statement: list[str], stderr: str) -> int:
-    """The line of the file that an error is about; psql counts to the statement's last line.
-
-    Going up from there: psql drops blank lines, and COPY's data lies between.
-    """
-    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
-    places: list[int] = []
-    for text in reversed(statement):
-        above = range(min(end, len(lines)), 0, -1)
-        end = next((line for line in above if text.strip() in lines[line - 1]), end)
-        places.insert(0, end)
-        end -= 1
-    if data := _LINE_IN_DATA.search(stderr):
-        return places[-1] + int(data[1])
-    within = None if "\nQUERY:" in stderr else _LINE_IN_STATEMENT.search(stderr)
-    return places[int(within[1]) - 1 if within else 0]
-
-
-def _indented(statement: str, most: int = 8) -> str:
-    lines = statement.splitlines()
-    shown = lines[:most] + (["..."] if len(lines) > most else [])
-    return "".join(f"\n  | {line}" for line in shown)
-
-
-def _shown(path: Path) -> str:
-    return f"{path.parent.name}/{path.name}"
+def _note(digests: dict[str, str]) -> str:
+    """The statement that writes down which files made the database."""
+    return f"COMMENT ON SCHEMA public IS '{json.dumps(digests)}'"

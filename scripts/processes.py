@@ -118,16 +118,34 @@ def pinned_port(settings: Settings, setting: str) -> int | None:
     return int(getattr(settings, setting)) if pinned else None
 
 
+def choose_port(settings: Settings, setting: str) -> int:
+    """A free port for a server inside this process: the one that the user set, else the next free.
+
+    Raises DevError that names who holds it where the user's own is taken.
+    """
+    pinned, preferred = pinned_port(settings, setting), getattr(settings, setting)
+    if pinned and not is_free(pinned):
+        raise _taken(settings, setting, pinned)
+    for port in range(preferred, min(preferred + _PORTS_TRIED, 65536)):
+        if is_free(port):
+            return port
+    raise DevError(f"no port is free from {preferred} on", f"stop one of the {_PORTS_TRIED} tried")
+
+
 def _check_pinned_port(server: Server, settings: Settings, setting: str) -> None:
     """Raise DevError where somebody else holds the port that the user set."""
     port = pinned_port(settings, setting)
     ours = find(server) is not None and find_port(server) == port
     if port and not ours and not is_free(port):
-        variable = settings.variable(setting)
-        raise DevError(
-            f"{variable}={port} is taken by {holder(port)}",
-            f"stop it, set {variable} to a free port, or unset it to take the next free one",
-        )
+        raise _taken(settings, setting, port)
+
+
+def _taken(settings: Settings, setting: str, port: int) -> DevError:
+    variable = settings.variable(setting)
+    return DevError(
+        f"{variable}={port} is taken by {holder(port)}",
+        f"stop it, set {variable} to a free port, or unset it to take the next free one",
+    )
 
 
 def _ports(server: Server, settings: Settings, setting: str) -> Iterator[int]:

@@ -118,6 +118,9 @@ class Settings:
         "AWS_EMULATOR_ACCOUNT", "000000000000", "the account inside the emulator", _account
     )
     pool_name: str = _setting("COGNITO_POOL_NAME", "cruddur", "the local Cognito user pool")
+    web_port: int = _setting(
+        "WEB_PORT", 4600, "the pages' port; unset, the next free one is taken", _port
+    )
     ready_timeout: int = _setting(
         "READY_TIMEOUT", 30, "seconds that a service may take to get ready", _seconds
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts import clients, settings, stacks
+from scripts import bootstrap, clients, pipeline, settings, stacks
 from scripts.settings import Settings
 from scripts.targets import Aws, Database
 
@@ -24,7 +24,18 @@ PARTS = ("tasks.py", "scripts", "sql", "ddb", ".env.example")
 _numbers = itertools.count(1)
 
 # Our own settings, and what the tools we run look at, would change what the tests see.
-FOREIGN = ("AWS_", "POSTGRES_", "DEV_", "COGNITO_", "PG", "INVOKE_", "READY_", "NO_COLOR", "CI")
+FOREIGN = (
+    "AWS_",
+    "POSTGRES_",
+    "DEV_",
+    "COGNITO_",
+    "PG",
+    "INVOKE_",
+    "READY_",
+    "WEB_",
+    "NO_COLOR",
+    "CI",
+)
 
 
 def clean_environment() -> dict[str, str]:
@@ -149,6 +160,14 @@ def environment(services: Settings) -> Settings:
     """Settings of a database and an AWS account that this test has for itself."""
     number = next(_numbers)
     return replace(services, postgres_db=f"test_{number}", emulator_account=f"{number:012d}")
+
+
+@pytest.fixture
+def filled(environment: Settings) -> Settings:
+    """Settings of a database and an AWS account with the seed data, for this test alone."""
+    names = (*bootstrap.DB_SETUP, "ddb.schema-load", "ddb.seed")
+    pipeline.run(bootstrap.pick(environment, *names), lambda event: None)
+    return environment
 
 
 @pytest.fixture

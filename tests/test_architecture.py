@@ -19,11 +19,12 @@ LEVELS = (
     {"errors"},
     {"optional", "pipeline", "settings", "shell", "targets"},
     {"board", "clients", "state"},
-    {"cognito", "console", "dynamodb", "journal", "postgres", "processes", "rds", "users"},
-    {"accounts", "execution", "items", "stacks"},
-    {"messages"},
-    {"seeds"},
-    {"bootstrap"},
+    {"sql_files"},
+    {"cognito", "dynamodb", "journal", "postgres", "processes", "rds", "users"},
+    {"accounts", "items", "stacks", "timeline"},
+    {"console", "inventory", "messages"},
+    {"execution", "seeds"},
+    {"bootstrap", "web"},
 )
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 
@@ -31,6 +32,7 @@ SDKS = {"boto3", "botocore", "docker", "flask", "ministack", "psutil", "psycopg2
 
 TASKS = {
     "setup", "up", "down", "status", "check", "test",
+    "timeline", "web", "screenshots",
     "db.create", "db.drop", "db.schema-load", "db.seed", "db.setup", "db.reset", "db.connect",
     "db.sessions", "db.kill-sessions",
     "ddb.schema-load", "ddb.list-tables", "ddb.drop", "ddb.seed", "ddb.scan",

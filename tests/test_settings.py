@@ -60,6 +60,7 @@ def test_every_setting_is_read_from_its_variable(tmp_path: Path) -> None:
         "AWS_REGION": "eu-north-1",
         "AWS_EMULATOR_PORT": "6001",
         "AWS_EMULATOR_ACCOUNT": "123456789012",
+        "WEB_PORT": "6002",
         "COGNITO_POOL_NAME": "people",
         "READY_TIMEOUT": "7",
         "PROD_DATABASE_URL": "postgresql://me:secret@db.example.com/app",

@@ -1,0 +1,24 @@
+"""The pages in the browser: Messages and Environment. Served on this machine only."""
+
+import os
+from collections.abc import Callable
+
+from scripts.settings import Settings
+
+ADDRESS = "127.0.0.1"
+
+
+def serve(settings: Settings, say: Callable[[str], None]) -> None:
+    """Serve the pages until the process is interrupted; the address is told to `say`."""
+    from scripts import processes
+
+    port = processes.choose_port(settings, "web_port")
+    from scripts.web import app
+
+    server = app.make_server(settings, ADDRESS, port)
+    say(f"the pages are at http://{ADDRESS}:{port}/, Ctrl-C ends them")
+    try:
+        server.serve_forever()
+    except SystemExit as interrupt:
+        # Requests' threads may be deep in C code, which a regular exit can crash.
+        os._exit(int(interrupt.code or 0))

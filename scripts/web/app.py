@@ -1,0 +1,59 @@
+"""The Flask application: its pages, its guards, and how failures look."""
+
+from flask import Flask, redirect, render_template
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import HTTPException, InternalServerError
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler
+from werkzeug.serving import make_server as make_wsgi_server
+
+from scripts.errors import DevError, InvalidError
+from scripts.settings import Settings
+from scripts.web import conversations, environment, guard, words
+
+LARGEST_REQUEST = 8 * 1024 * 1024  # far above a message, so that a long one gets its own sentence
+
+
+class QuietHandler(WSGIRequestHandler):
+    """Pages ask for news every second: a line for each would bury what matters."""
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Say nothing."""
+
+
+def make_server(settings: Settings, host: str, port: int) -> BaseWSGIServer:
+    """A server of the pages, listening, which answers requests side by side."""
+    app = create_app(settings, port)
+    return make_wsgi_server(host, port, app, threaded=True, request_handler=QuietHandler)
+
+
+def create_app(settings: Settings, port: int) -> Flask:
+    """The application for this environment, answering the host names of this port only."""
+    app = Flask(__name__)
+    app.config["MAX_CONTENT_LENGTH"] = app.config["MAX_FORM_MEMORY_SIZE"] = LARGEST_REQUEST
+    app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
+    app.jinja_env.filters |= words.FILTERS
+    guard.protect(app, port)
+    app.register_blueprint(conversations.pages(settings))
+    app.register_blueprint(environment.pages(settings))
+    app.register_error_handler(DevError, show_failure)
+    app.register_error_handler(HTTPException, show_http_error)
+    app.add_url_rule("/", "start", lambda: redirect("/messages/"))
+    return app
+
+
+def show_failure(error: DevError) -> ResponseReturnValue:
+    """A failure that the user can fix: what was given (400), or the environment (503)."""
+    return _show(error.reason, error.hint, 400 if isinstance(error, InvalidError) else 503)
+
+
+def show_http_error(error: HTTPException) -> ResponseReturnValue:
+    """A request that cannot be answered, in a sentence; a bug leaves its traceback to the log."""
+    if isinstance(error, InternalServerError):
+        return _show("this page failed, which is a bug", "the terminal of ./invoke web has it", 500)
+    return _show(error.description or error.name, "", error.code or 400)
+
+
+def _show(reason: str, hint: str, status: int) -> ResponseReturnValue:
+    if guard.wants_json():
+        return {"reason": reason, "hint": hint}, status
+    return render_template("failure.html", reason=reason, hint=hint, status=status), status

@@ -1,0 +1,131 @@
+"""The Messages page: who I am, my conversations, one of them, writing."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from flask import Blueprint, abort, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from scripts import messages, stacks, users
+from scripts.errors import InvalidError
+from scripts.items import Conversation, Message
+from scripts.settings import Settings
+from scripts.targets import Aws
+from scripts.users import Person
+from scripts.web import guard
+
+PAGE_SIZE = 20
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What one user has before them: their conversations, and whom they can write to."""
+
+    me: Person
+    people: Mapping[str, Person]
+    conversations: list[Conversation]
+    aws: Aws
+
+    def get(self, group: str) -> Conversation:
+        """My view of a conversation; the answer is 404 where I take no part in it."""
+        by_group = {conversation.group: conversation for conversation in self.conversations}
+        if group not in by_group:
+            abort(404, f"{self.me.handle} has no such conversation")
+        return by_group[group]
+
+
+def pages(settings: Settings) -> Blueprint:
+    """The routes of the Messages page."""
+    blueprint = Blueprint("conversations", __name__, url_prefix="/messages")
+
+    @blueprint.get("/")
+    def choose() -> ResponseReturnValue:
+        everybody = users.list_users(stacks.get_database(settings))
+        return render_template("choose.html", people=everybody)
+
+    @blueprint.get("/<uuid:me>/")
+    def overview(me: UUID) -> ResponseReturnValue:
+        return _page("overview.html", _sit_down(settings, me))
+
+    @blueprint.get("/<uuid:me>/new")
+    def draft(me: UUID) -> ResponseReturnValue:
+        return _page("new.html", _sit_down(settings, me))
+
+    @blueprint.post("/<uuid:me>/new")
+    def start(me: UUID) -> ResponseReturnValue:
+        desk = _sit_down(settings, me)
+        other = desk.people.get(request.form.get("other", ""))
+        if other is None:
+            raise InvalidError("nobody is chosen", "choose whom to write to")
+        return _written(desk, messages.start(desk.aws, desk.me, other, _text()))
+
+    @blueprint.get("/<uuid:me>/<group>")
+    def conversation(me: UUID, group: str) -> ResponseReturnValue:
+        desk = _sit_down(settings, me)
+        current = desk.get(group)
+        before = request.args.get("before", "")
+        found = messages.get_page(desk.aws, group, PAGE_SIZE + 1, before).messages
+        shown = found[-PAGE_SIZE:]
+        older = shown[0].at if len(found) > PAGE_SIZE else None
+        return _page("conversation.html", desk, current=current, messages=shown, older=older)
+
+    @blueprint.post("/<uuid:me>/<group>")
+    def send(me: UUID, group: str) -> ResponseReturnValue:
+        desk = _sit_down(settings, me)
+        desk.get(group)
+        return _written(desk, messages.send(desk.aws, group, desk.me, _text()))
+
+    @blueprint.get("/<uuid:me>/news")
+    def news(me: UUID) -> ResponseReturnValue:
+        return _news(_sit_down(settings, me))
+
+    return blueprint
+
+
+def _sit_down(settings: Settings, uuid: UUID) -> Desk:
+    everybody = {user.uuid: user for user in users.list_users(stacks.get_database(settings))}
+    if str(uuid) not in everybody:
+        abort(404, "there is no such user")
+    people = {
+        key: Person(user.uuid, user.handle, user.display_name) for key, user in everybody.items()
+    }
+    me = people.pop(str(uuid))
+    aws = stacks.get_aws(settings)
+    return Desk(me, people, messages.list_conversations(aws, me), aws)
+
+
+def _news(desk: Desk) -> ResponseReturnValue:
+    """What is newer than the page that asks: its list is `seen`, its last message is of `after`.
+
+    Every message moves its conversation's row: where the list is the same, there is nothing new.
+    """
+    group, after = request.args.get("group", ""), request.args.get("after", "")
+    listing = render_template("_listing.html", desk=desk, group=group)
+    seen = hashlib.sha256(listing.encode()).hexdigest()[:16]
+    if seen == request.args.get("seen"):
+        return "", 204
+    newer = messages.list_newer(desk.aws, desk.get(group).group, after) if group else []
+    bubbles = render_template("_bubbles.html", desk=desk, messages=newer)
+    return {
+        "seen": seen,
+        "listing": listing,
+        "bubbles": bubbles,
+        "token": guard.token(desk.me.uuid),
+    }
+
+
+def _page(template: str, desk: Desk, **values: object) -> str:
+    return render_template(template, desk=desk, me=desk.me.uuid, **values)
+
+
+def _text() -> str:
+    """The text as it was typed: forms send line ends as CR LF."""
+    return request.form.get("text", "").replace("\r\n", "\n")
+
+
+def _written(desk: Desk, message: Message) -> ResponseReturnValue:
+    """Where the message can be seen: said to our script, shown by a browser without it."""
+    place = url_for(".conversation", me=desk.me.uuid, group=message.group)
+    return {"place": place} if guard.wants_json() else redirect(place, 303)
