@@ -3,6 +3,7 @@
 import shlex
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from invoke.collection import Collection
@@ -15,6 +16,7 @@ from scripts import (
     cognito,
     console,
     dynamodb,
+    loads,
     messages,
     postgres,
     settings,
@@ -179,6 +181,60 @@ def ddb_scan(
     console.say(f"{console.write_items(items, json)} items in {table}")
 
 
+@task(
+    help=STACK
+    | {
+        "path": "a file of DynamoDB JSON lines, plain or gzip, or a folder of such files",
+        "table": "into which table",
+        "rate": "write units a second at most; without it, 0.9 of what the table provides",
+    }
+)
+def ddb_load(
+    context: Context, path: str, table: str = messages.TABLE, rate: str = "", stack: str = ""
+) -> None:
+    """Load items from files; goes on after a kill."""
+    most = settings.whole_number("--rate", rate, 1, 10**9) if rate else None
+    chosen = settings.load(stack=stack)
+    target = stacks.targets(chosen).aws
+    if not _is_dry(context, f"write the items of {path} into the table {table} in {target}"):
+        loads.load(chosen, Path(path), table, most)
+
+
+@task(
+    help=STACK
+    | {"table": "which one", "path": "a file (gzip if it ends in .gz), or a folder for gzip parts"}
+)
+def ddb_export(context: Context, table: str, path: str, stack: str = "") -> None:
+    """Write a table's items into files."""
+    chosen = settings.load(stack=stack)
+    if not _is_dry(
+        context, f"write the items of {table} in {stacks.targets(chosen).aws} to {path}"
+    ):
+        loads.export(chosen, table, Path(path))
+
+
+@task(
+    help=STACK
+    | {"source": "a table, or a file or folder of items", "url": "where to: s3://bucket/prefix"}
+)
+def ddb_export_to_s3(context: Context, source: str, url: str, stack: str = "") -> None:
+    """Write items into S3, as an import takes them."""
+    chosen = settings.load(stack=stack)
+    if not _is_dry(context, f"write the items of {source} to {url}"):
+        loads.export_to_s3(chosen, source, url)
+
+
+@task(help=STACK | JSON | {"url": "where from: s3://bucket/prefix", "table": "one of ddb/tables"})
+def ddb_import(
+    context: Context, url: str, table: str = messages.TABLE, stack: str = "", json: bool = False
+) -> None:
+    """Have AWS make a table from items in S3."""
+    chosen = settings.load(stack=stack)
+    target = stacks.targets(chosen).aws
+    if not _is_dry(context, f"make the table {table} in {target} from the items of {url}"):
+        loads.import_table(chosen, url, table, json)
+
+
 @task(positional=["handle"], help=STACK | JSON | {"handle": "whose conversations"})
 def list_conversations(context: Context, handle: str, stack: str = "", json: bool = False) -> None:
     """List a user's conversations."""
@@ -333,6 +389,10 @@ _ddb = _collection(
     drop=ddb_drop,
     seed=ddb_seed,
     scan=ddb_scan,
+    load=ddb_load,
+    export=ddb_export,
+    export_to_s3=ddb_export_to_s3,
+    **{"import": ddb_import},
 )
 _ddb.add_collection(
     _collection(

@@ -17,11 +17,11 @@ SCRIPTS = PROJECT / "scripts"
 # A module may import from the levels below its own. A folder is one room, known by its name.
 LEVELS = (
     {"errors"},
-    {"optional", "pipeline", "settings", "shell", "targets"},
+    {"ddb_files", "optional", "pipeline", "settings", "shell", "targets"},
     {"board", "clients", "state"},
-    {"cognito", "console", "dynamodb", "journal", "postgres", "processes", "users"},
-    {"accounts", "items", "stacks"},
-    {"messages"},
+    {"batches", "cognito", "console", "dynamodb", "journal", "postgres", "processes", "rows", "users"},
+    {"accounts", "bulk", "exports", "items", "s3_items", "stacks"},
+    {"loads", "messages"},
     {"seeds"},
     {"bootstrap"},
 )
@@ -32,8 +32,9 @@ SDKS = {"boto3", "botocore", "docker", "flask", "ministack", "psutil", "psycopg2
 TASKS = {
     "setup", "up", "down", "status", "check", "test",
     "db.create", "db.drop", "db.schema-load", "db.seed", "db.setup", "db.reset", "db.connect",
-    "db.sessions", "db.kill-sessions",
+    "db.sessions", "db.kill-sessions", "db.load",
     "ddb.schema-load", "ddb.list-tables", "ddb.drop", "ddb.seed", "ddb.scan",
+    "ddb.load", "ddb.export", "ddb.import", "ddb.export-to-s3",
     "ddb.patterns.list-conversations", "ddb.patterns.get-conversation",
     "ddb.patterns.send-message", "ddb.patterns.start-conversation",
     "cognito.create-pool", "cognito.create-users", "cognito.list-users", "cognito.sync",
