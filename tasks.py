@@ -134,6 +134,14 @@ def db_kill_sessions(context: Context, stack: str = "") -> None:
         console.say(f"ended {postgres.kill_sessions(database)} sessions of {database}")
 
 
+@task(help=STACK | {"path": "a CSV file; its first line names the columns", "table": "which one"})
+def db_load(context: Context, path: str, table: str, stack: str = "") -> None:
+    """Load a CSV file, in one transaction."""
+    chosen = settings.load(stack=stack)
+    if not _is_dry(context, f"load {path} into {table} of {stacks.targets(chosen).database}"):
+        loads.load_rows(chosen, Path(path), table)
+
+
 @task(help=PLAN)
 def ddb_schema_load(context: Context, stack: str = "", plan: bool = False) -> None:
     """Create the tables; wait until ACTIVE."""
@@ -380,6 +388,7 @@ ns.add_collection(
         connect=db_connect,
         sessions=db_sessions,
         kill_sessions=db_kill_sessions,
+        load=db_load,
     )
 )
 _ddb = _collection(

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from scripts import bulk, console, ddb_files, dynamodb, exports, s3_items, stacks, state
+from scripts import bulk, console, ddb_files, dynamodb, exports, rows, s3_items, stacks, state
 from scripts.bulk import Rejected, Tally, Writer
 from scripts.errors import DevError
 from scripts.settings import Settings
@@ -79,6 +79,16 @@ def load(settings: Settings, path: Path, table: str, rate: int | None) -> None:
             raise DevError(error.reason, f"{error.hint}; the same command goes on") from None
         checkpoint.path.unlink(missing_ok=True)
     _report(table, path, done, checkpoint.rejects)
+
+
+def load_rows(settings: Settings, path: Path, table: str) -> None:
+    """Load a CSV file into a table of Postgres."""
+    database = stacks.database(settings)
+    with console.progress("rows") as show:
+        done = rows.load(database, path, table, show)
+    console.say(
+        f"{table} has {done.inserted:,} new rows of {path}, {done.already_there:,} were there"
+    )
 
 
 def export(settings: Settings, table: str, path: Path) -> None:
