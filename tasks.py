@@ -19,6 +19,7 @@ from scripts import (
     loads,
     messages,
     postgres,
+    seeds,
     settings,
     stacks,
     users,
@@ -166,10 +167,11 @@ def ddb_drop(context: Context, table: str, stack: str = "") -> None:
         console.say(f"dropped the table {table} in {aws}; next: ./invoke ddb.schema-load ddb.seed")
 
 
-@task(help=PLAN)
-def ddb_seed(context: Context, stack: str = "", plan: bool = False) -> None:
+@task(help=PLAN | {"messages": "write so many further ones, for load tests; the same every time"})
+def ddb_seed(context: Context, messages: str = "", stack: str = "", plan: bool = False) -> None:
     """Write the conversations of ddb/seeds."""
-    _run_steps(context, "ddb.seed", ("ddb.seed",), stack, plan)
+    further = settings.whole_number("--messages", messages or "0", 0, seeds.MOST_FURTHER)
+    _run(context, "ddb.seed", lambda chosen: bootstrap.ddb_seed(chosen, further), stack, plan)
 
 
 @task(
