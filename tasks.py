@@ -3,6 +3,7 @@
 import shlex
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from invoke.collection import Collection
@@ -17,9 +18,11 @@ from scripts import (
     dynamodb,
     execution,
     journal,
+    loads,
     messages,
     postgres,
     rds,
+    seeds,
     settings,
     stacks,
     timeline,
@@ -164,6 +167,14 @@ def db_kill_sessions(context: Context, stack: str = "") -> None:
         console.say(f"ended {postgres.kill_sessions(database)} sessions of {database}")
 
 
+@task(help=STACK | {"path": "a CSV file; its first line names the columns", "table": "which one"})
+def db_load(context: Context, path: str, table: str, stack: str = "") -> None:
+    """Load a CSV file, in one transaction."""
+    chosen = _load(stack)
+    if not _is_dry(context, f"load {path} into {table} of {stacks.targets(chosen).database}"):
+        loads.load_rows(chosen, Path(path), table)
+
+
 @task(help=PLAN)
 def ddb_schema_load(context: Context, stack: str = "", plan: bool = False) -> None:
     """Create the tables; wait until ACTIVE."""
@@ -188,10 +199,11 @@ def ddb_drop(context: Context, table: str, stack: str = "", confirm: str = "") -
         console.say(f"{done}; next: ./invoke ddb.schema-load ddb.seed")
 
 
-@task(help=PLAN)
-def ddb_seed(context: Context, stack: str = "", plan: bool = False) -> None:
+@task(help=PLAN | {"messages": "write so many further ones, for load tests; the same every time"})
+def ddb_seed(context: Context, messages: str = "", stack: str = "", plan: bool = False) -> None:
     """Write the conversations of ddb/seeds."""
-    _run_steps(context, "ddb.seed", ("ddb.seed",), stack, plan)
+    further = settings.whole_number("--messages", messages or "0", 0, seeds.MOST_FURTHER)
+    _run(context, "ddb.seed", lambda chosen: bootstrap.ddb_seed(chosen, further), stack, plan)
 
 
 @task(
@@ -209,6 +221,60 @@ def ddb_scan(
     most = settings.whole_number("--limit", limit, 1, 10**12 - 1) if limit else None
     items = dynamodb.scan(stacks.get_aws(_load(stack)), table, most)
     console.say(f"{console.write_items(items, json)} items in {table}")
+
+
+@task(
+    help=STACK
+    | {
+        "path": "a file of DynamoDB JSON lines, plain or gzip, or a folder of such files",
+        "table": "into which table",
+        "rate": "write units a second at most; without it, 0.9 of what the table provides",
+    }
+)
+def ddb_load(
+    context: Context, path: str, table: str = messages.TABLE, rate: str = "", stack: str = ""
+) -> None:
+    """Load items from files; goes on after a kill."""
+    most = settings.whole_number("--rate", rate, 1, 10**9) if rate else None
+    chosen = _load(stack)
+    target = stacks.targets(chosen).aws
+    if not _is_dry(context, f"write the items of {path} into the table {table} in {target}"):
+        loads.load(chosen, Path(path), table, most)
+
+
+@task(
+    help=STACK
+    | {"table": "which one", "path": "a file (gzip if it ends in .gz), or a folder for gzip parts"}
+)
+def ddb_export(context: Context, table: str, path: str, stack: str = "") -> None:
+    """Write a table's items into files."""
+    chosen = _load(stack)
+    if not _is_dry(
+        context, f"write the items of {table} in {stacks.targets(chosen).aws} to {path}"
+    ):
+        loads.export(chosen, table, Path(path))
+
+
+@task(
+    help=STACK
+    | {"source": "a table, or a file or folder of items", "url": "where to: s3://bucket/prefix"}
+)
+def ddb_export_to_s3(context: Context, source: str, url: str, stack: str = "") -> None:
+    """Write items into S3, as an import takes them."""
+    chosen = _load(stack)
+    if not _is_dry(context, f"write the items of {source} to {url}"):
+        loads.export_to_s3(chosen, source, url)
+
+
+@task(help=STACK | JSON | {"url": "where from: s3://bucket/prefix", "table": "one of ddb/tables"})
+def ddb_import(
+    context: Context, url: str, table: str = messages.TABLE, stack: str = "", json: bool = False
+) -> None:
+    """Have AWS make a table from items in S3."""
+    chosen = _load(stack)
+    target = stacks.targets(chosen).aws
+    if not _is_dry(context, f"make the table {table} in {target} from the items of {url}"):
+        loads.import_table(chosen, url, table, json)
 
 
 @task(positional=["handle"], help=STACK | JSON | {"handle": "whose conversations"})
@@ -387,6 +453,7 @@ ns.add_collection(
         connect=db_connect,
         sessions=db_sessions,
         kill_sessions=db_kill_sessions,
+        load=db_load,
     )
 )
 _ddb = _collection(
@@ -396,6 +463,10 @@ _ddb = _collection(
     drop=ddb_drop,
     seed=ddb_seed,
     scan=ddb_scan,
+    load=ddb_load,
+    export=ddb_export,
+    export_to_s3=ddb_export_to_s3,
+    **{"import": ddb_import},
 )
 _ddb.add_collection(
     _collection(

@@ -18,6 +18,7 @@ from scripts import (
 from scripts.errors import DevError
 from scripts.pipeline import Step
 from scripts.settings import Settings
+from scripts.targets import Aws
 from scripts.users import Person
 
 T = TypeVar("T")
@@ -80,6 +81,12 @@ def pick(settings: Settings, *names: str, confirmed: str = "") -> list[Step]:
     steps = {step.name: step for step in [drop, *_data_steps(settings)]}
     chosen = [_blaming_servers(settings, steps[name]) for name in names]
     return _among_themselves(chosen, list(steps.values()))
+
+
+def ddb_seed(settings: Settings, further: int) -> list[Step]:
+    """The seed conversations, and so many further messages for load tests."""
+    seed = pick(settings, "ddb.seed")
+    return [*seed, _further_step(settings, further)] if further else seed
 
 
 def _blaming_servers(settings: Settings, step: Step) -> Step:
@@ -198,6 +205,21 @@ def _ddb_steps(settings: Settings) -> list[Step]:
             probe=lambda: _when(seeds.is_seeded(aws(), _scripts(settings), people()), "is there"),
         ),
     ]
+
+
+def _further_step(settings: Settings, count: int) -> Step:
+    def seed(action: Callable[[Aws, seeds.Script, dict[str, Person], int], T]) -> T:
+        people = users.people(users.list_users(stacks.get_database(settings)))
+        return action(stacks.get_aws(settings), _scripts(settings)[0], people, count)
+
+    step = Step(
+        "ddb.seed --messages",
+        f"write {count:,} further messages into {stacks.targets(settings).aws}",
+        lambda: f"{seed(seeds.seed_further):,} messages written",
+        needs=("ddb.seed",),
+        probe=lambda: _when(seed(seeds.is_seeded_further), f"{count:,} are there"),
+    )
+    return _blaming_servers(settings, step)
 
 
 def _among_themselves(chosen: Sequence[Step], everything: Sequence[Step]) -> list[Step]:

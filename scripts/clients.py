@@ -5,6 +5,7 @@ The SDKs are imported at the first use: listing the tasks must not wait for them
 
 import contextlib
 import importlib
+import json
 import os
 import threading
 from collections.abc import Iterator
@@ -113,8 +114,13 @@ def psql_environment(database: Database) -> dict[str, str]:
 
 
 def dynamodb(aws: Aws) -> Any:
-    """A DynamoDB client."""
+    """A DynamoDB client. Its BatchWriteItem also takes requests that are JSON text (bytes)."""
     return _client("dynamodb", aws)
+
+
+def s3(aws: Aws) -> Any:
+    """An S3 client."""
+    return _client("s3", aws)
 
 
 def cognito(aws: Aws) -> Any:
@@ -188,7 +194,33 @@ def _build_client(service: str, aws: Aws) -> Any:
             return call(operation, parameters)
 
     client._make_api_call = translated
+    if service == "dynamodb":
+        events = client.meta.events
+        events.register("provide-client-params.dynamodb.BatchWriteItem", _keep_prepared)
+        events.register("before-call.dynamodb.BatchWriteItem", _send_prepared)
     return client
+
+
+def _keep_prepared(
+    params: dict[str, Any], context: dict[str, Any], **_: Any
+) -> dict[str, Any] | None:
+    """Keep requests that are JSON text from being parsed, checked and written again.
+
+    That would take most of the time of a large load.
+    """
+    ((table, requests),) = params["RequestItems"].items()
+    if not isinstance(requests[0], bytes):
+        return None
+    others = {name: value for name, value in params.items() if name != "RequestItems"}
+    rest = b"".join(b',"%b":"%b"' % (k.encode(), v.encode()) for k, v in others.items())
+    text = b",".join(requests)
+    context["prepared"] = b'{"RequestItems":{%b:[%b]}%b}' % (json.dumps(table).encode(), text, rest)
+    return others | {"RequestItems": {table: [{"PutRequest": {"Item": {}}}]}}
+
+
+def _send_prepared(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
+    if "prepared" in context:
+        params["body"] = context.pop("prepared")
 
 
 @cache

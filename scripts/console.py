@@ -4,8 +4,10 @@ import contextlib
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import attrgetter
 from typing import Any
@@ -19,6 +21,7 @@ from scripts.timeline import Bar, Timeline
 
 _WIDEST = 120
 _CELLS = 48  # of a timeline's axis
+_LIVE_SECONDS, _PLAIN_SECONDS = 0.2, 10.0
 _MARKS = {
     "finished": "done",
     "skipped": "same",
@@ -130,6 +133,39 @@ def write_timelines(timelines: Sequence[Timeline], as_json: bool) -> None:
         say("* on the critical path: a faster one would have made the run faster")
 
 
+@contextlib.contextmanager
+def progress(noun: str, before: int = 0) -> Iterator[Callable[[int, float], None]]:
+    """A listener for long work: how many are done of it, and its share from 0 to 1.
+
+    One live line on a terminal, a plain line now and then elsewhere. `before` were done earlier.
+    """
+    live = is_live()
+    begin = last = time.monotonic()
+    first: list[float] = []
+
+    def show(count: int, share: float) -> None:
+        nonlocal last
+        first.append(share) if not first else None
+        now = time.monotonic()
+        if now - last < (_LIVE_SECONDS if live else _PLAIN_SECONDS):
+            return
+        last = now
+        rate = (count - before) / (now - begin)
+        text = f"{count:,} {noun}  {rate:,.0f}/s  {_time_left(now - begin, first[0], share)}"
+        if live:
+            sys.stderr.write(f"\r\x1b[2K{text[: shutil.get_terminal_size().columns - 1]}")
+            sys.stderr.flush()
+        else:
+            say(text)
+
+    try:
+        yield show
+    finally:
+        if live:
+            sys.stderr.write("\r\x1b[2K")
+            sys.stderr.flush()
+
+
 def words_after_dashes() -> list[str]:
     """The command line's words after `--`; Invoke's own remainder has lost the quotes."""
     return sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
@@ -176,6 +212,13 @@ def event_line(event: Event, width: int) -> str:
     first, *rest = event.detail.splitlines() or [""]
     lines = [f"{_MARKS[event.kind]}  {event.step:{width}}  {seconds}  {first}".rstrip()]
     return "\n".join([*lines, *(f"      {line}" for line in rest)])
+
+
+def _time_left(seconds: float, first: float, share: float) -> str:
+    if share <= first:
+        return "..."
+    left = round(seconds * (1 - share) / (share - first))
+    return f"{share:.0%}, {left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"
 
 
 def _say_event(event: Event, width: int) -> None:

@@ -1,12 +1,11 @@
-"""DynamoDB tables and their items: ensure, drop, wait, write in batches, scan.
+"""DynamoDB tables and their items: ensure, drop, wait, scan.
 
 A table that we may destroy carries the tag MARK.
 """
 
 import json
-import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,17 +15,9 @@ from scripts.errors import DevError, NotFoundError, RefusedError
 from scripts.targets import Aws, Loss
 
 MARK = {"Key": "disposable", "Value": "made by ./invoke for development"}
-BATCH_SIZE = 25
 ACTIVE_SECONDS = 120.0
-PATIENCE = 12  # attempts in a row that get nothing written before we give up
-LONGEST_PAUSE = 8.0
 
 Item = dict[str, Any]
-_THROTTLED = (
-    "ProvisionedThroughputExceededException",
-    "RequestLimitExceeded",
-    "ThrottlingException",
-)
 
 
 def read_definitions(folder: Path) -> list[Item]:
@@ -96,7 +87,7 @@ def is_ready(aws: Aws, definition: Item) -> bool:
 def ensure_table(aws: Aws, definition: Item) -> None:
     """Create the table where it is missing, and wait until it is ACTIVE."""
     client = clients.dynamodb(aws)
-    tags = [*definition.get("Tags", []), *([MARK] if aws.owned else [])]
+    tags = list_tags(aws, definition)
     deadline = time.monotonic() + ACTIVE_SECONDS
     while not is_ready(aws, definition):
         if time.monotonic() > deadline:
@@ -116,6 +107,11 @@ def ensure_table(aws: Aws, definition: Item) -> None:
                 f"{aws} refuses ddb/tables/{name}.json: {reason}", "correct that file"
             ) from None
         time.sleep(0.2)
+
+
+def list_tags(aws: Aws, definition: Item) -> list[Item]:
+    """The tags that a table is made with: its definition's, and our mark on this machine."""
+    return [*definition.get("Tags", []), *([MARK] if aws.owned else [])]
 
 
 def list_differences(definition: Item, table: Item) -> list[str]:
@@ -175,31 +171,6 @@ def drop_table(aws: Aws, name: str, confirmed: str = "") -> str:
     return f"dropped the table {name} in {aws}{backup}"
 
 
-def write_items(aws: Aws, table: str, items: Sequence[Item]) -> int:
-    """Put items, in batches, until every one is acknowledged; how many were.
-
-    What DynamoDB did not take (UnprocessedItems, throttles) is sent again after a pause that
-    doubles, is capped and jittered. Raises DevError with the count when it takes nothing more.
-    """
-    written = 0
-    for start in range(0, len(items), BATCH_SIZE):
-        left = [{"PutRequest": {"Item": item}} for item in items[start : start + BATCH_SIZE]]
-        refusals = 0
-        while left:
-            unprocessed = _write_batch(aws, table, left)
-            written += len(left) - len(unprocessed)
-            refusals = refusals + 1 if len(unprocessed) == len(left) else 0
-            left = unprocessed
-            if refusals == PATIENCE:
-                raise DevError(
-                    f"{table} took {written} of {len(items)} items, then none in {PATIENCE} tries",
-                    "try again later, or raise the table's write capacity",
-                )
-            if left:
-                time.sleep(random.uniform(0, min(LONGEST_PAUSE, 0.05 * 2**refusals)))  # noqa: S311
-    return written
-
-
 def scan(aws: Aws, table: str, limit: int | None = None, **options: Any) -> Iterator[Item]:
     """Every item of a table or index as plain values, page by page, `limit` at most."""
     get_table(aws, table)
@@ -237,19 +208,6 @@ def _back_up(aws: Aws, name: str) -> str:
                 f"the backup {backup} is not ready, so nothing is dropped", "try again"
             )
         time.sleep(0.2)
-
-
-def _write_batch(aws: Aws, table: str, requests: list[Item]) -> list[Item]:
-    """Send one batch; the requests that were not taken."""
-    client = clients.dynamodb(aws)
-    try:
-        answer = client.batch_write_item(RequestItems={table: requests})
-    except client.exceptions.ClientError as error:
-        if error.response["Error"]["Code"] in _THROTTLED:
-            return requests
-        raise
-    unprocessed: list[Item] = answer.get("UnprocessedItems", {}).get(table, [])
-    return unprocessed
 
 
 def _shape_problems(definition: Item) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from scripts import clients, dynamodb, items
+from scripts import batches, clients, dynamodb, items
 from scripts.errors import DevError, InvalidError, NotFoundError
 from scripts.items import Conversation, Message
 from scripts.targets import Aws
@@ -146,7 +146,7 @@ def list_rows(aws: Aws, group: str) -> list[Conversation]:
 
 def write_messages(aws: Aws, messages: Sequence[Message]) -> int:
     """Put messages as they are, in batches, no row moved; how many were acknowledged."""
-    return dynamodb.write_items(aws, TABLE, list(map(items.of_message, messages)))
+    return batches.write_items(aws, TABLE, list(map(items.of_message, messages)))
 
 
 def replace_rows(aws: Aws, group: str, wanted: Collection[Conversation]) -> None:

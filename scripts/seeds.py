@@ -2,18 +2,24 @@
 
 import re
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from scripts import messages
+from scripts import bulk, ddb_files, dynamodb, items, messages
+from scripts.ddb_files import Line
 from scripts.errors import DevError
 from scripts.items import Conversation, Message
 from scripts.targets import Aws
 from scripts.users import Person
 
 PAGE = 20
+MOST_FURTHER = 10_000_000
+# One conversation for load tests, a second apart and older than any other: the app's views of the
+# newest stay as they are.
+_FURTHER = "d2c5e1f4-7a36-4b80-9c1d-3e8f5a6b7c02"
+_FURTHER_STARTS = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -104,6 +110,49 @@ def seed(aws: Aws, scripts: Iterable[Script], people: Mapping[str, Person]) -> i
     return written
 
 
+def seed_further(aws: Aws, script: Script, people: Mapping[str, Person], count: int) -> int:
+    """Write so many further messages of the script's two users, the same every time.
+
+    The rows of their conversation are written last: they say that every message is there.
+    """
+
+    def lines() -> Iterator[Line]:
+        for number in range(1, count + 1):
+            text = ddb_files.to_line(items.of_message(_further(script, people, number)))
+            yield Line(Path("--messages"), number, number, text, number / count)
+
+    def save(tally: bulk.Tally, rejected: Sequence[bulk.Rejected]) -> None:
+        for one in rejected:
+            raise DevError(
+                f"message {one.line.number} is refused: {one.reason}", "correct ddb/seeds"
+            )
+
+    table = dynamodb.get_table(aws, messages.TABLE)
+    meter = bulk.find_meter(aws, table, rate=None)
+    done = bulk.Writer(aws, table, meter, bulk.Tally()).run(lines(), save, lambda *_: None)
+    newest = _further(script, people, count)
+    messages.replace_rows(aws, _FURTHER, _rows(script, people, newest))
+    return done.acknowledged
+
+
+def is_seeded_further(aws: Aws, script: Script, people: Mapping[str, Person], count: int) -> bool:
+    """Are so many further messages there, or more?"""
+    newest = _further(script, people, count)
+    rows = messages.list_rows(aws, _FURTHER)
+    return len(rows) == 2 and all(row.at >= newest.at for row in rows)
+
+
+def _further(script: Script, people: Mapping[str, Person], number: int) -> Message:
+    handle, text = script.lines[(number - 1) % len(script.lines)]
+    return Message(
+        group=_FURTHER,
+        at=messages.timestamp(_FURTHER_STARTS + timedelta(seconds=number)),
+        uuid=str(uuid.uuid5(uuid.UUID(_FURTHER), str(number))),
+        text=text,
+        author=_person(people, handle),
+    )
+
+
 def verify(aws: Aws, scripts: Iterable[Script], people: Mapping[str, Person]) -> str:
     """Read every seeded conversation as the app does, for both users; says what there is.
 
@@ -177,7 +226,7 @@ def _rows(script: Script, people: Mapping[str, Person], newest: Message) -> set[
     """The rows that the conversation should have: at its newest message, seeded or later."""
     one, two = (_person(people, handle) for handle in script.handles)
     return {
-        Conversation(owner.uuid, script.group, newest.at, newest.text, other)
+        Conversation(owner.uuid, newest.group, newest.at, newest.text, other)
         for owner, other in ((one, two), (two, one))
     }
 

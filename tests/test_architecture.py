@@ -17,13 +17,13 @@ SCRIPTS = PROJECT / "scripts"
 # A module may import from the levels below its own. A folder is one room, known by its name.
 LEVELS = (
     {"errors"},
-    {"optional", "pipeline", "settings", "shell", "targets"},
+    {"ddb_files", "optional", "pipeline", "settings", "shell", "targets"},
     {"board", "clients", "state"},
     {"sql_files"},
-    {"cognito", "dynamodb", "journal", "postgres", "processes", "rds", "users"},
-    {"accounts", "items", "stacks", "timeline"},
+    {"batches", "cognito", "dynamodb", "journal", "postgres", "processes", "rds", "rows", "users"},
+    {"accounts", "bulk", "exports", "items", "s3_items", "stacks", "timeline"},
     {"console", "inventory", "messages"},
-    {"execution", "seeds"},
+    {"execution", "loads", "seeds"},
     {"bootstrap", "web"},
 )
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
@@ -34,8 +34,9 @@ TASKS = {
     "setup", "up", "down", "status", "check", "test",
     "timeline", "web", "screenshots",
     "db.create", "db.drop", "db.schema-load", "db.seed", "db.setup", "db.reset", "db.connect",
-    "db.sessions", "db.kill-sessions",
+    "db.sessions", "db.kill-sessions", "db.load",
     "ddb.schema-load", "ddb.list-tables", "ddb.drop", "ddb.seed", "ddb.scan",
+    "ddb.load", "ddb.export", "ddb.import", "ddb.export-to-s3",
     "ddb.patterns.list-conversations", "ddb.patterns.get-conversation",
     "ddb.patterns.send-message", "ddb.patterns.start-conversation",
     "cognito.create-pool", "cognito.create-users", "cognito.list-users", "cognito.sync",

@@ -8,6 +8,7 @@ from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
 from scripts import bootstrap, clients, dynamodb, pipeline
+from scripts.batches import LONGEST_PAUSE, PATIENCE, write_items
 from scripts.dynamodb import Item
 from scripts.errors import DevError, NotFoundError, RefusedError
 from scripts.settings import Settings
@@ -130,7 +131,7 @@ def test_the_table_has_the_keys_and_the_index_of_its_definition(
 
 
 def test_ensure_again_changes_nothing(aws: Aws, table: str, definition: Item) -> None:
-    dynamodb.write_items(aws, table, make_items(3))
+    write_items(aws, table, make_items(3))
     before = dynamodb.get_table(aws, table)
     dynamodb.ensure_table(aws, definition)
     assert dynamodb.get_table(aws, table) == before
@@ -215,7 +216,7 @@ def test_what_the_service_refuses_is_said_with_its_reason(aws: Aws, definition: 
 
 
 def test_scan_returns_the_items_of_every_page(aws: Aws, table: str) -> None:
-    dynamodb.write_items(aws, table, make_items(30, size=100_000))
+    write_items(aws, table, make_items(30, size=100_000))
     pages: list[int] = []
     events = clients.dynamodb(aws).meta.events
     events.register("after-call.dynamodb.Scan", lambda parsed, **_: pages.append(parsed["Count"]))
@@ -237,7 +238,7 @@ def test_scan_goes_on_after_an_empty_page(aws: Aws) -> None:
 
 @pytest.mark.parametrize(("limit", "count"), [(1, 1), (29, 29), (30, 30), (31, 30)])
 def test_scan_stops_at_the_limit(aws: Aws, table: str, limit: int, count: int) -> None:
-    dynamodb.write_items(aws, table, make_items(30))
+    write_items(aws, table, make_items(30))
     assert len(list(dynamodb.scan(aws, table, limit))) == count
 
 
@@ -274,13 +275,13 @@ def test_scan_of_no_table_says_which_there_are(aws: Aws, table: str) -> None:
 
 
 def test_items_are_written_in_batches_of_25(aws: Aws, batches: Batches) -> None:
-    assert dynamodb.write_items(aws, NAME, make_items(30)) == 30
+    assert write_items(aws, NAME, make_items(30)) == 30
     assert batches.sizes == [25, 5]
     assert count_items(aws) == 30
 
 
 def test_no_items_need_no_batch(aws: Aws, batches: Batches) -> None:
-    assert dynamodb.write_items(aws, NAME, []) == 0
+    assert write_items(aws, NAME, []) == 0
     assert batches.sizes == []
 
 
@@ -288,7 +289,7 @@ def test_unprocessed_items_are_sent_again_alone(
     aws: Aws, batches: Batches, pauses: list[float]
 ) -> None:
     batches.answer = taking(10)
-    assert dynamodb.write_items(aws, NAME, make_items(30)) == 30
+    assert write_items(aws, NAME, make_items(30)) == 30
     assert batches.sizes == [25, 15, 5, 5]
     assert len(pauses) == 2
     assert count_items(aws) == 30
@@ -298,7 +299,7 @@ def test_slow_progress_is_no_reason_to_give_up(
     aws: Aws, batches: Batches, pauses: list[float]
 ) -> None:
     batches.answer = taking(1)
-    assert dynamodb.write_items(aws, NAME, make_items(dynamodb.PATIENCE + 5)) == 17
+    assert write_items(aws, NAME, make_items(PATIENCE + 5)) == 17
     assert count_items(aws) == 17
 
 
@@ -309,7 +310,7 @@ def test_throttled_batches_are_sent_again(aws: Aws, batches: Batches, pauses: li
         return call("BatchWriteItem", parameters)
 
     batches.answer = every_second_time
-    assert dynamodb.write_items(aws, NAME, make_items(30)) == 30
+    assert write_items(aws, NAME, make_items(30)) == 30
     assert batches.sizes == [25, 25, 5, 5]
     assert count_items(aws) == 30
 
@@ -318,11 +319,11 @@ def test_writing_gives_up_with_the_count_of_what_was_acknowledged(
     aws: Aws, batches: Batches, pauses: list[float]
 ) -> None:
     batches.answer = taking(25, 3, 0)
-    assert failure(lambda: dynamodb.write_items(aws, NAME, make_items(30))) == (
-        f"{NAME} took 28 of 30 items, then none in {dynamodb.PATIENCE} tries"
+    assert failure(lambda: write_items(aws, NAME, make_items(30))) == (
+        f"{NAME} took 28 of 30 items, then none in {PATIENCE} tries"
         "\nhint: try again later, or raise the table's write capacity"
     )
-    assert batches.sizes == [25, 5, *[2] * dynamodb.PATIENCE]
+    assert batches.sizes == [25, 5, *[2] * PATIENCE]
     assert count_items(aws) == 28
 
 
@@ -334,15 +335,15 @@ def test_pauses_grow_and_are_capped(
 
     batches.answer = refuse
     monkeypatch.setattr("scripts.dynamodb.random.uniform", lambda low, high: high)
-    failure(lambda: dynamodb.write_items(aws, NAME, make_items(1)))
+    failure(lambda: write_items(aws, NAME, make_items(1)))
     assert pauses[0] < 1
     assert pauses == sorted(pauses)
-    assert pauses[-1] == dynamodb.LONGEST_PAUSE
+    assert pauses[-1] == LONGEST_PAUSE
 
 
 def test_drop_refuses_a_table_without_the_mark(aws: Aws, definition: Item) -> None:
     create(aws, definition)
-    dynamodb.write_items(aws, NAME, make_items(3))
+    write_items(aws, NAME, make_items(3))
     with pytest.raises(RefusedError) as caught:
         dynamodb.drop_table(aws, NAME)
     assert caught.value.message == (
@@ -378,7 +379,7 @@ def test_more_than_a_page_of_tables_are_all_listed(aws: Aws, definition: Item) -
 
 
 def test_scan_reads_no_more_than_its_limit(aws: Aws, table: str) -> None:
-    dynamodb.write_items(aws, table, make_items(30))
+    write_items(aws, table, make_items(30))
     read: list[int] = []
     clients.dynamodb(aws).meta.events.register(
         "after-call.dynamodb.Scan", lambda parsed, **_: read.append(parsed["ScannedCount"])

@@ -1,0 +1,236 @@
+"""Loads a CSV file into a Postgres table: all of it, in one transaction, or nothing.
+
+The file goes a chunk at a time into a temporary table, and from there into the table. Rows that are
+there already stay as they are. As long as none was met, the rows are inserted without looking for
+them, which is half as fast again; the first that is met sends its chunk through ON CONFLICT.
+"""
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from scripts import clients
+from scripts.errors import DevError, NotFoundError
+from scripts.targets import Database
+
+CHUNK_BYTES = 2_000_000
+LONGEST_ROW = 64_000_000
+_CONTEXT = re.compile(r"COPY .*?, line (\d+)(?:, column (\w+))?(?:: (.*))?", re.S)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """How many rows of the file were inserted, and how many were there already."""
+
+    inserted: int
+    already_there: int
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """Whole rows of the file; `lines` stand before them."""
+
+    text: bytes
+    lines: int
+    done: float
+
+
+def load(database: Database, path: Path, table: str, show: Callable[[int, float], None]) -> Loaded:
+    """Load a CSV file, whose first line names the columns, into a table of the schema `public`.
+
+    `show` is told how many rows are loaded, and the share of the file. Raises DevError, and keeps
+    nothing, for a bad row: with its line and its value.
+    """
+    with closing(_open(path)) as file, clients.cursor(database) as cursor:
+        loader = _Loader(cursor, path, table, *_read_header(file, path))
+        loader.prepare(database)
+        for chunk in loader.chunks(file):
+            loader.load(chunk)
+            show(loader.copied, chunk.done)
+        if not loader.copied:
+            raise DevError(f"{path} has a header and no row", "nothing was loaded")
+        return Loaded(loader.inserted, loader.copied - loader.inserted)
+
+
+class _Loader:
+    """One load, in the transaction of its cursor."""
+
+    def __init__(
+        self, cursor: Any, path: Path, table: str, columns: list[str], header_lines: int
+    ) -> None:
+        self.copied = self.inserted = 0
+        self._cursor, self._path, self._table = cursor, path, table
+        self._columns, self._lines = columns, header_lines
+        self._is_new = True  # no row that is there already was met
+
+    def prepare(self, database: Database) -> None:
+        """Make the temporary table: the file's columns, with their types and checks."""
+        others = self._check_columns(database)
+        self._run("SET client_encoding = 'UTF8'")
+        self._run("SET temp_buffers = '64MB'")
+        self._run(
+            "CREATE TEMP TABLE {table} (LIKE public.{table} INCLUDING CONSTRAINTS) ON COMMIT DROP"
+        )
+        for column in others:
+            self._run("ALTER TABLE pg_temp.{table} DROP COLUMN {column}", column=column)
+
+    def chunks(self, file: IO[bytes]) -> Iterator[_Chunk]:
+        """The rows of the file. A row ends with a line when its quotes are closed."""
+        total = self._path.stat().st_size
+        lines = self._lines
+        while text := file.read(CHUNK_BYTES):
+            text += file.readline()
+            while text.count(b'"') % 2 and len(text) < LONGEST_ROW and (rest := file.readline()):
+                text += rest
+            yield _Chunk(text, lines, file.tell() / total)
+            lines += text.count(b"\n")
+
+    def load(self, chunk: _Chunk) -> None:
+        """Copy a chunk into the temporary table, and insert it from there."""
+        import psycopg2
+
+        copy = self._sql("COPY pg_temp.{table} ({columns}) FROM STDIN (FORMAT csv)")
+        self._run("TRUNCATE pg_temp.{table}")
+        try:
+            self._cursor.copy_expert(copy, io.BytesIO(chunk.text), 1 << 18)
+        except (psycopg2.DataError, psycopg2.IntegrityError) as error:
+            raise self._copy_error(chunk, error) from None
+        rows = self._cursor.rowcount
+        try:
+            self.inserted += self._insert(0, rows)
+        except (psycopg2.DataError, psycopg2.IntegrityError, psycopg2.ProgrammingError):
+            raise self._insert_error(chunk, rows) from None
+        self.copied += rows
+
+    def _insert(self, first: int, count: int) -> int:
+        """Insert rows of the temporary table, none of them on an error; how many were new."""
+        from psycopg2.errors import UniqueViolation
+
+        if self._is_new:
+            try:
+                return self._try_insert(first, count, "")
+            except UniqueViolation:
+                self._is_new = False
+        return self._try_insert(first, count, "ON CONFLICT DO NOTHING")
+
+    def _try_insert(self, first: int, count: int, conflict: str) -> int:
+        import psycopg2
+
+        self._run("SAVEPOINT chunk")
+        try:
+            self._run(
+                "INSERT INTO public.{table} ({columns}) SELECT {columns} FROM"  # noqa: S608
+                f" (SELECT * FROM pg_temp.{{table}} LIMIT {count} OFFSET {first}) {conflict}"
+            )
+        except psycopg2.Error:
+            self._cursor.execute("ROLLBACK TO SAVEPOINT chunk")
+            raise
+        inserted = int(self._cursor.rowcount)
+        self._cursor.execute("RELEASE SAVEPOINT chunk")
+        return inserted
+
+    def _check_columns(self, database: Database) -> list[str]:
+        """The columns of the table that the file leaves out. Raises DevError where that fails."""
+        self._cursor.execute(
+            "SELECT attname, attnotnull AND NOT (atthasdef OR attidentity <> '')"
+            " FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid"
+            " WHERE relnamespace = 'public'::regnamespace AND relname = %s"
+            " AND relkind IN ('r', 'p') AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
+            (self._table,),
+        )
+        needed = dict(self._cursor.fetchall())
+        if not needed:
+            raise NotFoundError(f"{database} has no table {self._table}", "./invoke db.schema-load")
+        hint = f"the columns of {self._table}: {', '.join(needed)}"
+        if unknown := [name for name in self._columns if name not in needed]:
+            raise DevError(
+                f"{self._path}:1: {self._table} has no column {', '.join(unknown)}", hint
+            )
+        others = [name for name in needed if name not in self._columns]
+        if missing := [name for name in others if needed[name]]:
+            raise DevError(f"{self._path}:1: the header lacks {', '.join(missing)}", hint)
+        return others
+
+    def _copy_error(self, chunk: _Chunk, error: Any) -> DevError:
+        """What Postgres found in a row that it could not read."""
+        found = _CONTEXT.search(error.diag.context or "")
+        if not found:
+            return self._bad_row("", str(error.diag.message_primary), "")
+        column = f"{found[2]}: " if found[2] else ""
+        row = "" if found[2] else "\n  | " + (found[3] or "").strip('"')
+        line = chunk.lines + int(found[1])
+        return self._bad_row(f":{line}", f"{column}{error.diag.message_primary}", row)
+
+    def _insert_error(self, chunk: _Chunk, rows: int) -> DevError:
+        """What is wrong with the first row that cannot be inserted: found by halving."""
+        import psycopg2
+
+        first, last = 0, rows - 1
+        while first < last:
+            middle = (first + last) // 2
+            try:
+                self._insert(first, middle - first + 1)
+                first = middle + 1
+            except psycopg2.Error:
+                last = middle
+        try:
+            self._insert(first, 1)
+        except psycopg2.Error as error:
+            problem = error.diag
+        else:
+            raise AssertionError("the rows fail together, and not alone")
+        reader = csv.reader(io.StringIO(chunk.text.decode(errors="replace"), newline=""))
+        for _ in range(first + 1):
+            next(reader)
+        detail = f": {problem.message_detail}" if problem.message_detail else ""
+        return self._bad_row(
+            f":{chunk.lines + reader.line_num}", f"{problem.message_primary}{detail}", ""
+        )
+
+    def _bad_row(self, line: str, reason: str, row: str) -> DevError:
+        return DevError(
+            f"{self._path}{line}: {reason}{row}", "correct the row; nothing of the file was kept"
+        )
+
+    def _run(self, template: str, column: str = "") -> None:
+        self._cursor.execute(self._sql(template, column))
+
+    def _sql(self, template: str, column: str = "") -> Any:
+        from psycopg2 import sql
+
+        return sql.SQL(template).format(
+            table=sql.Identifier(self._table),
+            column=sql.Identifier(column),
+            columns=sql.SQL(", ").join(map(sql.Identifier, self._columns)),
+        )
+
+
+def _open(path: Path) -> IO[bytes]:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise DevError(f"{path} cannot be read: {error.strerror}", "name a CSV file") from None
+
+
+def _read_header(file: IO[bytes], path: Path) -> tuple[list[str], int]:
+    """The names of the columns, and the lines that they take. Raises DevError for none."""
+    text = file.readline(LONGEST_ROW)
+    try:
+        rows = list(csv.reader([text.decode("utf-8-sig")], strict=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DevError(f"{path}:1: the header cannot be read: {error}", "write UTF-8 CSV") from None
+    columns = [name.strip() for name in rows[0]] if rows else []
+    if not any(columns):
+        raise DevError(
+            f"{path} is empty" if not text else f"{path}:1 names no column",
+            "its first line must name the columns",
+        )
+    if twice := [name for name, count in Counter(columns).items() if count > 1]:
+        raise DevError(f"{path}:1: the header names {', '.join(twice)} twice", "name each once")
+    return columns, 1
