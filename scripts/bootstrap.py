@@ -1,8 +1,9 @@
 """The pipelines: setup and its parts, as lists of steps; and how a list is run."""
 
+import contextlib
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
@@ -33,6 +34,7 @@ DB_SETUP = ("db.create", "db.schema-load", "db.seed")
 DB_RESET = ("db.drop", *DB_SETUP)
 NEXT = {
     "setup": "./invoke status, ./invoke db.connect, ./invoke ddb.patterns.get-conversation",
+    "up": "./invoke status, ./invoke setup",
     "db.reset": "./invoke setup links the users with Cognito again",
 }
 
@@ -56,13 +58,13 @@ def up(settings: Settings) -> list[Step]:
     ]
 
 
-def down(settings: Settings) -> list[Step]:
-    """Stop the services; their data stays."""
+def down(settings: Settings, volumes: bool = False) -> list[Step]:
+    """Stop the services; their data stays, unless `volumes` is to go too."""
     return [
         Step(
             service.name,
-            f"stop it at {service.address()}; its data stays",
-            partial(_stop, service),
+            f"stop it at {service.address()}; its data {'goes too' if volumes else 'stays'}",
+            partial(_stop_and_erase if volumes else _stop, service),
         )
         for service in stacks.get(settings).services(settings)
     ]
@@ -83,6 +85,7 @@ def run(settings: Settings, command: str, steps: Sequence[Step]) -> None:
     try:
         with (
             state.lock(settings, command, console.say),
+            _stack_chosen(settings, command),
             journal.record(settings.state / "runs", command) as record,
             console.show(steps) as show,
         ):
@@ -103,6 +106,16 @@ def run(settings: Settings, command: str, steps: Sequence[Step]) -> None:
         raise DevError(f"{command}: {failure.reason} after {seconds}", hint, failure.code)
     following = f"; next: {NEXT[command]}" if command in NEXT else ""
     console.say(f"{command}: done in {seconds}{following}")
+
+
+@contextlib.contextmanager
+def _stack_chosen(settings: Settings, command: str) -> Iterator[None]:
+    """A stack that --stack chose stays this checkout's from `setup` or `up` to `down`."""
+    if command in ("setup", "up") and (beside := stacks.switch(settings)):
+        console.say(beside)
+    yield
+    if command == "down":
+        state.forget_stack(settings)
 
 
 def _blaming_servers(settings: Settings, step: Step) -> Step:
@@ -210,7 +223,7 @@ def _ddb_steps(settings: Settings) -> list[Step]:
             "ddb.schema-load",
             f"create the tables of ddb/tables in {target}",
             lambda: _create_tables(settings),
-            needs=("aws",),
+            needs=("aws", "dynamodb"),
             probe=lambda: _when(_are_tables_ready(settings), "tables are ACTIVE"),
         ),
         Step(
@@ -241,6 +254,14 @@ def _find_running(service: stacks.Service) -> str | None:
 
 def _stop(service: stacks.Service) -> str:
     return "stopped" if service.stop() else "was not running"
+
+
+def _stop_and_erase(service: stacks.Service) -> str:
+    stopped, data = _stop(service), service.data()
+    service.erase()
+    if left := service.data():
+        raise DevError(f"{left} is still there", "./invoke down --volumes")
+    return f"{stopped}; removed {data}" if data else f"{stopped}; had no data"
 
 
 def _drop(settings: Settings) -> str:

@@ -65,7 +65,8 @@ def _connection_error(database: Database, text: str) -> DevError:
     if "authentication failed" in text:
         return DevError(
             f"{database} does not accept the password of {database.user}",
-            "POSTGRES_USER and POSTGRES_PASSWORD must be those it was made with",
+            "POSTGRES_USER and POSTGRES_PASSWORD must be those it was made with;"
+            " to start afresh: ./invoke down --volumes up",
         )
     return DevError(f"no answer from {database}: {text.strip().splitlines()[-1]}", "./invoke up")
 
@@ -127,7 +128,7 @@ def _build_client(service: str, aws: Aws) -> Any:
     client = _local_session().client(
         service,
         region_name=aws.region,
-        endpoint_url=aws.endpoint,
+        endpoint_url=aws.endpoint_of(service),
         aws_access_key_id=aws.access_key,
         aws_secret_access_key=aws.secret_key,
         config=Config(

@@ -12,6 +12,7 @@ from typing import Any
 
 from invoke.exceptions import Exit
 
+from scripts.errors import RefusedError
 from scripts.pipeline import Event, Step
 
 _WIDEST = 120
@@ -88,6 +89,28 @@ def write_report(report: Any, as_json: bool) -> None:
         write_json(report)
     else:
         write_rows(rows, ["what", "who"], as_json=False)
+
+
+def write_log(lines: Iterable[tuple[str, str]]) -> None:
+    """Lines of logs as they come, each after the name of who wrote it."""
+    for name, line in lines:
+        write(f"{name} | {one_line(line)}")
+
+
+def confirm_removal(going: Sequence[str], agreed: bool, otherwise: str) -> None:
+    """Show what goes, and ask; RefusedError without a yes, or a terminal to give it at."""
+    if not going:
+        return
+    say("removes, for good:")
+    for line in going:
+        say(f"  {line}")
+    if agreed:
+        return
+    if not sys.stdin.isatty():
+        raise RefusedError("nobody is here to agree, so nothing is removed", otherwise)
+    print("remove it? [y/N] ", end="", file=sys.stderr, flush=True)  # noqa: T201
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise RefusedError("nothing is removed")
 
 
 def words_after_dashes() -> list[str]:

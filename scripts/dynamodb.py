@@ -1,6 +1,7 @@
 """DynamoDB tables and their items: ensure, drop, wait, write in batches, scan.
 
-A table that we may destroy carries the tag MARK.
+A table that we may destroy carries the tag MARK. DynamoDB Local keeps no tags: there a table may be
+destroyed because its whole server is one that this checkout started.
 """
 
 import json
@@ -95,7 +96,7 @@ def is_ready(aws: Aws, definition: Item) -> bool:
 def ensure_table(aws: Aws, definition: Item) -> None:
     """Create the table where it is missing, and wait until it is ACTIVE."""
     client = clients.dynamodb(aws)
-    tags = [*definition.get("Tags", []), *([MARK] if aws.is_local else [])]
+    request = _create_request(aws, definition)
     deadline = time.monotonic() + ACTIVE_SECONDS
     while not is_ready(aws, definition):
         if time.monotonic() > deadline:
@@ -105,7 +106,7 @@ def ensure_table(aws: Aws, definition: Item) -> None:
             )
         try:
             if find_table(aws, definition["TableName"]) is None:
-                client.create_table(**definition | ({"Tags": tags} if tags else {}))
+                client.create_table(**request)
                 continue
         except client.exceptions.ResourceInUseException:  # somebody was faster
             pass
@@ -115,6 +116,14 @@ def ensure_table(aws: Aws, definition: Item) -> None:
                 f"{aws} refuses ddb/tables/{name}.json: {reason}", "correct that file"
             ) from None
         time.sleep(0.2)
+
+
+def _create_request(aws: Aws, definition: Item) -> Item:
+    """The definition with our mark among its tags, or without any where none are kept."""
+    own = definition.get("Tags", [])
+    tags = [*own, *([MARK] if aws.is_for_development else [])] if aws.keeps_tags else []
+    rest = {name: value for name, value in definition.items() if name != "Tags"}
+    return rest | ({"Tags": tags} if tags else {})
 
 
 def list_differences(definition: Item, table: Item) -> list[str]:
@@ -133,16 +142,27 @@ def list_tables(aws: Aws) -> list[str]:
     return [name for page in pages for name in page["TableNames"]]
 
 
+def is_disposable(aws: Aws, table: Item) -> bool:
+    """May we destroy this table? Its server is for development, and it carries our mark.
+
+    Where no tags are kept, a table is ours when its server is.
+    """
+    if not aws.is_for_development:
+        return False
+    if not aws.keeps_tags:
+        return aws.owned
+    tags = clients.dynamodb(aws).list_tags_of_resource(ResourceArn=table["TableArn"])["Tags"]
+    return MARK in tags
+
+
 def drop_table(aws: Aws, name: str) -> None:
     """Delete a table and wait until it is gone. Raises RefusedError without the mark."""
-    client = clients.dynamodb(aws)
-    arn = get_table(aws, name)["TableArn"]
-    if not aws.is_local or MARK not in client.list_tags_of_resource(ResourceArn=arn)["Tags"]:
+    if not is_disposable(aws, get_table(aws, name)):
         raise RefusedError(
             f"the table {name} in {aws} is not tagged as disposable, so it is not dropped",
             "delete it yourself if you are sure that nobody needs it",
         )
-    client.delete_table(TableName=name)
+    clients.dynamodb(aws).delete_table(TableName=name)
     deadline = time.monotonic() + ACTIVE_SECONDS
     while find_table(aws, name):
         if time.monotonic() > deadline:

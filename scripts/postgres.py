@@ -45,8 +45,8 @@ def exists(database: Database) -> bool:
 
 
 def is_disposable(database: Database) -> bool:
-    """May we destroy it? It is on this machine, and carries our mark."""
-    return database.is_local and _comment(database) == MARK
+    """May we destroy it? Its server is for development, and it carries our mark."""
+    return database.is_for_development and _comment(database) == MARK
 
 
 def create(database: Database) -> str:
@@ -56,7 +56,7 @@ def create(database: Database) -> str:
         cursor.execute(_compose("DROP DATABASE IF EXISTS {} WITH (FORCE)", draft.name))
         cursor.execute(_compose("CREATE DATABASE {}", draft.name))
     with _maintenance(database) as cursor:
-        if database.is_local:
+        if database.is_for_development:
             cursor.execute(_compose("COMMENT ON DATABASE {} IS %s", draft.name), (MARK,))
         cursor.execute(_compose("ALTER DATABASE {} RENAME TO {}", draft.name, database.name))
     return f"created {database}"

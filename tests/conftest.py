@@ -19,11 +19,14 @@ from scripts.settings import Settings
 from scripts.targets import Aws, Database
 
 PROJECT = Path(__file__).resolve().parent.parent
-PARTS = ("tasks.py", "scripts", "sql", "ddb", ".env.example")
+PARTS = ("tasks.py", "scripts", "sql", "ddb", ".env.example", "docker-compose.yml")
 _numbers = itertools.count(1)
 
 # Our own settings, and what the tools we run look at, would change what the tests see.
-FOREIGN = ("AWS_", "POSTGRES_", "DEV_", "COGNITO_", "PG", "INVOKE_", "READY_", "NO_COLOR", "CI")
+FOREIGN = (
+    *("AWS_", "POSTGRES_", "DYNAMODB_", "DEV_", "COGNITO_", "PG", "INVOKE_", "READY_"),
+    *("COMPOSE_", "DOCKER_PUBLISH_", "NO_COLOR", "CI"),
+)
 
 
 def clean_environment() -> dict[str, str]:
