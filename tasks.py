@@ -61,7 +61,7 @@ def down(
     """Stop the services; their data stays."""
     if volumes and not (plan or context.config.run.dry):
         going = stacks.list_data(settings.load(stack=stack))
-        console.confirm_removal(going, yes, "./invoke down --volumes --yes")
+        console.confirm_removal(going, yes)
     _run(context, "down", partial(bootstrap.down, volumes=volumes), stack, plan)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from scripts.errors import DevError, NotFoundError
+from scripts.errors import DevError, LoginRefusedError, NotFoundError
 from scripts.targets import Aws, Database
 
 CONNECT_SECONDS = 5
@@ -63,7 +63,7 @@ def _connection_error(database: Database, text: str) -> DevError:
     if "does not exist" in text and "database" in text:
         return NotFoundError(f"there is no database {database}", "./invoke db.setup")
     if "authentication failed" in text:
-        return DevError(
+        return LoginRefusedError(
             f"{database} does not accept the password of {database.user}",
             "POSTGRES_USER and POSTGRES_PASSWORD must be those it was made with;"
             " to start afresh: ./invoke down --volumes up",

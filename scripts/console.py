@@ -97,7 +97,7 @@ def write_log(lines: Iterable[tuple[str, str]]) -> None:
         write(f"{name} | {one_line(line)}")
 
 
-def confirm_removal(going: Sequence[str], agreed: bool, otherwise: str) -> None:
+def confirm_removal(going: Sequence[str], agreed: bool) -> None:
     """Show what goes, and ask; RefusedError without a yes, or a terminal to give it at."""
     if not going:
         return
@@ -107,7 +107,7 @@ def confirm_removal(going: Sequence[str], agreed: bool, otherwise: str) -> None:
     if agreed:
         return
     if not sys.stdin.isatty():
-        raise RefusedError("nobody is here to agree, so nothing is removed", otherwise)
+        raise RefusedError("nobody is here to agree, so nothing is removed", "add --yes to agree")
     print("remove it? [y/N] ", end="", file=sys.stderr, flush=True)  # noqa: T201
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise RefusedError("nothing is removed")

@@ -132,7 +132,9 @@ def switch(settings: Settings) -> str:
     other = replace(settings, stack=before)
     if not any(service.since() for service in get(other).services(other)):
         return ""
-    return f"the {before} stack of this checkout runs too; to stop it: ./invoke down --stack {before}"
+    return (
+        f"the {before} stack of this checkout runs too; to stop it: ./invoke down --stack {before}"
+    )
 
 
 def read_logs(settings: Settings, name: str, follow: bool) -> Iterator[tuple[str, str]]:

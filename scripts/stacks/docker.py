@@ -1,46 +1,24 @@
 """The docker stack: the containers of docker-compose.yml, brought up by Compose."""
 
 import http.client
-import json
-import socket
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 from scripts import clients, cognito, dynamodb, processes, state
-from scripts.errors import DevError
+from scripts.errors import DevError, LoginRefusedError
 from scripts.settings import Settings
-from scripts.stacks import LOG_LINES, Service, docker_compose, docker_engine
-from scripts.targets import Aws, Database, Targets, is_loopback
+from scripts.stacks import LOG_LINES, Service, docker_compose, docker_engine, docker_places
+from scripts.stacks.docker_places import Part
+from scripts.targets import Aws, Database, Targets
 
 TAIL = 8
-_DATA_VERSIONS = ("PG_VERSION", "data/PG_VERSION", *(f"{n}/docker/PG_VERSION" for n in (18, 19, 20)))
-
-
-@dataclass(frozen=True)
-class Part:
-    """One container: its name in docker-compose.yml, its port's setting, and the query it answers.
-
-    `answer` raises DevError while the container does not serve.
-    """
-
-    name: str
-    port_setting: str
-    query: str
-    answer: Callable[[Targets], object]
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a part was published last."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
+_DATA_VERSIONS = (
+    "PG_VERSION",
+    "data/PG_VERSION",
+    *(f"{n}/docker/PG_VERSION" for n in (18, 19, 20)),
+)
 
 
 def _ask_postgres(target: Targets) -> None:
@@ -67,7 +45,7 @@ PARTS = (
 
 def targets(settings: Settings) -> Targets:
     """The addresses where the containers were published last, or else would be."""
-    postgres, dynamodb_local, emulator = (_place(settings, part) for part in PARTS)
+    postgres, dynamodb_local, emulator = (docker_places.find(settings, part) for part in PARTS)
     return Targets(
         database=Database(
             host=postgres.host,
@@ -101,7 +79,7 @@ def _service(settings: Settings, part: Part) -> Service:
         start=partial(_start, settings, part),
         stop=partial(_stop, settings, part),
         health=partial(_health, settings, part),
-        address=lambda: str(_place(settings, part)),
+        address=lambda: str(docker_places.find(settings, part)),
         since=partial(_since, settings, part),
         log_tail=partial(_log_tail, settings, part),
         log=partial(_log, settings, part),
@@ -115,36 +93,19 @@ def _start(settings: Settings, part: Part) -> str:
     state.ensure_password(settings)
     container = _find(settings, part)
     ours = docker_engine.published_port(container) if container else None
-    for port in _ports_to_try(settings, part, ours):
+    for port in docker_places.ports_to_try(settings, part, ours):
         try:
             docker_compose.up(settings, part.name, _variables(settings, part, port))
         except docker_compose.PortTakenError:
             if processes.pinned_port(settings, part.port_setting):
-                raise _taken(settings, part, port) from None
+                raise docker_places.taken(settings, part, port) from None
             continue
-        _record(settings, part, Place(docker_engine.endpoint().host, port))
+        docker_places.record(
+            settings, part, docker_places.Place(docker_engine.endpoint().host, port)
+        )
         _wait(settings, part)
-        return f"listening on {_place(settings, part)}"
+        return f"listening on {docker_places.find(settings, part)}"
     raise processes.no_free_port(part.name)
-
-
-def _ports_to_try(settings: Settings, part: Part, ours: int | None) -> Iterator[int]:
-    """The port that the container has already, if it may keep that; else those that may be free."""
-    pinned = processes.pinned_port(settings, part.port_setting)
-    if ours and pinned in (None, ours):
-        yield ours
-    remote = not is_loopback(docker_engine.endpoint().host)
-    if pinned and pinned != ours and not remote and not processes.is_free(pinned):
-        raise _taken(settings, part, pinned)
-    last = _place(settings, part).port
-    yield from processes.ports_to_try(settings, part.port_setting, last, anywhere=remote)
-
-
-def _taken(settings: Settings, part: Part, port: int) -> DevError:
-    host = docker_engine.endpoint().host
-    other = processes.holder(port) if is_loopback(host) else f"another process on {host}"
-    holder = docker_engine.find_publisher(port) or other
-    return processes.taken_port(settings, part.port_setting, holder)
 
 
 def _variables(settings: Settings, part: Part, port: int) -> dict[str, str]:
@@ -152,27 +113,15 @@ def _variables(settings: Settings, part: Part, port: int) -> dict[str, str]:
     return {
         "POSTGRES_USER": settings.postgres_user,
         "POSTGRES_PASSWORD": state.ensure_password(settings),
-        settings.variable("docker_publish"): _publish_address(settings),
+        settings.variable("docker_publish"): docker_places.publish_address(settings),
         settings.variable(part.port_setting): str(port),
     }
-
-
-def _publish_address(settings: Settings) -> str:
-    """Loopback, so that nobody else reaches it; for a remote engine the address we know it by."""
-    host = docker_engine.endpoint().host
-    if is_loopback(host):
-        return "127.0.0.1"
-    try:
-        return settings.docker_publish or socket.gethostbyname(host)
-    except OSError as error:
-        variable = settings.variable("docker_publish")
-        raise DevError(f"{host} has no address: {error.strerror}", f"set {variable}") from None
 
 
 def _wait(settings: Settings, part: Part) -> None:
     """Wait until the part answers its query. Raises DevError with the last words of its log."""
     deadline = time.monotonic() + settings.ready_timeout
-    while (reason := _not_answering(settings, part)) is not None:
+    while (reason := _not_answering(settings, part, LoginRefusedError)) is not None:
         container = _find(settings, part)
         if container is None or container.status != "running":
             raise _ended(settings, part, container)
@@ -236,17 +185,24 @@ def _health(settings: Settings, part: Part) -> str | None:
     wanted = processes.pinned_port(settings, part.port_setting)
     if wanted and wanted != docker_engine.published_port(container):
         return f"not where {settings.variable(part.port_setting)}={wanted} wants it"
-    if not _is_at_its_place(settings, part, container):
-        return f"not at {_place(settings, part)}, where it was"
+    if not docker_places.is_right(settings, part, container):
+        return f"not at {docker_places.find(settings, part)}, where it was"
     return _not_answering(settings, part)
 
 
-def _not_answering(settings: Settings, part: Part) -> str | None:
-    """None when the part answers its query with the app's own login, else the reason."""
+def _not_answering(
+    settings: Settings, part: Part, final: tuple[type[DevError], ...] | type[DevError] = ()
+) -> str | None:
+    """None when the part answers its query with the app's own login, else the reason.
+
+    Raises an error that is `final`.
+    """
     import botocore.exceptions
 
     try:
         part.answer(targets(settings))
+    except final:
+        raise
     except DevError as error:
         return error.reason.splitlines()[0]
     except botocore.exceptions.ClientError as error:
@@ -272,15 +228,8 @@ def _since(settings: Settings, part: Part) -> Any:
         container = _find(settings, part)
     except DevError:  # health says it
         return None
-    ours = container and _is_at_its_place(settings, part, container)
+    ours = container and docker_places.is_right(settings, part, container)
     return docker_engine.started_at(container) if ours else None
-
-
-def _is_at_its_place(settings: Settings, part: Part, container: Any) -> bool:
-    """Is it our container that answers at the address of our targets?"""
-    here = docker_engine.endpoint().host, docker_engine.published_port(container)
-    place = _place(settings, part)
-    return here == (place.host, place.port)
 
 
 def _find(settings: Settings, part: Part) -> Any | None:
@@ -311,19 +260,3 @@ def _erase(settings: Settings, part: Part) -> None:
     volume = docker_engine.find_volume(state.identity(settings), part.name)
     if volume is not None:
         docker_engine.remove_volume(volume)
-
-
-def _place(settings: Settings, part: Part) -> Place:
-    """Where it was published last, or would be; the file is a hint, `_is_at_its_place` checks."""
-    try:
-        return Place(**json.loads(state.read(_path(settings, part)) or ""))
-    except (ValueError, TypeError):
-        return Place("127.0.0.1", getattr(settings, part.port_setting))
-
-
-def _record(settings: Settings, part: Part, place: Place) -> None:
-    state.write(_path(settings, part), json.dumps({"host": place.host, "port": place.port}))
-
-
-def _path(settings: Settings, part: Part) -> Any:
-    return settings.state / f"docker-{part.name}.json"

@@ -1,4 +1,4 @@
-"""docker-compose.yml through the docker command, under a project name that is this checkout's own."""
+"""docker-compose.yml through the docker command, as a project that is this checkout's own."""
 
 import os
 import re
@@ -87,8 +87,8 @@ def _call(
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("COMPOSE_")}
     options = {
         "--project-name": state.identity(settings),
-        "--project-directory": settings.root,
-        "--file": settings.root / "docker-compose.yml",
+        "--project-directory": str(settings.root),
+        "--file": str(settings.root / "docker-compose.yml"),
         "--env-file": os.devnull,
         "--progress": "plain",
     }

@@ -22,7 +22,7 @@ _PROJECT = "com.docker.compose.project"
 _SERVICE = "com.docker.compose.service"
 _VOLUME = "com.docker.compose.volume"
 OTHERWISE = "or do without Docker: ./invoke setup --stack embedded"
-_HINTS = {
+_HINTS: dict[type[BaseException], str] = {
     FileNotFoundError: "start it (Docker Desktop, or: sudo systemctl start docker)",
     ConnectionRefusedError: "start it (Docker Desktop, or: sudo systemctl start docker)",
     PermissionError: "join its group (sudo usermod -aG docker $USER), then log in again",

@@ -111,8 +111,9 @@ def _describe(folder: Path | None) -> str | None:
 
 
 def _remove(folder: Path | None) -> None:
+    if not folder or not folder.is_dir():
+        return
     try:
-        if folder and folder.is_dir():
-            shutil.rmtree(folder)
+        shutil.rmtree(folder)
     except OSError as error:
-        raise state.not_writable(Path(error.filename or folder), error) from None
+        raise state.not_writable(folder, error) from None
