@@ -17,6 +17,7 @@ import pytest
 from scripts import settings, stacks
 from scripts.settings import Settings
 from scripts.targets import Aws, Database
+from tests.engine import why_not
 
 PROJECT = Path(__file__).resolve().parent.parent
 PARTS = ("tasks.py", "scripts", "sql", "ddb", ".env.example", "docker-compose.yml")
@@ -47,8 +48,8 @@ def copy_project(folder: Path) -> Path:
 
 
 def remove_state(root: Path) -> None:
-    """Stop the services of a checkout and delete its data, also where root keeps it elsewhere."""
-    loaded = settings.load(root, {})
+    """Stop the embedded services of a checkout; delete their data, also where root keeps it."""
+    loaded = settings.load(root, {}, stack="embedded")
     for service in stacks.get(loaded).services(loaded):
         service.stop()
     postgres = loaded.state / "postgres"
@@ -106,6 +107,13 @@ class Checkout:
     def settings(self) -> Settings:
         """Its settings, without the tests' own environment."""
         return settings.load(self.root, {})
+
+
+@pytest.fixture(scope="session")
+def engine() -> None:
+    """An engine with the images. A skip without, or a failure where REQUIRE_DOCKER is set."""
+    if reason := why_not():
+        (pytest.fail if os.environ.get("REQUIRE_DOCKER") else pytest.skip)(reason)
 
 
 @pytest.fixture
