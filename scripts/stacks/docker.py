@@ -131,7 +131,7 @@ def _wait(settings: Settings, part: Part) -> None:
                 f" {part.query}: {reason}{_log_tail(settings, part)}",
                 f"./invoke logs {part.name}; a slow machine: set READY_TIMEOUT higher",
             )
-        time.sleep(0.05)
+        time.sleep(0.1)
 
 
 def _ended(settings: Settings, part: Part, container: Any | None) -> DevError:
@@ -171,7 +171,8 @@ def _stop(settings: Settings, part: Part) -> bool:
     container = _find(settings, part)
     if container is None:
         return False
-    docker_compose.remove(settings, part.name)
+    docker_engine.remove_container(container)
+    docker_engine.remove_network(state.identity(settings))
     return bool(container.status == "running")
 
 

@@ -12,8 +12,7 @@ from scripts.stacks import docker_engine
 
 _TAKEN = re.compile(r"port is already allocated|address already in use")
 _NO_SUCH_ADDRESS = re.compile(r"cannot assign requested address")
-# Two at once would both make the project's network.
-_one_at_a_time = threading.Lock()
+_making_network = threading.Lock()
 
 
 class PortTakenError(Exception):
@@ -25,11 +24,10 @@ def up(settings: Settings, service: str, environment: dict[str, str]) -> None:
 
     `environment` holds the variables of the file. Raises PortTakenError, or DevError with the fix.
     """
-    words = ("up", "--detach", "--no-build", "--quiet-pull")
-    done = _run(settings, [*words, "--pull=never", service], environment)
+    done = _up(settings, service, environment)
     if done.returncode and not _has_image(image := _image(settings, service)):
         _pull(settings, service, image)
-        done = _run(settings, [*words, "--pull=never", service], environment)
+        done = _up(settings, service, environment)
     if done.returncode:
         if _TAKEN.search(done.stderr):
             raise PortTakenError
@@ -39,13 +37,6 @@ def up(settings: Settings, service: str, environment: dict[str, str]) -> None:
                 f"set {settings.variable('docker_publish')} to an address of the engine's machine",
             )
         raise DevError(f"docker compose up {service}: {_last_line(done)}", "docker compose config")
-
-
-def remove(settings: Settings, service: str) -> None:
-    """Stop the service and remove its container; with the last one, the project's network too."""
-    done = _run(settings, ["down", "--remove-orphans", service], {})
-    if done.returncode:
-        raise DevError(f"docker compose down {service}: {_last_line(done)}", "docker version")
 
 
 def _has_image(image: str) -> bool:
@@ -60,11 +51,10 @@ def _has_image(image: str) -> bool:
 
 
 def _image(settings: Settings, service: str) -> str:
-    return _run(settings, ["config", "--images", service], {}).stdout.strip()
+    return _call(settings, ["config", "--images", service], {}).stdout.strip()
 
 
 def _pull(settings: Settings, service: str, image: str) -> None:
-    """Pull an image. Not one at a time: each may take minutes."""
     done = _call(settings, ["pull", "--quiet", service], {})
     if done.returncode:
         raise DevError(
@@ -73,11 +63,15 @@ def _pull(settings: Settings, service: str, image: str) -> None:
         )
 
 
-def _run(
-    settings: Settings, words: list[str], environment: dict[str, str]
+def _up(
+    settings: Settings, service: str, environment: dict[str, str]
 ) -> "subprocess.CompletedProcess[str]":
-    with _one_at_a_time:
-        return _call(settings, words, environment)
+    """Two at once would both make the project's network: the first one makes it alone."""
+    words = ["up", "--detach", "--no-build", "--pull=never", service]
+    with _making_network:
+        if not docker_engine.has_network(state.identity(settings)):
+            return _call(settings, words, environment)
+    return _call(settings, words, environment)
 
 
 def _call(

@@ -18,6 +18,7 @@ from scripts import shell
 from scripts.errors import DevError
 
 ENGINE_SECONDS = 20
+STOP_SECONDS = 30
 _PROJECT = "com.docker.compose.project"
 _SERVICE = "com.docker.compose.service"
 _VOLUME = "com.docker.compose.volume"
@@ -123,6 +124,32 @@ def find_container(project: str, service: str) -> Any | None:
     with engine() as client:
         found = client.containers.list(all=True, filters={"label": labels})
         return found[0] if found else None
+
+
+def remove_container(container: Any) -> None:
+    """Stop a container with the time that it may take, and remove it; its named volumes stay."""
+    with engine():
+        container.stop(timeout=STOP_SECONDS)
+        container.remove(v=True, force=True)
+
+
+def has_network(project: str) -> bool:
+    """Has Compose made the project's network?"""
+    return bool(_networks(project))
+
+
+def remove_network(project: str) -> None:
+    """Remove the project's network, unless another container is still in it."""
+    import docker.errors
+
+    for network in _networks(project):
+        with contextlib.suppress(docker.errors.APIError):
+            network.remove()
+
+
+def _networks(project: str) -> list[Any]:
+    with engine() as client:
+        return list(client.networks.list(filters={"label": f"{_PROJECT}={project}"}))
 
 
 def published_port(container: Any) -> int | None:
