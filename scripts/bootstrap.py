@@ -34,7 +34,6 @@ DB_SETUP = ("db.create", "db.schema-load", "db.seed")
 DB_RESET = ("db.drop", *DB_SETUP)
 NEXT = {
     "setup": "./invoke status, ./invoke db.connect, ./invoke ddb.patterns.get-conversation",
-    "up": "./invoke status, ./invoke setup",
     "db.reset": "./invoke setup links the users with Cognito again",
 }
 

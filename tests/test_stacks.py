@@ -7,13 +7,16 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from scripts import shell, stacks, state
+from scripts import dynamodb, shell, stacks, state
 from scripts.clients import psql_environment
-from tests.conftest import Checkout
+from scripts.errors import RefusedError
+from scripts.targets import Aws
+from tests.conftest import PROJECT, Checkout
 from tests.engine import remove_containers
 
 STACKS = ("embedded", "docker")
@@ -216,6 +219,27 @@ def test_the_chosen_stack_stays_until_down_or_another(make: Callable[[str], Chec
     assert choice() == "stack: embedded (the default)"
 
 
+@pytest.mark.parametrize("far", [False, True])
+def test_without_tags_a_table_is_ours_only_when_its_server_is(aws: Aws, far: bool) -> None:
+    definition = dynamodb.read_definition(PROJECT / "ddb" / "tables" / "cruddur-messages.json")
+    theirs = replace(aws, keeps_tags=False)
+    if far:  # 127.0.0.1 for the system, but no loopback address for us
+        theirs = replace(theirs, endpoint=str(aws.endpoint).replace("127.0.0.1", "127.1"))
+    dynamodb.ensure_table(theirs, definition | {"Tags": [{"Key": "a", "Value": "b"}]})
+    with pytest.raises(RefusedError):
+        dynamodb.drop_table(theirs, "cruddur-messages")
+    dynamodb.drop_table(replace(theirs, owned=True), "cruddur-messages")
+    assert dynamodb.list_tables(aws) == []
+
+
+def test_dynamodb_may_have_an_address_of_its_own(aws: Aws) -> None:
+    apart = replace(aws, dynamodb_endpoint="http://192.0.2.1:8000")
+    assert apart.endpoint_of("dynamodb") == "http://192.0.2.1:8000"
+    assert apart.endpoint_of("cognito-idp") == aws.endpoint == aws.endpoint_of("dynamodb")
+    assert str(apart) == f"{aws.endpoint} (DynamoDB: http://192.0.2.1:8000)"
+    assert (aws.is_local, apart.is_local) == (True, False)
+
+
 def test_the_embedded_stack_asks_nothing_of_docker(checkout: Checkout) -> None:
     begin = time.monotonic()
     done = subprocess.run(
@@ -230,3 +254,15 @@ def test_the_embedded_stack_asks_nothing_of_docker(checkout: Checkout) -> None:
     assert "boto3" in names
     assert not {"docker", "requests"} & names
     assert time.monotonic() - begin < 60
+
+
+def test_the_compose_file_is_pinned_and_needs_no_settings() -> None:
+    text = (PROJECT / "docker-compose.yml").read_text()
+    images = re.findall(r"image: \S+:(\S+)", text)
+    assert len(images) == text.count("image:") == 3
+    assert "latest" not in images
+    pinned = re.search(r"^ministack==(\S+)", (PROJECT / "requirements.txt").read_text(), re.M)
+    assert pinned
+    assert f"ministackorg/ministack:{pinned[1]} " in text
+    assert text.count("${") == len(re.findall(r"\$\{[A-Z_]+:-[\w.]+\}", text))
+    assert text.count("${DOCKER_PUBLISH_ADDRESS:-127.0.0.1}:") == text.count("ports:") == 3
