@@ -3,6 +3,7 @@
 import shlex
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,18 +53,50 @@ def up(context: Context, stack: str = "", plan: bool = False) -> None:
     _run(context, "up", bootstrap.up, stack, plan)
 
 
-@task(help=PLAN)
-def down(context: Context, stack: str = "", plan: bool = False) -> None:
+@task(
+    help=PLAN
+    | {
+        "volumes": "remove this checkout's data too, after showing what goes",
+        "yes": "remove it without asking",
+    }
+)
+def down(
+    context: Context,
+    stack: str = "",
+    volumes: bool = False,
+    yes: bool = False,
+    plan: bool = False,
+) -> None:
     """Stop the services; their data stays."""
-    _run(context, "down", bootstrap.down, stack, plan)
+    if volumes and not (plan or context.config.run.dry):
+        going = stacks.list_data(_load(stack))
+        console.confirm_removal(going, yes)
+    _run(context, "down", partial(bootstrap.down, volumes=volumes), stack, plan)
 
 
 @task(help=STACK | JSON)
 def status(context: Context, stack: str = "", json: bool = False) -> None:
     """Show each service; exit 1 unless healthy."""
-    rows = stacks.list_status(_load(stack))
+    chosen = _load(stack)
+    rows = stacks.list_status(chosen)
+    console.say(stacks.describe_choice(chosen))
     console.write_rows(rows, ["service", "state", "address", "since", "reason"], json)
     console.end_with(all(row.state == "healthy" for row in rows))
+
+
+@task(
+    klass=OptionalPositional,
+    positional=["service"],
+    help=STACK
+    | {
+        "service": "whose; without it, every service's",
+        "follow": "go on with the lines that come, until the services stop",
+    },
+)
+def logs(context: Context, service: str = "", follow: bool = False, stack: str = "") -> None:
+    """Print the last lines of the services' logs."""
+    lines = stacks.read_logs(_load(stack), service, follow)
+    console.write_log(lines)
 
 
 @task(help=PLAN)
@@ -440,7 +473,7 @@ def _collection(name: str, **tasks: Task[Any]) -> Collection:
     return collection
 
 
-ns = Collection(setup, up, down, status, check, show_timeline, serve_pages, screenshots, test)
+ns = Collection(setup, up, down, status, logs, check, show_timeline, serve_pages, screenshots, test)
 ns.add_collection(
     _collection(
         "db",

@@ -60,13 +60,13 @@ def up(settings: Settings) -> list[Step]:
     ]
 
 
-def down(settings: Settings) -> list[Step]:
-    """Stop the services; their data stays."""
+def down(settings: Settings, volumes: bool = False) -> list[Step]:
+    """Stop the services; their data stays, unless `volumes` is to go too."""
     return [
         Step(
             service.name,
-            f"stop it at {service.address()}; its data stays",
-            partial(_stop, service),
+            f"stop it at {service.address()}; its data {'goes too' if volumes else 'stays'}",
+            partial(_stop_and_erase if volumes else _stop, service),
         )
         for service in stacks.get(settings).services(settings)
     ]
@@ -194,7 +194,7 @@ def _ddb_steps(settings: Settings) -> list[Step]:
             "ddb.schema-load",
             f"create the tables of ddb/tables in {target}",
             lambda: _create_tables(settings),
-            needs=("aws",),
+            needs=("aws", "dynamodb"),
             probe=lambda: _when(_are_tables_ready(settings), "tables are ACTIVE"),
         ),
         Step(
@@ -248,6 +248,14 @@ def _find_running(service: stacks.Service) -> str | None:
 
 def _stop(service: stacks.Service) -> str:
     return "stopped" if service.stop() else "was not running"
+
+
+def _stop_and_erase(service: stacks.Service) -> str:
+    stopped, data = _stop(service), service.data()
+    service.erase()
+    if left := service.data():
+        raise DevError(f"{left} is still there", "./invoke down --volumes")
+    return f"{stopped}; removed {data}" if data else f"{stopped}; had no data"
 
 
 def _drop(settings: Settings, confirmed: str) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from scripts.errors import DevError, NotFoundError
+from scripts.errors import DevError, LoginRefusedError, NotFoundError
 from scripts.targets import Aws, Database
 
 CONNECT_SECONDS = 5
@@ -84,9 +84,10 @@ def _connection_error(database: Database, text: str) -> DevError:
     if "does not exist" in text and "database" in text:
         return NotFoundError(f"there is no database {database}", "./invoke db.setup")
     if "authentication failed" in text:
-        return DevError(
+        return LoginRefusedError(
             f"{database} does not accept the password of {database.user}",
-            "POSTGRES_USER and POSTGRES_PASSWORD must be those it was made with",
+            "POSTGRES_USER and POSTGRES_PASSWORD must be those it was made with;"
+            " to start afresh: ./invoke down --volumes up",
         )
     reason = text.strip().splitlines()[0].rpartition("failed: ")[2]
     return DevError(f"no answer from {database}: {reason}", "./invoke up")
@@ -170,7 +171,7 @@ def _build_client(service: str, aws: Aws) -> Any:
     from botocore.exceptions import BotoCoreError
 
     local: dict[str, Any] = {
-        "endpoint_url": aws.endpoint,
+        "endpoint_url": aws.endpoint_of(service),
         "aws_access_key_id": aws.access_key,
         "aws_secret_access_key": aws.secret_key,
     }

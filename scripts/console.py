@@ -166,6 +166,28 @@ def progress(noun: str, before: int = 0) -> Iterator[Callable[[int, float], None
             sys.stderr.flush()
 
 
+def write_log(lines: Iterable[tuple[str, str]]) -> None:
+    """Lines of logs as they come, each after the name of who wrote it."""
+    for name, line in lines:
+        write(f"{name} | {one_line(line)}")
+
+
+def confirm_removal(going: Sequence[str], agreed: bool) -> None:
+    """Show what goes, and ask; RefusedError without a yes, or a terminal to give it at."""
+    if not going:
+        return
+    say("removes, for good:")
+    for line in going:
+        say(f"  {line}")
+    if agreed:
+        return
+    if not sys.stdin.isatty():
+        raise RefusedError("nobody is here to agree, so nothing is removed", "add --yes to agree")
+    print("remove it? [y/N] ", end="", file=sys.stderr, flush=True)  # noqa: T201
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise RefusedError("nothing is removed")
+
+
 def words_after_dashes() -> list[str]:
     """The command line's words after `--`; Invoke's own remainder has lost the quotes."""
     return sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []

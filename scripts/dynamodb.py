@@ -1,6 +1,7 @@
 """DynamoDB tables and their items: ensure, drop, wait, scan.
 
-A table that we may destroy carries the tag MARK.
+A table that we may destroy carries the tag MARK. DynamoDB Local keeps no tags: there a table may be
+destroyed because its whole server is one that this checkout started.
 """
 
 import json
@@ -87,7 +88,7 @@ def is_ready(aws: Aws, definition: Item) -> bool:
 def ensure_table(aws: Aws, definition: Item) -> None:
     """Create the table where it is missing, and wait until it is ACTIVE."""
     client = clients.dynamodb(aws)
-    tags = list_tags(aws, definition)
+    request = _create_request(aws, definition)
     deadline = time.monotonic() + ACTIVE_SECONDS
     while not is_ready(aws, definition):
         if time.monotonic() > deadline:
@@ -97,7 +98,7 @@ def ensure_table(aws: Aws, definition: Item) -> None:
             )
         try:
             if find_table(aws, definition["TableName"]) is None:
-                client.create_table(**definition | ({"Tags": tags} if tags else {}))
+                client.create_table(**request)
                 continue
         except client.exceptions.ResourceInUseException:  # somebody was faster
             pass
@@ -110,8 +111,16 @@ def ensure_table(aws: Aws, definition: Item) -> None:
 
 
 def list_tags(aws: Aws, definition: Item) -> list[Item]:
-    """The tags that a table is made with: its definition's, and our mark on this machine."""
+    """The tags that a table is made with: its definition's, and our mark on servers of our own."""
+    if not aws.keeps_tags:
+        return []
     return [*definition.get("Tags", []), *([MARK] if aws.owned else [])]
+
+
+def _create_request(aws: Aws, definition: Item) -> Item:
+    rest = {name: value for name, value in definition.items() if name != "Tags"}
+    tags = list_tags(aws, definition)
+    return rest | ({"Tags": tags} if tags else {})
 
 
 def list_differences(definition: Item, table: Item) -> list[str]:
@@ -131,9 +140,12 @@ def list_tables(aws: Aws) -> list[str]:
 
 
 def is_disposable(aws: Aws, table: Item) -> bool:
-    """May we delete this table? It is in this checkout's own emulator, and carries our tag."""
-    if not aws.owned:
-        return False
+    """May we delete this table? It is in this checkout's own emulator, and carries our tag.
+
+    Where no tags are kept, a table is ours when its server is.
+    """
+    if not aws.owned or not aws.keeps_tags:
+        return aws.owned
     tags = clients.dynamodb(aws).list_tags_of_resource(ResourceArn=table["TableArn"])
     return MARK in tags["Tags"]
 

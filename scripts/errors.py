@@ -27,6 +27,10 @@ class NotFoundError(DevError):
     """The thing asked for (a database, a table, a user) is not there."""
 
 
+class LoginRefusedError(DevError):
+    """The server runs and does not accept our login; waiting does not help."""
+
+
 class RefusedError(DevError):
     """A destructive verb that will not act on this target. Exit code 3."""
 

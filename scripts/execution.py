@@ -1,10 +1,11 @@
 """How a list of steps is run: locked, shown and recorded."""
 
+import contextlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from scripts import clients, console, journal, pipeline, state
+from scripts import clients, console, journal, pipeline, stacks, state
 from scripts.errors import DevError
 from scripts.pipeline import Event, Step
 from scripts.settings import Settings
@@ -22,6 +23,7 @@ def run(settings: Settings, command: str, steps: Sequence[Step], following: str 
     try:
         with (
             state.lock(settings, command, console.say),
+            _stack_chosen(settings, command),
             journal.record(settings.state / journal.FOLDER, command, steps) as record,
             console.show(steps) as show,
         ):
@@ -42,3 +44,13 @@ def run(settings: Settings, command: str, steps: Sequence[Step], following: str 
         raise DevError(f"{command}: {failure.reason} after {seconds}", hint, failure.code)
     hint = f"; next: {following}" if following else ""
     console.say(f"{command}: done in {seconds}{hint}")
+
+
+@contextlib.contextmanager
+def _stack_chosen(settings: Settings, command: str) -> Iterator[None]:
+    """A stack that --stack chose stays this checkout's from `setup` or `up` to `down`."""
+    if command in ("setup", "up") and (beside := stacks.switch(settings)):
+        console.say(beside)
+    yield
+    if command == "down":
+        state.forget_stack(settings)

@@ -6,7 +6,8 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -20,6 +21,7 @@ from scripts.settings import Settings
 
 STOP_SECONDS = 60.0
 _PORTS_TRIED = 100
+_FOLLOW_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -87,9 +89,10 @@ def start(
     `not_ready` is the reason why a port does not serve yet. Raises DevError with the last lines of
     the log when it ends early or READY_TIMEOUT is over, and names who holds a port the user set.
     """
-    _check_pinned_port(server, settings, port_setting)
+    last = find_port(server)
+    _check_pinned_port(settings, port_setting, last if find(server) else None)
     _stop_strays(server)
-    for port in _ports(server, settings, port_setting):
+    for port in ports_to_try(settings, port_setting, last):
         process = _spawn(server, launch(port))
         state.write(server.record, json.dumps({"pid": process.pid, "port": port}))
         reason = _wait(process, partial(not_ready, port), settings.ready_timeout)
@@ -100,7 +103,7 @@ def start(
         elif not is_free(port):  # somebody was faster: take the next one
             continue
         raise DevError(f"{server.name} did not get ready: {reason}{log_tail(server)}")
-    raise DevError(f"{server.name} found no free port", f"stop one of the {_PORTS_TRIED} tried")
+    raise no_free_port(server.name)
 
 
 def stop(server: Server) -> bool:
@@ -123,39 +126,46 @@ def choose_port(settings: Settings, setting: str) -> int:
 
     Raises DevError that names who holds it where the user's own is taken.
     """
-    pinned, preferred = pinned_port(settings, setting), getattr(settings, setting)
-    if pinned and not is_free(pinned):
-        raise _taken(settings, setting, pinned)
-    for port in range(preferred, min(preferred + _PORTS_TRIED, 65536)):
-        if is_free(port):
-            return port
-    raise DevError(f"no port is free from {preferred} on", f"stop one of the {_PORTS_TRIED} tried")
+    _check_pinned_port(settings, setting, None)
+    for port in ports_to_try(settings, setting, None):
+        return port
+    raise no_free_port(setting)
 
 
-def _check_pinned_port(server: Server, settings: Settings, setting: str) -> None:
-    """Raise DevError where somebody else holds the port that the user set."""
+def _check_pinned_port(settings: Settings, setting: str, ours: int | None) -> None:
+    """Raise DevError where somebody else holds the port that the user set; `ours` is our own."""
     port = pinned_port(settings, setting)
-    ours = find(server) is not None and find_port(server) == port
-    if port and not ours and not is_free(port):
-        raise _taken(settings, setting, port)
+    if port and port != ours and not is_free(port):
+        raise taken_port(settings, setting, holder(port))
 
 
-def _taken(settings: Settings, setting: str, port: int) -> DevError:
+def taken_port(settings: Settings, setting: str, holder: str) -> DevError:
+    """The DevError for a port that the user set and somebody else holds."""
     variable = settings.variable(setting)
     return DevError(
-        f"{variable}={port} is taken by {holder(port)}",
+        f"{variable}={getattr(settings, setting)} is taken by {holder}",
         f"stop it, set {variable} to a free port, or unset it to take the next free one",
     )
 
 
-def _ports(server: Server, settings: Settings, setting: str) -> Iterator[int]:
-    """Ports to try: the one that the user set; else the last one, the default and those above."""
+def no_free_port(name: str) -> DevError:
+    """The DevError for a server that none of the ports to try would have."""
+    return DevError(f"{name} found no free port", f"stop one of the {_PORTS_TRIED} tried")
+
+
+def ports_to_try(
+    settings: Settings, setting: str, last: int | None, anywhere: bool = False
+) -> Iterator[int]:
+    """Ports to try: the one that the user set; else the last one, the default and those above.
+
+    Only those that are free here, unless the server runs `anywhere`.
+    """
     if pinned := pinned_port(settings, setting):
         yield pinned
         return
-    preferred, last = getattr(settings, setting), find_port(server)
+    preferred = getattr(settings, setting)
     candidates = [*([last] if last else []), *range(preferred, preferred + _PORTS_TRIED)]
-    yield from (port for port in candidates if port < 65536 and is_free(port))
+    yield from (port for port in candidates if port < 65536 and (anywhere or is_free(port)))
 
 
 def is_free(port: int) -> bool:
@@ -184,8 +194,28 @@ def holder(port: int) -> str:
 
 def log_tail(server: Server, lines: int = 8) -> str:
     """The last lines of the log, each on a line of its own, ready to follow a message."""
-    tail = (state.read(server.log) or "").splitlines()[-lines:]
-    return "".join(f"\n  {server.name}.log: {line}" for line in tail)
+    return as_tail(server.name, (state.read(server.log) or "").splitlines()[-lines:])
+
+
+def as_tail(name: str, lines: Iterable[str]) -> str:
+    """Lines of a server's log, each on a line of its own, ready to follow a message."""
+    return "".join(f"\n  {name}.log: {line}" for line in lines)
+
+
+def read_log(server: Server, lines: int, follow: bool) -> Iterator[str]:
+    """The last lines of the log; then, to follow, those that come until the server has gone."""
+    try:
+        log = server.log.open(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return
+    with log:
+        yield from (line.rstrip("\n") for line in deque(log, lines))
+        while follow:
+            gone = find(server) is None
+            yield from (line.rstrip("\n") for line in log)
+            if gone:
+                return
+            time.sleep(_FOLLOW_SECONDS)
 
 
 def _stop_strays(server: Server) -> None:

@@ -1,9 +1,11 @@
-"""Settings: each declared once, with its variable, default and help; read from four places.
+"""Settings: each declared once, with its variable, default and help; read from five places.
 
-Precedence: a task's flag, the environment, `.env`, the default. An empty value counts as unset.
+Precedence: a task's flag, the environment, `.env`, what the checkout remembers (the stack that was
+chosen), the default. An empty value counts as unset.
 """
 
 import dataclasses
+import ipaddress
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -83,6 +85,13 @@ def _is_url(text: str, *schemes: str) -> bool:
         return False
 
 
+def _address(name: str, text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise DevError(f"{name}={text} is not an IP address", _LEAVE_OUT) from None
+
+
 def _setting(
     variable: str,
     default: Any,
@@ -117,6 +126,15 @@ class Settings:
     emulator_account: str = _setting(
         "AWS_EMULATOR_ACCOUNT", "000000000000", "the account inside the emulator", _account
     )
+    dynamodb_port: int = _setting(
+        "DYNAMODB_PORT", 8000, "DynamoDB Local's port (docker); unset, the next free one", _port
+    )
+    docker_publish: str = _setting(
+        "DOCKER_PUBLISH_ADDRESS",
+        "",
+        "where a remote Docker engine publishes ports; empty: at its own address",
+        _address,
+    )
     pool_name: str = _setting("COGNITO_POOL_NAME", "cruddur", "the local Cognito user pool")
     web_port: int = _setting(
         "WEB_PORT", 4600, "the pages' port; unset, the next free one is taken", _port
@@ -141,8 +159,13 @@ class Settings:
         """The checkout's own folder for data, logs and run records."""
         return self.root / ".dev"
 
+    @property
+    def remembered_stack(self) -> Path:
+        """The file that holds the stack which was chosen with --stack, until `down`."""
+        return self.state / "stack"
+
     def source(self, name: str) -> str:
-        """Where the field `name` came from: flag, environment, .env or default."""
+        """Where the field `name` came from: flag, environment, .env, remembered or default."""
         return self.sources.get(name, "default")
 
     def variable(self, name: str) -> str:
@@ -157,7 +180,12 @@ def declared() -> list[dataclasses.Field[Any]]:
 
 def load(root: Path = ROOT, environ: Mapping[str, str] = os.environ, **flags: str) -> Settings:
     """Settings of the checkout at `root`. Raises DevError for a value that cannot be used."""
-    layers = (("flag", flags), ("environment", environ), (".env", read_env_file(root / ".env")))
+    layers = (
+        ("flag", flags),
+        ("environment", environ),
+        (".env", read_env_file(root / ".env")),
+        ("remembered", _read_remembered(Settings(root).remembered_stack)),
+    )
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     for field in declared():
@@ -169,6 +197,13 @@ def load(root: Path = ROOT, environ: Mapping[str, str] = os.environ, **flags: st
                 sources[field.name] = source
                 break
     return Settings(root=root, sources=sources, **values)
+
+
+def _read_remembered(path: Path) -> dict[str, str]:
+    try:
+        return {"DEV_STACK": path.read_text(encoding="utf-8", errors="replace").strip()}
+    except OSError:  # there is none, or it is another user's, which is said where it matters
+        return {}
 
 
 def read_env_file(path: Path) -> dict[str, str]:

@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import os
 import secrets
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from scripts.errors import DevError
 from scripts.settings import Settings
 
 LOCK_SECONDS = 300.0
+_making_password = threading.Lock()
 
 
 def identity(settings: Settings) -> str:
@@ -109,11 +111,30 @@ def find_password(settings: Settings) -> str | None:
 
 def ensure_password(settings: Settings) -> str:
     """The database password of this checkout, made at random the first time."""
-    if password := find_password(settings):
+    with _making_password:
+        if password := find_password(settings):
+            return password
+        password = secrets.token_urlsafe(24)
+        write(ensure_folder(settings.state) / "password", password)
         return password
-    password = secrets.token_urlsafe(24)
-    write(ensure_folder(settings.state) / "password", password)
-    return password
+
+
+def remember_stack(settings: Settings) -> None:
+    """Keep the stack that a flag chose, for the commands that follow."""
+    if settings.source("stack") == "flag":
+        ensure_folder(settings.state)
+        write(settings.remembered_stack, settings.stack)
+
+
+def find_remembered_stack(settings: Settings) -> str | None:
+    """The stack that was chosen with --stack last, None since the last `down`."""
+    return (read(settings.remembered_stack) or "").strip() or None
+
+
+def forget_stack(settings: Settings) -> None:
+    """Go back to the default, where this stack is the one remembered."""
+    if find_remembered_stack(settings) == settings.stack:
+        settings.remembered_stack.unlink()
 
 
 def _foreign(path: Path) -> DevError:

@@ -36,9 +36,10 @@ class Database:
 class Aws:
     """One AWS account and region, and the user pool in it.
 
-    `endpoint` is an emulator's, None for AWS itself. Without an access key the usual chain of
-    credentials applies, starting from `profile`. The pool is found by its id, or else by its name.
-    `owned`: the emulator is this checkout's own.
+    `endpoint` is an emulator's, None for AWS itself; `dynamodb_endpoint` is set where DynamoDB has
+    an address of its own. Without an access key the usual chain of credentials applies, starting
+    from `profile`. The pool is found by its id, or else by its name. `owned`: the emulators are
+    this checkout's own, wherever they run. `keeps_tags`: DynamoDB Local does not know any.
     """
 
     region: str
@@ -48,10 +49,17 @@ class Aws:
     profile: str = ""
     pool_name: str = ""
     pool_id: str = ""
+    dynamodb_endpoint: str | None = None
+    keeps_tags: bool = True
     owned: bool = False
 
     def __str__(self) -> str:
-        return self.endpoint or f"AWS {self.region}"
+        apart = f" (DynamoDB: {self.dynamodb_endpoint})" if self.dynamodb_endpoint else ""
+        return f"{self.endpoint or f'AWS {self.region}'}{apart}"
+
+    def endpoint_of(self, service: str) -> str | None:
+        """Where a service (`dynamodb`, `cognito-idp`) is asked; None for AWS itself."""
+        return (self.dynamodb_endpoint if service == "dynamodb" else None) or self.endpoint
 
 
 @dataclass(frozen=True)

@@ -18,23 +18,16 @@ import pytest
 from scripts import bootstrap, clients, pipeline, settings, stacks
 from scripts.settings import Settings
 from scripts.targets import Aws, Database
+from tests.engine import why_not
 
 PROJECT = Path(__file__).resolve().parent.parent
-PARTS = ("tasks.py", "scripts", "sql", "ddb", ".env.example")
+PARTS = ("tasks.py", "scripts", "sql", "ddb", ".env.example", "docker-compose.yml")
 _numbers = itertools.count(1)
 
 # Our own settings, and what the tools we run look at, would change what the tests see.
 FOREIGN = (
-    "AWS_",
-    "POSTGRES_",
-    "DEV_",
-    "COGNITO_",
-    "PG",
-    "INVOKE_",
-    "READY_",
-    "WEB_",
-    "NO_COLOR",
-    "CI",
+    *("AWS_", "POSTGRES_", "DYNAMODB_", "DEV_", "COGNITO_", "PG", "INVOKE_", "READY_", "WEB_"),
+    *("COMPOSE_", "DOCKER_PUBLISH_", "NO_COLOR", "CI"),
 )
 
 
@@ -56,8 +49,8 @@ def copy_project(folder: Path) -> Path:
 
 
 def remove_state(root: Path) -> None:
-    """Stop the services of a checkout and delete its data, also where root keeps it elsewhere."""
-    loaded = settings.load(root, {})
+    """Stop the embedded services of a checkout; delete their data, also where root keeps it."""
+    loaded = settings.load(root, {}, stack="embedded")
     for service in stacks.get(loaded).services(loaded):
         service.stop()
     postgres = loaded.state / "postgres"
@@ -115,6 +108,13 @@ class Checkout:
     def settings(self) -> Settings:
         """Its settings, without the tests' own environment."""
         return settings.load(self.root, {})
+
+
+@pytest.fixture(scope="session")
+def engine() -> None:
+    """An engine with the images. A skip without, or a failure where REQUIRE_DOCKER is set."""
+    if reason := why_not():
+        (pytest.fail if os.environ.get("REQUIRE_DOCKER") else pytest.skip)(reason)
 
 
 @pytest.fixture

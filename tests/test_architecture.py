@@ -31,7 +31,7 @@ LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 SDKS = {"boto3", "botocore", "docker", "flask", "ministack", "psutil", "psycopg2", "rich"}
 
 TASKS = {
-    "setup", "up", "down", "status", "check", "test",
+    "setup", "up", "down", "status", "logs", "check", "test",
     "timeline", "web", "screenshots",
     "db.create", "db.drop", "db.schema-load", "db.seed", "db.setup", "db.reset", "db.connect",
     "db.sessions", "db.kill-sessions", "db.load",

@@ -50,6 +50,15 @@ def test_flag_comes_before_environment_before_file_before_default(
     assert (loaded.stack, loaded.source("stack")) == (value, source)
 
 
+def test_the_remembered_stack_comes_after_every_choice_of_now(tmp_path: Path) -> None:
+    (tmp_path / ".dev").mkdir()
+    (tmp_path / ".dev" / "stack").write_text("docker\n")
+    loaded = settings.load(tmp_path, {})
+    assert (loaded.stack, loaded.source("stack")) == ("docker", "remembered")
+    chosen = settings.load(tmp_path, {"DEV_STACK": "embedded"})
+    assert (chosen.stack, chosen.source("stack")) == ("embedded", "environment")
+
+
 def test_every_setting_is_read_from_its_variable(tmp_path: Path) -> None:
     texts = {
         "DEV_STACK": "other",
@@ -61,6 +70,8 @@ def test_every_setting_is_read_from_its_variable(tmp_path: Path) -> None:
         "AWS_EMULATOR_PORT": "6001",
         "AWS_EMULATOR_ACCOUNT": "123456789012",
         "WEB_PORT": "6002",
+        "DYNAMODB_PORT": "6003",
+        "DOCKER_PUBLISH_ADDRESS": "192.0.2.1",
         "COGNITO_POOL_NAME": "people",
         "READY_TIMEOUT": "7",
         "PROD_DATABASE_URL": "postgresql://me:secret@db.example.com/app",
@@ -115,6 +126,7 @@ def test_the_example_with_every_line_in_force_gives_the_defaults(tmp_path: Path)
         ("POSTGRES_USER", "a" * 51, f"={'a' * 51} {NAME_RULE}"),
         ("IP_LOOKUP_URL", "gopher://x", "=gopher://x is not a URL"),
         ("IP_LOOKUP_URL", "http://[::1", "=http://[::1 is not a URL"),
+        ("DOCKER_PUBLISH_ADDRESS", "everywhere", "=everywhere is not an IP address"),
         ("AWS_REGION", "eu\n", " has characters that cannot be printed"),
     ],
 )

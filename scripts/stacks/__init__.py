@@ -1,24 +1,34 @@
 """The stacks: who provides the services. Each is a module with the same two functions."""
 
 import importlib
-from collections.abc import Callable
-from dataclasses import dataclass
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol, cast
 
+from scripts import state
 from scripts.errors import DevError
 from scripts.settings import Settings
 from scripts.targets import Aws, Database, Targets
 
-MODULES = {"embedded": "scripts.stacks.embedded", "aws": "scripts.stacks.aws"}
+MODULES = {
+    "embedded": "scripts.stacks.embedded",
+    "docker": "scripts.stacks.docker",
+    "aws": "scripts.stacks.aws",
+}
+LOG_LINES = 100
 
 
 @dataclass(frozen=True)
 class Service:
-    """One service of a stack: `postgres` or `aws`.
+    """One service of a stack: `postgres`, `aws`, or `dynamodb` where it is a server of its own.
 
     `start` returns a line once it is ready; `stop` is False where nothing ran; `health` is None
-    when it is well, else the reason.
+    when it is well, else the reason. `log` gives its last lines, and when it is to follow those
+    that come until the service stops. `data` says what it keeps, None for nothing, and `erase`
+    deletes that; the service is stopped then.
     """
 
     name: str
@@ -29,6 +39,9 @@ class Service:
     is_running: Callable[[], bool]
     since: Callable[[], datetime | None]
     log_tail: Callable[[], str]
+    log: Callable[[bool], Iterator[str]]
+    data: Callable[[], str | None]
+    erase: Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -82,8 +95,8 @@ def get_database(settings: Settings) -> Database:
 
 
 def get_aws(settings: Settings) -> Aws:
-    """The AWS of the chosen stack. Raises DevError where its emulator does not run."""
-    return _running(settings, "aws").aws
+    """The AWS of the chosen stack. Raises DevError where an emulator of it does not run."""
+    return _running(settings, "aws", "dynamodb").aws
 
 
 def describe_trouble(settings: Settings) -> str:
@@ -106,9 +119,78 @@ def _status(service: Service) -> Status:
     return Status(service.name, state, service.address(), service.since(), reason or "")
 
 
-def _running(settings: Settings, name: str) -> Targets:
+def describe_choice(settings: Settings) -> str:
+    """Which stack it is, and why."""
+    source = settings.source("stack")
+    why = {
+        "flag": "--stack",
+        "remembered": "chosen with --stack before; until ./invoke down, or another --stack",
+        "default": "the default",
+    }
+    return f"stack: {settings.stack} ({why.get(source) or f'DEV_STACK, from: {source}'})"
+
+
+def list_data(settings: Settings) -> list[str]:
+    """What `down --volumes` removes, a line each; nothing that is not this checkout's."""
+    kept = [(service.name, service.data()) for service in get(settings).services(settings)]
+    return [f"{name}: {data}" for name, data in kept if data]
+
+
+def switch(settings: Settings) -> str:
+    """Remember the stack if a flag chose it; "" or a line on the one that still runs beside it."""
+    before = state.find_remembered_stack(settings) or "embedded"
+    state.remember_stack(settings)
+    if before == settings.stack or before not in MODULES:
+        return ""
+    other = replace(settings, stack=before)
+    if not any(service.since() for service in get(other).services(other)):
+        return ""
+    return (
+        f"the {before} stack of this checkout runs too; to stop it: ./invoke down --stack {before}"
+    )
+
+
+def read_logs(settings: Settings, name: str, follow: bool) -> Iterator[tuple[str, str]]:
+    """The last lines of one service's log, or of every one's, each with the service's name.
+
+    To follow, also those that come, until the services stop. Raises DevError for another name.
+    """
+    services = get(settings).services(settings)
+    chosen = [service for service in services if name in ("", service.name)]
+    if not chosen:
+        known = ", ".join(service.name for service in services)
+        raise DevError(f"there is no service {name} in this stack", f"use one of: {known}")
+    if follow:
+        return _as_they_come(chosen)
+    return ((service.name, line) for service in chosen for line in service.log(False))
+
+
+def _as_they_come(services: Sequence[Service]) -> Iterator[tuple[str, str]]:
+    lines: queue.SimpleQueue[tuple[str, str | None]] = queue.SimpleQueue()
+
+    def read(service: Service) -> None:
+        try:
+            for line in service.log(True):
+                lines.put((service.name, line))
+        except DevError as error:
+            lines.put((service.name, error.reason))
+        finally:
+            lines.put((service.name, None))
+
+    for service in services:
+        threading.Thread(target=read, args=(service,), daemon=True).start()
+    left = len(services)
+    while left:
+        name, line = lines.get()
+        if line is None:
+            left -= 1
+        else:
+            yield name, line
+
+
+def _running(settings: Settings, *names: str) -> Targets:
     stack = get(settings)
     for service in stack.services(settings):
-        if service.name == name and not service.is_running():
-            raise DevError(f"{name} does not run at {service.address()}", "./invoke up")
+        if service.name in names and not service.is_running():
+            raise DevError(f"{service.name} does not run at {service.address()}", "./invoke up")
     return stack.targets(settings)

@@ -91,6 +91,9 @@ def _service(name: str, address: str, health: Callable[[], str | None]) -> Servi
         is_running=lambda: True,
         since=lambda: None,
         log_tail=lambda: "",
+        log=lambda follow: iter(()),
+        data=lambda: None,
+        erase=lambda: None,
     )
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from functools import partial
+from pathlib import Path
 
 from scripts import processes, state
 from scripts.settings import Settings
@@ -30,6 +31,11 @@ def start(settings: Settings) -> int:
     return processes.start(ours, settings, PORT_SETTING, launch, partial(not_ready, settings))
 
 
+def data_folder(settings: Settings) -> Path:
+    """Where it keeps what it holds."""
+    return settings.state / "aws"
+
+
 def not_ready(settings: Settings, port: int) -> str | None:
     """None when this checkout's emulator answers on the port, else the reason."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
@@ -45,7 +51,7 @@ def not_ready(settings: Settings, port: int) -> str | None:
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    home = state.ensure_folder(settings.state / "aws")
+    home = state.ensure_folder(data_folder(settings))
     return dict(os.environ) | {
         "BIND_HOST": "127.0.0.1",
         "SFTP_ENABLED": "0",

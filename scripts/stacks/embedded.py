@@ -1,10 +1,12 @@
 """The embedded stack: Postgres and an AWS emulator as plain processes, from Python packages."""
 
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 from scripts import processes, state
 from scripts.settings import Settings
-from scripts.stacks import Service, aws_emulator, postgres_server
+from scripts.stacks import LOG_LINES, Service, aws_emulator, postgres_server
 from scripts.targets import Aws, Database, Targets
 
 
@@ -56,6 +58,7 @@ def services(settings: Settings) -> list[Service]:
             postgres_server.PORT_SETTING,
             start_postgres,
             postgres_health,
+            postgres_server.data_folder(settings),
         ),
         _service(
             settings,
@@ -63,6 +66,7 @@ def services(settings: Settings) -> list[Service]:
             aws_emulator.PORT_SETTING,
             start_emulator,
             emulator_health,
+            aws_emulator.data_folder(settings),
         ),
     ]
 
@@ -78,6 +82,7 @@ def _service(
     port_setting: str,
     start: Callable[[], int],
     answer: Callable[[], str | None],
+    folder: Path | None,
 ) -> Service:
     def address() -> str:
         port = processes.find_port(server)
@@ -100,4 +105,23 @@ def _service(
         is_running=lambda: processes.find(server) is not None,
         since=lambda: processes.find_start(server),
         log_tail=lambda: processes.log_tail(server),
+        log=lambda follow: processes.read_log(server, LOG_LINES, follow),
+        data=lambda: _describe(folder),
+        erase=lambda: _remove(folder),
     )
+
+
+def _describe(folder: Path | None) -> str | None:
+    if not folder or not folder.is_dir():
+        return None
+    size = sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
+    return f"the folder {folder} ({size / 1e6:.0f} MB)"
+
+
+def _remove(folder: Path | None) -> None:
+    if not folder or not folder.is_dir():
+        return
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise state.not_writable(folder, error) from None

@@ -62,6 +62,15 @@ def start(settings: Settings, database: Database) -> int:
     )
 
 
+def data_folder(settings: Settings) -> Path | None:
+    """Where the cluster is, None for a link that leads to another checkout's."""
+    link = settings.state / "postgres"
+    if not link.is_symlink():
+        return link / "data"
+    home = link.readlink()
+    return home / "data" if home.name.startswith(state.identity(settings)) else None
+
+
 def not_ready(database: Database) -> str | None:
     """None when the server answers a query with our login, else the reason."""
     try:

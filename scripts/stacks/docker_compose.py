@@ -1,0 +1,101 @@
+"""docker-compose.yml through the docker command, as a project that is this checkout's own."""
+
+import os
+import re
+import subprocess
+import threading
+
+from scripts import shell, state
+from scripts.errors import DevError
+from scripts.settings import Settings
+from scripts.stacks import docker_engine
+
+_TAKEN = re.compile(r"port is already allocated|address already in use")
+_NO_SUCH_ADDRESS = re.compile(r"cannot assign requested address")
+_making_network = threading.Lock()
+
+
+class PortTakenError(Exception):
+    """The port that a container was to be published at is somebody else's."""
+
+
+def up(settings: Settings, service: str, environment: dict[str, str]) -> None:
+    """Make the service's container as the file has it, and start it; its image is pulled first.
+
+    `environment` holds the variables of the file. Raises PortTakenError, or DevError with the fix.
+    """
+    done = _up(settings, service, environment)
+    if done.returncode and not _has_image(image := _image(settings, service)):
+        _pull(settings, service, image)
+        done = _up(settings, service, environment)
+    if done.returncode:
+        if _TAKEN.search(done.stderr):
+            raise PortTakenError
+        if _NO_SUCH_ADDRESS.search(done.stderr):
+            raise DevError(
+                f"{service} cannot be published there: {_last_line(done)}",
+                f"set {settings.variable('docker_publish')} to an address of the engine's machine",
+            )
+        raise DevError(f"docker compose up {service}: {_last_line(done)}", "docker compose config")
+
+
+def _has_image(image: str) -> bool:
+    import docker.errors
+
+    with docker_engine.engine() as client:
+        try:
+            client.images.get(image)
+        except docker.errors.NotFound:
+            return False
+    return True
+
+
+def _image(settings: Settings, service: str) -> str:
+    return _call(settings, ["config", "--images", service], {}).stdout.strip()
+
+
+def _pull(settings: Settings, service: str, image: str) -> None:
+    done = _call(settings, ["pull", "--quiet", service], {})
+    if done.returncode:
+        raise DevError(
+            f"the image {image} cannot be pulled: {_last_line(done)}",
+            f"check the network and try: docker pull {image}; {docker_engine.OTHERWISE}",
+        )
+
+
+def _up(
+    settings: Settings, service: str, environment: dict[str, str]
+) -> "subprocess.CompletedProcess[str]":
+    """Two at once would both make the project's network: the first one makes it alone."""
+    words = ["up", "--detach", "--no-build", "--pull=never", service]
+    with _making_network:
+        if not docker_engine.has_network(state.identity(settings)):
+            return _call(settings, words, environment)
+    return _call(settings, words, environment)
+
+
+def _call(
+    settings: Settings, words: list[str], environment: dict[str, str]
+) -> "subprocess.CompletedProcess[str]":
+    """Run docker compose on the checkout's file; the user's COMPOSE_* and .env have no say."""
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("COMPOSE_")}
+    options = {
+        "--project-name": state.identity(settings),
+        "--project-directory": str(settings.root),
+        "--file": str(settings.root / "docker-compose.yml"),
+        "--env-file": os.devnull,
+        "--progress": "plain",
+    }
+    flags = [word for pair in options.items() for word in pair]
+    done = shell.run(["docker", "compose", *flags, *words], env=inherited | environment)
+    if done.returncode and shell.run(["docker", "compose", "version"]).returncode:
+        raise DevError(
+            "docker has no compose plugin",
+            "install it (Debian, Ubuntu: apt install docker-compose-plugin);"
+            f" {docker_engine.OTHERWISE}",
+        )
+    return done
+
+
+def _last_line(done: "subprocess.CompletedProcess[str]") -> str:
+    return (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1].strip()

@@ -1,0 +1,216 @@
+"""The Docker engine that the user's docker command would use, asked through its SDK."""
+
+import contextlib
+import io
+import json
+import os
+import shutil
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from scripts import shell
+from scripts.errors import DevError
+
+ENGINE_SECONDS = 20
+STOP_SECONDS = 30
+_PROJECT = "com.docker.compose.project"
+_SERVICE = "com.docker.compose.service"
+_VOLUME = "com.docker.compose.volume"
+OTHERWISE = "or do without Docker: ./invoke setup --stack embedded"
+_HINTS: dict[type[BaseException], str] = {
+    FileNotFoundError: "start it (Docker Desktop, or: sudo systemctl start docker)",
+    ConnectionRefusedError: "start it (Docker Desktop, or: sudo systemctl start docker)",
+    PermissionError: "join its group (sudo usermod -aG docker $USER), then log in again",
+}
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where an engine is asked; `tls` is a folder with ca.pem, cert.pem and key.pem, or None."""
+
+    url: str
+    tls: Path | None = None
+    verify: bool = True
+
+    @property
+    def host(self) -> str:
+        """The host at which the ports of its containers are found."""
+        parts = urlsplit(self.url)
+        return parts.hostname or "127.0.0.1" if parts.scheme in ("tcp", "ssh") else "127.0.0.1"
+
+
+@cache
+def endpoint() -> Endpoint:
+    """The engine of DOCKER_HOST, or else of the docker context in force, as docker itself sees it.
+
+    Raises DevError without a docker command, or for a context that is not there.
+    """
+    if not shutil.which("docker"):
+        raise DevError(
+            "there is no docker command",
+            f"install Docker Engine with its Compose plugin, or Docker Desktop; {OTHERWISE}",
+        )
+    done = shell.run(["docker", "context", "inspect", "--format", "{{json .}}"])
+    if done.returncode:
+        raise DevError(f"docker context: {done.stderr.strip()}", "docker context ls")
+    context = json.loads(done.stdout)
+    found = context["Endpoints"]["docker"]
+    folder = Path(context["Storage"]["TLSPath"]) / "docker"
+    if os.environ.get("DOCKER_HOST"):
+        folder = Path(os.environ.get("DOCKER_CERT_PATH") or Path.home() / ".docker")
+        secure = bool(os.environ.get("DOCKER_TLS_VERIFY"))
+    else:
+        secure = bool(context.get("TLSMaterial"))
+    return Endpoint(found["Host"], folder if secure else None, not found.get("SkipTLSVerify"))
+
+
+@contextlib.contextmanager
+def engine() -> Iterator[Any]:
+    """The SDK's client. Raises DevError with the fix where the engine does not answer us."""
+    import docker.errors
+    import requests.exceptions
+
+    where = endpoint()
+    try:
+        yield _client(where)
+    except docker.errors.APIError as error:
+        raise DevError(f"the Docker engine at {where.url}: {error.explanation or error}") from None
+    except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
+        raise _no_answer(where, error) from None
+
+
+@cache
+def _client(where: Endpoint) -> Any:
+    import docker
+    from docker.tls import TLSConfig
+
+    tls = where.tls and TLSConfig(
+        client_cert=(str(where.tls / "cert.pem"), str(where.tls / "key.pem")),
+        ca_cert=str(where.tls / "ca.pem"),
+        verify=where.verify,
+    )
+    ssh = where.url.startswith("ssh://")
+    return docker.DockerClient(
+        base_url=where.url, tls=tls or False, timeout=ENGINE_SECONDS, use_ssh_client=ssh
+    )
+
+
+def _no_answer(where: Endpoint, error: BaseException) -> DevError:
+    """Says why, from the chain of errors that the SDK wraps around the first one."""
+    cause: BaseException | None = error
+    while cause and type(cause) not in _HINTS:
+        cause = next((arg for arg in cause.args if isinstance(arg, BaseException)), None) or (
+            cause.__cause__ or cause.__context__
+        )
+    if isinstance(cause, PermissionError):
+        reason = f"you have no permission to use the Docker engine at {where.url}"
+    elif cause:
+        reason = f"no Docker engine runs at {where.url}"
+    else:
+        reason = f"no answer from the Docker engine at {where.url}: {error}"
+    hint = _HINTS.get(type(cause), "docker version") if cause else "docker version"
+    return DevError(reason, f"{hint}; {OTHERWISE}")
+
+
+def find_container(project: str, service: str) -> Any | None:
+    """The container of a project's service, running or not; None where there is none."""
+    labels = [f"{_PROJECT}={project}", f"{_SERVICE}={service}"]
+    with engine() as client:
+        found = client.containers.list(all=True, filters={"label": labels})
+        return found[0] if found else None
+
+
+def remove_container(container: Any) -> None:
+    """Stop a container with the time that it may take, and remove it; its named volumes stay."""
+    with engine():
+        container.stop(timeout=STOP_SECONDS)
+        container.remove(v=True, force=True)
+
+
+def has_network(project: str) -> bool:
+    """Has Compose made the project's network?"""
+    return bool(_networks(project))
+
+
+def remove_network(project: str) -> None:
+    """Remove the project's network, unless another container is still in it."""
+    import docker.errors
+
+    for network in _networks(project):
+        with contextlib.suppress(docker.errors.APIError):
+            network.remove()
+
+
+def _networks(project: str) -> list[Any]:
+    with engine() as client:
+        return list(client.networks.list(filters={"label": f"{_PROJECT}={project}"}))
+
+
+def published_port(container: Any) -> int | None:
+    """The host's port that a running container publishes, None for none."""
+    bindings = (container.attrs["NetworkSettings"].get("Ports") or {}).values()
+    return next((int(pairs[0]["HostPort"]) for pairs in bindings if pairs), None)
+
+
+def find_publisher(port: int) -> str | None:
+    """Who publishes this port of the engine's host, in words; None for no container."""
+    with engine() as client:
+        for container in client.containers.list(filters={"publish": str(port)}):
+            project = container.labels.get(_PROJECT)
+            return f"the container {container.name}" + (f" of {project}" if project else "")
+    return None
+
+
+def started_at(container: Any) -> datetime | None:
+    """Since when a container runs, as aware UTC; None where it does not."""
+    if container.status != "running":
+        return None
+    started = str(container.attrs["State"]["StartedAt"])
+    return datetime.fromisoformat(started[:19]).replace(tzinfo=UTC)
+
+
+def read_log(container: Any, lines: int, follow: bool) -> Iterator[str]:
+    """The last lines of a container's log; then, to follow, those that come until it stops."""
+    with engine():
+        if not follow:
+            text: bytes = container.logs(tail=lines)
+            yield from text.decode(errors="replace").splitlines()
+            return
+        rest = b""
+        for chunk in container.logs(tail=lines, stream=True, follow=True):
+            *whole, rest = (rest + chunk).split(b"\n")
+            yield from (line.decode(errors="replace").rstrip("\r") for line in whole)
+
+
+def read_file(container: Any, path: str) -> str | None:
+    """A file of a container, running or not, its volumes included; None where it is not there."""
+    import docker.errors
+
+    with engine():
+        try:
+            chunks, _ = container.get_archive(path)
+        except docker.errors.NotFound:
+            return None
+        with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
+            file = archive.extractfile(archive.getmembers()[0])
+            return file.read().decode(errors="replace") if file else None
+
+
+def find_volume(project: str, name: str) -> Any | None:
+    """A volume of a project, by its name in docker-compose.yml; None where there is none."""
+    labels = [f"{_PROJECT}={project}", f"{_VOLUME}={name}"]
+    with engine() as client:
+        found = client.volumes.list(filters={"label": labels})
+        return found[0] if found else None
+
+
+def remove_volume(volume: Any) -> None:
+    """Delete a volume and what is in it."""
+    with engine():
+        volume.remove()
