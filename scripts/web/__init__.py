@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable
 
-from scripts import processes
 from scripts.settings import Settings
 
 ADDRESS = "127.0.0.1"
@@ -11,9 +10,10 @@ ADDRESS = "127.0.0.1"
 
 def serve(settings: Settings, say: Callable[[str], None]) -> None:
     """Serve the pages until the process is interrupted; the address is told to `say`."""
-    port = processes.choose_port(settings, "web_port")
+    from scripts import processes
     from scripts.web import app
 
+    port = processes.choose_port(settings, "web_port")
     server = app.make_server(settings, ADDRESS, port)
     say(f"the pages are at http://{ADDRESS}:{port}/, Ctrl-C ends them")
     try:
