@@ -95,6 +95,15 @@ def test_nobody_outside_the_stacks_knows_one_of_them() -> None:
     assert not any(known.values()), known
 
 
+def test_the_pages_ask_no_database_and_only_they_know_flask() -> None:
+    pages = {module for module in MODULES if room(module) == "web"}
+    asked = {name.split(".")[1] for module in pages for name in imported(module) if "." in name}
+    assert not asked & {"clients", "dynamodb", "postgres", "cognito"}
+    flask = {module for module in CODE if any("flask" in name for name in imported(module))}
+    assert flask
+    assert flask <= pages
+
+
 @pytest.mark.parametrize(
     "words",
     [("--list",), ("--complete", "--", "invoke"), ("--complete", "--", "invoke", "up", "-")],

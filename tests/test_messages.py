@@ -9,7 +9,7 @@ import pytest
 from botocore.stub import Stubber
 
 from scripts import clients, dynamodb, items, messages
-from scripts.errors import DevError, NotFoundError
+from scripts.errors import DevError, InvalidError, NotFoundError
 from scripts.items import Conversation, Message
 from scripts.messages import TABLE
 from scripts.settings import Settings
@@ -197,7 +197,7 @@ def test_an_unknown_conversation_is_said_also_when_paging_back(table: Aws, group
 
 @pytest.mark.parametrize("before", ["yesterday", "2026-03-28", "2026-03-28T15:00:00", "12"])
 def test_a_time_without_an_offset_is_refused(table: Aws, group: str, before: str) -> None:
-    assert failure(lambda: messages.get_page(table, group, 20, before)) == (
+    assert failure(lambda: messages.get_page(table, group, 20, before), InvalidError) == (
         f"{before} is not a time with an offset\nhint: write it like 2026-03-28T15:00:00+00:00"
     )
 
@@ -244,7 +244,7 @@ def test_starting_a_conversation_writes_two_rows_and_the_message(table: Aws) -> 
 
 
 def test_nobody_starts_a_conversation_alone(table: Aws) -> None:
-    assert failure(lambda: messages.start(table, KORNEY, KORNEY, "hi")) == (
+    assert failure(lambda: messages.start(table, KORNEY, KORNEY, "hi"), InvalidError) == (
         "korney cannot talk with korney alone\nhint: name two users"
     )
     assert list_items(table) == []
@@ -305,16 +305,16 @@ def test_a_stranger_cannot_write_into_a_conversation(table: Aws, group: str) -> 
 @pytest.mark.parametrize("text", ["", " ", "\n\t"])
 def test_an_empty_message_is_refused(table: Aws, group: str, text: str) -> None:
     refused = "the message is empty\nhint: write something"
-    assert failure(lambda: messages.send(table, group, KORNEY, text)) == refused
-    assert failure(lambda: messages.start(table, KORNEY, SMIRNOV, text)) == refused
+    assert failure(lambda: messages.send(table, group, KORNEY, text), InvalidError) == refused
+    assert failure(lambda: messages.start(table, KORNEY, SMIRNOV, text), InvalidError) == refused
     assert len(list_items(table)) == 3
 
 
 def test_a_message_of_10001_characters_is_refused(table: Aws, group: str) -> None:
     refused = "the message has 10,001 characters, 10,000 are allowed\nhint: send it in parts"
     text = "x" * 10_001
-    assert failure(lambda: messages.send(table, group, KORNEY, text)) == refused
-    assert failure(lambda: messages.start(table, KORNEY, SMIRNOV, text)) == refused
+    assert failure(lambda: messages.send(table, group, KORNEY, text), InvalidError) == refused
+    assert failure(lambda: messages.start(table, KORNEY, SMIRNOV, text), InvalidError) == refused
     assert len(list_items(table)) == 3
 
 

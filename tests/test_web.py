@@ -83,7 +83,8 @@ def windows(browser: Browser) -> Iterator[Callable[..., Page]]:
     yield open_window
     for context in contexts:
         context.close()
-    assert [text for text in complaints if "the server responded with a status" not in text] == []
+    # The servers may be gone before the last question: that, and our own 4xx and 5xx, is no bug.
+    assert [text for text in complaints if "Failed to load resource" not in text] == []
 
 
 def serve(settings: Settings) -> Iterator[str]:

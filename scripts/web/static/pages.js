@@ -37,7 +37,7 @@ async function ask(url, options) {
 // Messages
 
 const desk = document.getElementById("desk");
-const history_ = document.getElementById("history");
+const scroller = document.getElementById("history");
 const bubbles = document.getElementById("bubbles");
 const newer = document.getElementById("newer");
 
@@ -78,11 +78,11 @@ function append(html) {
 }
 
 function isAtEnd() {
-  return history_.scrollHeight - history_.scrollTop - history_.clientHeight < 40;
+  return scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 40;
 }
 
 function toEnd() {
-  history_.scrollTop = history_.scrollHeight;
+  scroller.scrollTop = scroller.scrollHeight;
 }
 
 function dropRepeatedDays() {
@@ -101,13 +101,13 @@ async function showOlder(event) {
   const answer = await ask(link.href);
   if (!answer?.ok || !link.isConnected) return;
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  const height = history_.scrollHeight - history_.scrollTop;
+  const height = scroller.scrollHeight - scroller.scrollTop;
   bubbles.prepend(...page.getElementById("bubbles").children);
   dropRepeatedDays();
   const older = document.getElementById("older");
   older.replaceChildren(...page.getElementById("older").childNodes);
-  history_.scrollTop = history_.scrollHeight - height;
-  (older.querySelector("a") ?? history_).focus({ preventScroll: true });
+  scroller.scrollTop = scroller.scrollHeight - height;
+  (older.querySelector("a") ?? scroller).focus({ preventScroll: true });
 }
 
 async function write(event) {
@@ -149,7 +149,7 @@ if (desk) every(1000, news);
 if (bubbles) {
   document.getElementById("older").addEventListener("click", showOlder);
   newer.addEventListener("click", toEnd);
-  history_.addEventListener("scroll", () => isAtEnd() && (newer.hidden = true));
+  scroller.addEventListener("scroll", () => isAtEnd() && (newer.hidden = true));
   if (!location.search) toEnd();
 }
 
