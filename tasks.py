@@ -120,7 +120,9 @@ def show_timeline(context: Context, runs: str = "1", command: str = "", json: bo
 def serve_pages(context: Context, stack: str = "", port: str = "") -> None:
     """Serve the pages in the browser, until Ctrl-C."""
     chosen = settings.load(stack=stack, web_port=port)
-    if not _is_dry(context, f"serve the pages on 127.0.0.1:{chosen.web_port} or above"):
+    if not _is_dry(
+        context, f"serve the pages on 127.0.0.1, port {chosen.web_port} or the next free one"
+    ):
         web.serve(chosen, console.say)
 
 
