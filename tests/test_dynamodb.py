@@ -1,4 +1,5 @@
 import copy
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -8,6 +9,7 @@ from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
 from scripts import bootstrap, clients, dynamodb, pipeline
+from scripts.batches import LONGEST_PAUSE, PATIENCE, write_items
 from scripts.dynamodb import Item
 from scripts.errors import DevError, NotFoundError, RefusedError
 from scripts.settings import Settings
@@ -32,7 +34,7 @@ def table(aws: Aws, definition: Item) -> str:
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The pauses between attempts, which take no time."""
     made: list[float] = []
-    monkeypatch.setattr("scripts.dynamodb.time.sleep", made.append)
+    monkeypatch.setattr("scripts.batches.time.sleep", made.append)
     return made
 
 
@@ -81,7 +83,7 @@ def taking(*most: int) -> Callable[[Call, Item], Any]:
         taken, left = requests[:allowed], requests[allowed:]
         if taken:
             call("BatchWriteItem", {"RequestItems": {NAME: taken}})
-        return {"UnprocessedItems": {NAME: left} if left else {}}
+        return {"UnprocessedItems": {NAME: list(map(json.loads, left))} if left else {}}
 
     return answer
 
@@ -131,7 +133,7 @@ def test_the_table_has_the_keys_and_the_index_of_its_definition(
 
 
 def test_ensure_again_changes_nothing(aws: Aws, table: str, definition: Item) -> None:
-    dynamodb.write_items(aws, table, make_items(3))
+    write_items(aws, table, make_items(3))
     before = dynamodb.get_table(aws, table)
     dynamodb.ensure_table(aws, definition)
     assert dynamodb.get_table(aws, table) == before
@@ -216,7 +218,7 @@ def test_what_the_service_refuses_is_said_with_its_reason(aws: Aws, definition: 
 
 
 def test_scan_returns_the_items_of_every_page(aws: Aws, table: str) -> None:
-    dynamodb.write_items(aws, table, make_items(30, size=100_000))
+    write_items(aws, table, make_items(30, size=100_000))
     pages: list[int] = []
     events = clients.dynamodb(aws).meta.events
     events.register("after-call.dynamodb.Scan", lambda parsed, **_: pages.append(parsed["Count"]))
@@ -238,7 +240,7 @@ def test_scan_goes_on_after_an_empty_page(aws: Aws) -> None:
 
 @pytest.mark.parametrize(("limit", "count"), [(1, 1), (29, 29), (30, 30), (31, 30)])
 def test_scan_stops_at_the_limit(aws: Aws, table: str, limit: int, count: int) -> None:
-    dynamodb.write_items(aws, table, make_items(30))
+    write_items(aws, table, make_items(30))
     assert len(list(dynamodb.scan(aws, table, limit))) == count
 
 
@@ -275,13 +277,13 @@ def test_scan_of_no_table_says_which_there_are(aws: Aws, table: str) -> None:
 
 
 def test_items_are_written_in_batches_of_25(aws: Aws, batches: Batches) -> None:
-    assert dynamodb.write_items(aws, NAME, make_items(30)) == 30
+    assert write_items(aws, NAME, make_items(30)) == 30
     assert batches.sizes == [25, 5]
     assert count_items(aws) == 30
 
 
 def test_no_items_need_no_batch(aws: Aws, batches: Batches) -> None:
-    assert dynamodb.write_items(aws, NAME, []) == 0
+    assert write_items(aws, NAME, []) == 0
     assert batches.sizes == []
 
 
@@ -289,7 +291,7 @@ def test_unprocessed_items_are_sent_again_alone(
     aws: Aws, batches: Batches, pauses: list[float]
 ) -> None:
     batches.answer = taking(10)
-    assert dynamodb.write_items(aws, NAME, make_items(30)) == 30
+    assert write_items(aws, NAME, make_items(30)) == 30
     assert batches.sizes == [25, 15, 5, 5]
     assert len(pauses) == 2
     assert count_items(aws) == 30
@@ -299,7 +301,7 @@ def test_slow_progress_is_no_reason_to_give_up(
     aws: Aws, batches: Batches, pauses: list[float]
 ) -> None:
     batches.answer = taking(1)
-    assert dynamodb.write_items(aws, NAME, make_items(dynamodb.PATIENCE + 5)) == 17
+    assert write_items(aws, NAME, make_items(PATIENCE + 5)) == 17
     assert count_items(aws) == 17
 
 
@@ -310,7 +312,7 @@ def test_throttled_batches_are_sent_again(aws: Aws, batches: Batches, pauses: li
         return call("BatchWriteItem", parameters)
 
     batches.answer = every_second_time
-    assert dynamodb.write_items(aws, NAME, make_items(30)) == 30
+    assert write_items(aws, NAME, make_items(30)) == 30
     assert batches.sizes == [25, 25, 5, 5]
     assert count_items(aws) == 30
 
@@ -319,11 +321,11 @@ def test_writing_gives_up_with_the_count_of_what_was_acknowledged(
     aws: Aws, batches: Batches, pauses: list[float]
 ) -> None:
     batches.answer = taking(25, 3, 0)
-    assert failure(lambda: dynamodb.write_items(aws, NAME, make_items(30))) == (
-        f"{NAME} took 28 of 30 items, then none in {dynamodb.PATIENCE} tries"
+    assert failure(lambda: write_items(aws, NAME, make_items(30))) == (
+        f"{NAME} took 28 of 30 items, then none in {PATIENCE} tries"
         "\nhint: try again later, or raise the table's write capacity"
     )
-    assert batches.sizes == [25, 5, *[2] * dynamodb.PATIENCE]
+    assert batches.sizes == [25, 5, *[2] * PATIENCE]
     assert count_items(aws) == 28
 
 
@@ -334,16 +336,16 @@ def test_pauses_grow_and_are_capped(
         raise throttled()
 
     batches.answer = refuse
-    monkeypatch.setattr("scripts.dynamodb.random.uniform", lambda low, high: high)
-    failure(lambda: dynamodb.write_items(aws, NAME, make_items(1)))
+    monkeypatch.setattr("scripts.batches.random.uniform", lambda low, high: high)
+    failure(lambda: write_items(aws, NAME, make_items(1)))
     assert pauses[0] < 1
     assert pauses == sorted(pauses)
-    assert pauses[-1] == dynamodb.LONGEST_PAUSE
+    assert pauses[-1] == LONGEST_PAUSE
 
 
 def test_drop_refuses_a_table_without_the_mark(aws: Aws, definition: Item) -> None:
     create(aws, definition)
-    dynamodb.write_items(aws, NAME, make_items(3))
+    write_items(aws, NAME, make_items(3))
     with pytest.raises(RefusedError) as caught:
         dynamodb.drop_table(aws, NAME)
     assert caught.value.message == (
