@@ -169,7 +169,7 @@ def test_what_cannot_be_written_is_in_a_file(
 
 
 def test_a_batch_takes_one_item_of_each_partition_in_turn() -> None:
-    lines = {
+    lines: dict[bulk.Key, Line] = {
         (item["pk"]["S"], item["sk"]["S"]): line
         for item in map(make_item, range(500))
         for line in as_lines([item])

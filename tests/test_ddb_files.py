@@ -75,7 +75,7 @@ def test_any_bytes_are_an_item_or_a_reason(text: bytes) -> None:
     ],
 )
 def test_what_is_no_item_has_its_reason(text: bytes, reason: str) -> None:
-    with pytest.raises(ValueError) as caught:  # noqa: PT011
+    with pytest.raises(ValueError) as caught:
         ddb_files.parse(text)
     assert str(caught.value) == reason
 

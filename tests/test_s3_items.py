@@ -1,5 +1,6 @@
 import json
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,19 @@ from scripts.settings import Settings
 from scripts.targets import Aws
 
 NAME = "cruddur-messages"
-URL = "s3://items/of/today"
+# In the emulator as in AWS, the names of buckets are the same for all accounts.
+BUCKET = f"items-{uuid.uuid4()}"
+URL = f"s3://{BUCKET}/of/today"
+
+
+@pytest.fixture(autouse=True)
+def no_bucket_of_others(aws: Aws) -> Iterator[None]:
+    yield
+    client = clients.s3(aws)
+    if BUCKET in [bucket["Name"] for bucket in client.list_buckets()["Buckets"]]:
+        for key in list_keys(aws):
+            client.delete_object(Bucket=BUCKET, Key=key)
+        client.delete_bucket(Bucket=BUCKET)
 
 
 @pytest.fixture
@@ -31,11 +44,11 @@ def write_file(folder: Path, count: int, *more: bytes) -> Path:
 
 
 def put(aws: Aws, key: str, text: bytes) -> None:
-    clients.s3(aws).put_object(Bucket="items", Key=key, Body=text)
+    clients.s3(aws).put_object(Bucket=BUCKET, Key=key, Body=text)
 
 
 def list_keys(aws: Aws) -> list[str]:
-    return [entry["Key"] for entry in s3_items.list_objects(aws, Place("items", ""))]
+    return [entry["Key"] for entry in s3_items.list_objects(aws, Place(BUCKET, ""))]
 
 
 def failure(action: Callable[[], object]) -> str:
@@ -113,7 +126,7 @@ def test_an_import_never_touches_a_table_that_is_there(
 def test_an_import_whose_follower_was_killed_is_followed_again(
     aws: Aws, definition: Item, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clients.s3(aws).create_bucket(Bucket="items")
+    clients.s3(aws).create_bucket(Bucket=BUCKET)
     put(aws, "of/today/a.json", b"\n".join(map(ddb_files.to_line, make_items(10))))
     place = s3_items.parse(URL)
     s3_items.import_table(aws, definition, place, lambda *_: None)
@@ -138,7 +151,7 @@ def test_a_prefix_with_objects_is_left_alone(
 
 
 def test_a_neighbour_with_the_same_beginning_is_no_part_of_it(aws: Aws) -> None:
-    clients.s3(aws).create_bucket(Bucket="items")
+    clients.s3(aws).create_bucket(Bucket=BUCKET)
     put(aws, "of/today/a.json", b"x")
     put(aws, "of/today-2/b.json", b"x")
     keys = [entry["Key"] for entry in s3_items.list_objects(aws, s3_items.parse(URL))]
@@ -146,7 +159,7 @@ def test_a_neighbour_with_the_same_beginning_is_no_part_of_it(aws: Aws) -> None:
 
 
 def test_plain_and_gzip_objects_are_not_mixed(aws: Aws, definition: Item) -> None:
-    clients.s3(aws).create_bucket(Bucket="items")
+    clients.s3(aws).create_bucket(Bucket=BUCKET)
     put(aws, "of/today/a.json", b"x")
     put(aws, "of/today/b.json.gz", b"x")
     place = s3_items.parse(URL)
@@ -156,7 +169,7 @@ def test_plain_and_gzip_objects_are_not_mixed(aws: Aws, definition: Item) -> Non
 
 
 def test_what_an_import_cannot_make_is_said(aws: Aws, definition: Item) -> None:
-    clients.s3(aws).create_bucket(Bucket="items")
+    clients.s3(aws).create_bucket(Bucket=BUCKET)
     put(aws, "of/today/a.json", b"x")
     other = definition | {"LocalSecondaryIndexes": []}
     place = s3_items.parse(URL)
@@ -169,7 +182,10 @@ def test_what_an_import_cannot_make_is_said(aws: Aws, definition: Item) -> None:
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
-        ("s3://items/none", "s3://items/none/ holds no object\nhint: ./invoke ddb.export-to-s3"),
+        (
+            f"s3://{BUCKET}/none",
+            f"s3://{BUCKET}/none/ holds no object\nhint: ./invoke ddb.export-to-s3",
+        ),
         ("s3://nope/x", "there is no bucket nope in "),
         ("http://items/x", "http://items/x is not a place in S3\nhint: write it like s3://"),
     ],
@@ -177,6 +193,6 @@ def test_what_an_import_cannot_make_is_said(aws: Aws, definition: Item) -> None:
 def test_a_place_without_items_has_its_sentence(
     aws: Aws, environment: Settings, url: str, reason: str
 ) -> None:
-    clients.s3(aws).create_bucket(Bucket="items")
+    clients.s3(aws).create_bucket(Bucket=BUCKET)
     message = failure(lambda: loads.import_table(environment, url, NAME, as_json=False))
     assert message.startswith(reason)
