@@ -179,6 +179,7 @@ def _build_client(service: str, aws: Aws) -> Any:
         connect_timeout=CONNECT_SECONDS,
         retries={"mode": "standard", "total_max_attempts": 3},
         max_pool_connections=32,
+        user_agent="dev-bootstrap",  # botocore takes a tenth of a call to compose its own
         proxies={} if aws.endpoint else None,
     )
     try:

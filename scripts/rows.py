@@ -62,11 +62,11 @@ class _Loader:
     """One load, in the transaction of its cursor."""
 
     def __init__(
-        self, cursor: Any, path: Path, table: str, columns: list[str], header_lines: int
+        self, cursor: Any, path: Path, table: str, columns: list[str], header: bytes
     ) -> None:
         self.copied = self.inserted = 0
         self._cursor, self._path, self._table = cursor, path, table
-        self._columns, self._lines = columns, header_lines
+        self._columns, self._header = columns, header
         self._is_new = True  # no row that is there already was met
 
     def prepare(self, database: Database) -> None:
@@ -83,7 +83,7 @@ class _Loader:
     def chunks(self, file: IO[bytes]) -> Iterator[_Chunk]:
         """The rows of the file. A row ends with a line when its quotes are closed."""
         total = self._path.stat().st_size
-        lines = self._lines
+        lines = 1
         while text := file.read(CHUNK_BYTES):
             text += file.readline()
             while text.count(b'"') % 2 and len(text) < LONGEST_ROW and (rest := file.readline()):
@@ -95,10 +95,12 @@ class _Loader:
         """Copy a chunk into the temporary table, and insert it from there."""
         import psycopg2
 
-        copy = self._sql("COPY pg_temp.{table} ({columns}) FROM STDIN (FORMAT csv)")
+        copy = self._sql("COPY pg_temp.{table} ({columns}) FROM STDIN (FORMAT csv, HEADER)")
         self._run("TRUNCATE pg_temp.{table}")
         try:
-            self._cursor.copy_expert(copy, io.BytesIO(chunk.text), 1 << 18)
+            # With the header before it, COPY knows the line ends from the start, and counts them
+            # right also where the first row has some in quotes.
+            self._cursor.copy_expert(copy, io.BytesIO(self._header + chunk.text), 1 << 18)
         except (psycopg2.DataError, psycopg2.IntegrityError) as error:
             raise self._copy_error(chunk, error) from None
         rows = self._cursor.rowcount
@@ -164,7 +166,7 @@ class _Loader:
             return self._bad_row("", str(error.diag.message_primary), "")
         column = f"{found[2]}: " if found[2] else ""
         row = "" if found[2] else "\n  | " + (found[3] or "").strip('"')
-        line = chunk.lines + int(found[1])
+        line = chunk.lines - 1 + int(found[1])
         return self._bad_row(f":{line}", f"{column}{error.diag.message_primary}", row)
 
     def _insert_error(self, chunk: _Chunk, rows: int) -> DevError:
@@ -218,8 +220,8 @@ def _open(path: Path) -> IO[bytes]:
         raise DevError(f"{path} cannot be read: {error.strerror}", "name a CSV file") from None
 
 
-def _read_header(file: IO[bytes], path: Path) -> tuple[list[str], int]:
-    """The names of the columns, and the lines that they take. Raises DevError for none."""
+def _read_header(file: IO[bytes], path: Path) -> tuple[list[str], bytes]:
+    """The names of the columns, and the line itself. Raises DevError for none."""
     text = file.readline(LONGEST_ROW)
     try:
         rows = list(csv.reader([text.decode("utf-8-sig")], strict=True))
@@ -233,4 +235,4 @@ def _read_header(file: IO[bytes], path: Path) -> tuple[list[str], int]:
         )
     if twice := [name for name, count in Counter(columns).items() if count > 1]:
         raise DevError(f"{path}:1: the header names {', '.join(twice)} twice", "name each once")
-    return columns, 1
+    return columns, text

@@ -55,16 +55,24 @@ def check_is_free(aws: Aws, place: Place) -> None:
 
     On this machine a missing bucket is made.
     """
-    client = clients.s3(aws)
     if aws.owned:
-        try:
-            client.head_bucket(Bucket=place.bucket)
-        except client.exceptions.ClientError:
-            client.create_bucket(Bucket=place.bucket)
+        _ensure_bucket(aws, place.bucket)
     if found := list_objects(aws, place):
         raise DevError(
             f"{place} holds {len(found)} objects already", "name another prefix, or remove them"
         )
+
+
+def _ensure_bucket(aws: Aws, name: str) -> None:
+    client = clients.s3(aws)
+    try:
+        client.head_bucket(Bucket=name)
+    except client.exceptions.ClientError:
+        try:
+            client.create_bucket(Bucket=name)
+        except client.exceptions.ClientError as error:
+            reason = error.response["Error"].get("Message")
+            raise DevError(f"the bucket {name} cannot be used: {reason}", "name another") from None
 
 
 def list_objects(aws: Aws, place: Place) -> list[Item]:

@@ -1,4 +1,5 @@
 import copy
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -33,7 +34,7 @@ def table(aws: Aws, definition: Item) -> str:
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The pauses between attempts, which take no time."""
     made: list[float] = []
-    monkeypatch.setattr("scripts.dynamodb.time.sleep", made.append)
+    monkeypatch.setattr("scripts.batches.time.sleep", made.append)
     return made
 
 
@@ -82,7 +83,7 @@ def taking(*most: int) -> Callable[[Call, Item], Any]:
         taken, left = requests[:allowed], requests[allowed:]
         if taken:
             call("BatchWriteItem", {"RequestItems": {NAME: taken}})
-        return {"UnprocessedItems": {NAME: left} if left else {}}
+        return {"UnprocessedItems": {NAME: list(map(json.loads, left))} if left else {}}
 
     return answer
 
@@ -334,7 +335,7 @@ def test_pauses_grow_and_are_capped(
         raise throttled()
 
     batches.answer = refuse
-    monkeypatch.setattr("scripts.dynamodb.random.uniform", lambda low, high: high)
+    monkeypatch.setattr("scripts.batches.random.uniform", lambda low, high: high)
     failure(lambda: write_items(aws, NAME, make_items(1)))
     assert pauses[0] < 1
     assert pauses == sorted(pauses)
