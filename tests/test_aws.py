@@ -104,6 +104,12 @@ def test_sync_links_the_users_of_the_pool(production: Production) -> None:
     assert ada.cognito_user_id == cognito.list_users(production.aws, production.aws.pool_id)[0].sub
 
 
+def test_production_is_never_remembered(production: Production) -> None:
+    production.run("setup")
+    done = production.checkout.run("status", env=production.env, expect=1)
+    assert done.stderr == "stack: embedded (the default)\n"
+
+
 def test_a_table_made_on_aws_carries_no_mark(production: Production) -> None:
     production.run("setup")
     table = dynamodb.get_table(production.aws, "cruddur-messages")
@@ -155,6 +161,7 @@ def test_missing_credentials_are_said(production: Production) -> None:
 
 def test_status_and_up_and_down_ask_but_start_and_stop_nothing(production: Production) -> None:
     production.run("db.create")
+    production.run("down", "--volumes", "--yes")
     rows = json.loads(production.run("status", "--json").stdout)
     assert [row["state"] for row in rows] == ["healthy", "healthy"]
     production.run("up")

@@ -138,6 +138,8 @@ def list_data(settings: Settings) -> list[str]:
 
 def switch(settings: Settings) -> str:
     """Remember the stack if a flag chose it; "" or a line on the one that still runs beside it."""
+    if not targets(settings).mock:  # production is chosen anew each time
+        return ""
     before = state.find_remembered_stack(settings) or "embedded"
     state.remember_stack(settings)
     if before == settings.stack or before not in MODULES:
