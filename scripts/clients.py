@@ -149,6 +149,9 @@ def input_shape(service: str, operation: str) -> Any:
 def warm_up() -> None:
     """Load the SDKs and their models in the background, while the servers start."""
 
+    # It registers what to do at the exit, which its first import in a thread may come too late for.
+    importlib.import_module("concurrent.futures.thread")
+
     def load() -> None:
         importlib.import_module("psycopg2")
         for service, operation in (("dynamodb", "CreateTable"), ("cognito-idp", "ListUsers")):
