@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from scripts import batches, bulk, clients, ddb_files, dynamodb, exports, loads
+from scripts import batches, bootstrap, bulk, clients, ddb_files, dynamodb, exports, loads, pipeline
 from scripts.bulk import Rejected, Tally, Writer
 from scripts.ddb_files import Line
 from scripts.dynamodb import Item
@@ -315,3 +315,26 @@ def test_killed_three_times_on_a_bad_network_every_item_is_there_once(
     found = list(exports.scan(aws, NAME))
     assert len(found) == len(items)
     assert {item["sk"]["S"]: item for item in found} == {i["sk"]["S"]: i for i in items}
+
+
+def test_further_messages_are_the_same_every_time(aws: Aws, environment: Settings) -> None:
+    steps = bootstrap.pick(
+        environment, "db.create", "db.schema-load", "db.seed", "ddb.schema-load", "ddb.seed"
+    )
+    pipeline.run(steps, ignore)
+    before = list(exports.scan(aws, NAME))
+    events: list[pipeline.Event] = []
+    for _ in range(2):
+        pipeline.run(bootstrap.ddb_seed(environment, 300), events.append)
+    assert [event.detail for event in events if event.detail] == [
+        "is there",
+        "300 messages written",
+        "is there",
+        "300 are there",
+    ]
+    after = list(exports.scan(aws, NAME))
+    assert len(after) == len(before) + 300 + 2
+    assert all(item in after for item in before)
+    assert fetch(aws)["2020-01-01T00:04:59.000000+00:00"]["user_handle"]
+    pipeline.run(bootstrap.pick(environment, "ddb.seed"), events.append)
+    assert events[-1].kind == "skipped"
