@@ -8,7 +8,7 @@ import psycopg2
 import pytest
 
 from scripts import bootstrap, clients, pipeline, postgres
-from scripts.errors import DevError, NotFoundError, RefusedError
+from scripts.errors import DevError, LoginRefusedError, NotFoundError, RefusedError
 from scripts.pipeline import Event
 from scripts.settings import Settings
 from scripts.targets import Database
@@ -440,9 +440,10 @@ def test_no_database_is_said_with_the_command_that_makes_it(database: Database) 
 
 def test_wrong_password_is_said_with_the_settings_to_look_at(created: Database) -> None:
     stranger = replace(created, password="not-the-right-one")
-    assert failure(lambda: postgres.count_rows(stranger)) == (
+    assert failure(lambda: postgres.count_rows(stranger), LoginRefusedError) == (
         f"{created} does not accept the password of {created.user}"
-        "\nhint: POSTGRES_USER and POSTGRES_PASSWORD must be those it was made with"
+        "\nhint: POSTGRES_USER and POSTGRES_PASSWORD must be those it was made with;"
+        " to start afresh: ./invoke down --volumes up"
     )
 
 
@@ -451,7 +452,7 @@ def test_the_password_is_in_no_message(created: Database, tmp_path: Path) -> Non
     guess = replace(created, password="not-the-right-one")
     texts = [
         failure(lambda: postgres.load_schema(created, schema)),
-        failure(lambda: postgres.count_rows(guess)),
+        failure(lambda: postgres.count_rows(guess), LoginRefusedError),
         failure(lambda: postgres.count_rows(created.at(1))),
         failure(lambda: postgres.count_rows(created.named("nothing")), NotFoundError),
         f"{created} {created!r} {guess!r}",

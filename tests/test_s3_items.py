@@ -1,5 +1,4 @@
 import json
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from scripts.targets import Aws
 
 NAME = "cruddur-messages"
 # In the emulator as in AWS, the names of buckets are the same for all accounts.
-BUCKET = f"items-{uuid.uuid4()}"
+BUCKET = "items-of-the-tests"
 URL = f"s3://{BUCKET}/of/today"
 
 
