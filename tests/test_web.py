@@ -115,6 +115,7 @@ def last(page: Page) -> Locator:
 
 
 def write(page: Page, text: str) -> None:
+    page.locator("html[data-alive]").wait_for()  # or Enter is a plain form's
     page.get_by_label("Message", exact=True).fill(text)
     page.keyboard.press("Enter")
 

@@ -172,3 +172,6 @@ if (document.querySelector("[data-recover]")) {
     if (answer?.ok) location.reload();
   });
 }
+
+// For who drives a browser: from here on, a key does what it will do.
+document.documentElement.dataset.alive = "";
