@@ -38,7 +38,11 @@ def exists(database: Database) -> bool:
 
 def is_disposable(database: Database) -> bool:
     """May we destroy it? It is on this checkout's own server, and carries our mark of it."""
-    return database.owned and _comment(database) == _mark(database)
+    if not database.owned:
+        return False
+    with _maintenance(database) as cursor:
+        mark = _mark(cursor)
+    return _comment(database) == mark
 
 
 def find_loss(database: Database) -> Loss | None:
@@ -55,9 +59,8 @@ def create(database: Database) -> str:
     with _maintenance(database, autocommit=True) as cursor:
         cursor.execute(_compose("DROP DATABASE IF EXISTS {} WITH (FORCE)", draft.name))
         cursor.execute(_compose("CREATE DATABASE {}", draft.name))
-    with _maintenance(database) as cursor:
         if database.owned:
-            cursor.execute(_compose("COMMENT ON DATABASE {} IS %s", draft.name), (_mark(draft),))
+            cursor.execute(_compose("COMMENT ON DATABASE {} IS %s", draft.name), (_mark(cursor),))
         cursor.execute(_compose("ALTER DATABASE {} RENAME TO {}", draft.name, database.name))
     return f"created {database}"
 
@@ -80,9 +83,10 @@ def drop(database: Database, confirmed: str = "") -> bool:
 
 def is_loaded(database: Database, kind: Kind, path: Path) -> bool:
     """Was this very file loaded, and is there what it makes: tables, or for a seed rows?"""
-    if loaded(database).get(kind) != _digest(path):
-        return False
-    counts = count_rows(database)
+    with clients.cursor(database) as cursor:
+        if _loaded(cursor).get(kind) != _digest(path):
+            return False
+        counts = _count_rows(cursor)
     return bool(counts) if kind == "schema" else any(counts.values())
 
 
@@ -120,28 +124,13 @@ def load_seed(database: Database, path: Path) -> str:
 def loaded(database: Database) -> dict[str, str]:
     """The digests of the schema and seed files that made this database, by kind."""
     with clients.cursor(database) as cursor:
-        cursor.execute("SELECT obj_description(to_regnamespace('public'), 'pg_namespace')")
-        (comment,) = cursor.fetchone()
-    try:
-        digests = json.loads(comment or "")
-    except ValueError:
-        return {}
-    return digests if isinstance(digests, dict) else {}
+        return _loaded(cursor)
 
 
 def count_rows(database: Database) -> dict[str, int]:
     """The rows of each table of the schema `public`; {} where it has no tables."""
     with clients.cursor(database) as cursor:
-        cursor.execute(
-            "SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace('public')"
-            " AND relkind IN ('r', 'p') AND NOT relispartition ORDER BY relname"
-        )
-        tables = [name for (name,) in cursor.fetchall()]
-        counts = {}
-        for table in tables:
-            cursor.execute(_compose("SELECT count(*) FROM public.{}", table))
-            counts[table] = cursor.fetchone()[0]
-    return counts
+        return _count_rows(cursor)
 
 
 def size(database: Database) -> int:
@@ -190,10 +179,31 @@ def _maintenance(database: Database, autocommit: bool = False) -> Any:
     return clients.cursor(database.named("postgres"), autocommit)
 
 
-def _mark(database: Database) -> str:
-    with _maintenance(database) as cursor:
-        cursor.execute("SELECT system_identifier FROM pg_control_system()")
-        return f"disposable: made by ./invoke for development on server {cursor.fetchone()[0]}"
+def _loaded(cursor: Any) -> dict[str, str]:
+    cursor.execute("SELECT obj_description(to_regnamespace('public'), 'pg_namespace')")
+    (comment,) = cursor.fetchone()
+    try:
+        digests = json.loads(comment or "")
+    except ValueError:
+        return {}
+    return digests if isinstance(digests, dict) else {}
+
+
+def _count_rows(cursor: Any) -> dict[str, int]:
+    cursor.execute(
+        "SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace('public')"
+        " AND relkind IN ('r', 'p') AND NOT relispartition ORDER BY relname"
+    )
+    counts = {}
+    for (table,) in cursor.fetchall():
+        cursor.execute(_compose("SELECT count(*) FROM public.{}", table))
+        counts[table] = cursor.fetchone()[0]
+    return counts
+
+
+def _mark(cursor: Any) -> str:
+    cursor.execute("SELECT system_identifier FROM pg_control_system()")
+    return f"disposable: made by ./invoke for development on server {cursor.fetchone()[0]}"
 
 
 def _comment(database: Database) -> str | None:

@@ -133,7 +133,8 @@ def _ensure_home(settings: Settings) -> Path:
     if not user:
         return state.ensure_folder(link)
     name = state.identity(settings)
-    if not link.is_symlink():
+    if not link.exists():  # or it leads to where nothing is any more
+        link.unlink(missing_ok=True)
         SHARED_HOME.mkdir(mode=0o755, parents=True, exist_ok=True)
         home = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=SHARED_HOME))
         shutil.chown(home, user)
