@@ -4,7 +4,6 @@ The SDKs are imported at the first use: listing the tasks must not wait for them
 """
 
 import contextlib
-import importlib
 import json
 import os
 import threading
@@ -144,20 +143,6 @@ def input_shape(service: str, operation: str) -> Any:
     with _lock:
         core = _local_session()._session
         return core.get_service_model(service).operation_model(operation).input_shape
-
-
-def warm_up() -> None:
-    """Load the SDKs and their models in the background, while the servers start."""
-
-    # It registers what to do at the exit, which its first import in a thread may come too late for.
-    importlib.import_module("concurrent.futures.thread")
-
-    def load() -> None:
-        importlib.import_module("psycopg2")
-        for service, operation in (("dynamodb", "CreateTable"), ("cognito-idp", "ListUsers")):
-            input_shape(service, operation)
-
-    threading.Thread(target=load).start()
 
 
 _lock = threading.Lock()

@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 
-from scripts import clients, console, journal, pipeline, stacks, state
+from scripts import console, journal, pipeline, stacks, state
 from scripts.errors import DevError
 from scripts.pipeline import Event, Step
 from scripts.settings import Settings
@@ -18,8 +18,6 @@ def run(settings: Settings, command: str, steps: Sequence[Step], following: str 
     """
     begin = time.monotonic()
     failure = None
-    if any(step.needs for step in steps):
-        clients.warm_up()  # what the later steps need, while the first ones run
     try:
         with (
             state.lock(settings, command, console.say),
