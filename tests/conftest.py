@@ -6,6 +6,7 @@
 import itertools
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -19,6 +20,9 @@ from scripts import bootstrap, clients, pipeline, settings, stacks
 from scripts.settings import Settings
 from scripts.targets import Aws, Database
 from tests.engine import why_not
+
+# Started in a shell's background, we ignore Ctrl-C, and so would all whom the tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 PROJECT = Path(__file__).resolve().parent.parent
 PARTS = ("tasks.py", "scripts", "sql", "ddb", ".env.example", "docker-compose.yml")
