@@ -161,7 +161,7 @@ def test_a_port_that_a_container_holds_and_the_next_free_one(
         holder = f"the container {name}-postgres-1 of {name}"
         assert said.startswith(f"POSTGRES_PORT={port} is taken by {holder}\n")
         up(second, expect=0)
-        assert stacks.targets(second.settings()).database.port > port
+        assert stacks.targets(second.settings()).database.port != port
     finally:
         remove_containers(second.root)
     bindings = docker(
