@@ -143,16 +143,18 @@ def test_state_is_private(checkout: Checkout) -> None:
 def test_a_taken_preferred_port_means_the_next_free_one_remembered_and_shown(
     checkout: Checkout, listener: Callable[[int], int]
 ) -> None:
-    if processes.is_free(5432):
+    held = processes.is_free(5432)
+    if held:
         listener(5432)
     first = checkout.run("up")
     port = record(checkout, "postgres")["port"]
-    assert 5432 < port < 5532
+    assert 5432 + held <= port < 5532  # held by another test's server, it may be free by now
     assert f"listening on 127.0.0.1:{port}" in first.stderr
     assert f"127.0.0.1:{port}" in checkout.run("status").stdout
     checkout.run("down")
     checkout.run("up")
-    assert record(checkout, "postgres")["port"] == port
+    remembered = record(checkout, "postgres")["port"] == port
+    assert remembered or not processes.is_free(port)  # another test's server may have taken it
 
 
 @pytest.mark.parametrize(
