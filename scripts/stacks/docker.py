@@ -22,8 +22,7 @@ _DATA_VERSIONS = (
 
 
 def _ask_postgres(target: Targets) -> None:
-    with clients.cursor(target.database.named("postgres")) as cursor:
-        cursor.execute("SELECT 1")
+    clients.ping(target.database.named("postgres"))
 
 
 def _ask_dynamodb(target: Targets) -> None:
