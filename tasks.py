@@ -14,6 +14,7 @@ from invoke.tasks import Task, task
 from scripts import (
     accounts,
     bootstrap,
+    changes,
     cognito,
     console,
     dynamodb,
@@ -23,19 +24,24 @@ from scripts import (
     messages,
     postgres,
     rds,
+    resets,
     seeds,
     settings,
+    snapshots,
     stacks,
+    steps,
     timeline,
     users,
     web,
 )
 from scripts.optional import OptionalPositional
 from scripts.pipeline import Step
+from scripts.targets import Loss
 
 console.end_on_interrupt()
 
 CONFIRM = {"confirm": "the name of what may go although it is not disposable"}
+NEXT = bootstrap.NEXT | resets.NEXT
 STACK = {"stack": f"who provides the services: {', '.join(stacks.MODULES)}"}
 JSON = {"json": "print JSON on stdout"}
 PLAN = {"plan": "print the steps and what each would do, and do nothing", **STACK}
@@ -69,9 +75,82 @@ def down(
 ) -> None:
     """Stop the services; their data stays."""
     if volumes and not (plan or context.config.run.dry):
-        going = stacks.list_data(_load(stack))
-        console.confirm_removal(going, yes)
+        chosen = _load(stack)
+        console.confirm_removal([*stacks.list_data(chosen), *changes.list_data(chosen)], yes)
     _run(context, "down", partial(bootstrap.down, volumes=volumes), stack, plan)
+
+
+@task(help=PLAN | CONFIRM)
+def reset(context: Context, stack: str = "", plan: bool = False, confirm: str = "") -> None:
+    """Begin anew, as in a fresh clone."""
+
+    def loss(chosen: settings.Settings) -> Loss | None:
+        names = [table["TableName"] for table in steps.read_tables(chosen)]
+        return resets.find_loss(chosen, True, names)
+
+    _run_change(context, "reset", resets.reset, loss, stack, plan, confirm)
+
+
+@task(help=PLAN | CONFIRM)
+def undo(context: Context, stack: str = "", plan: bool = False, confirm: str = "") -> None:
+    """Bring back what was replaced or dropped last."""
+
+    def loss(chosen: settings.Settings) -> Loss | None:
+        _, kept = changes.get_last(chosen)
+        console.say(f"back: {kept}, as of {kept.made.astimezone():%Y-%m-%d %H:%M:%S},")
+        console.say(f"      before {kept.command}")
+        return resets.find_loss(chosen, kept.postgres, list(kept.tables))
+
+    _run_change(context, "undo", resets.undo, loss, stack, plan, confirm)
+
+
+NAME = {"name": "its name"}
+
+
+@task(help=PLAN | NAME)
+def snapshot_save(context: Context, name: str, stack: str = "", plan: bool = False) -> None:
+    """Keep the present state under a name."""
+    _run(
+        context,
+        "snapshot.save",
+        lambda chosen: resets.snapshot_save(chosen, name),
+        stack,
+        plan,
+    )
+
+
+@task(help=STACK | JSON)
+def snapshot_list(context: Context, stack: str = "", json: bool = False) -> None:
+    """List the snapshots."""
+    rows = snapshots.list_all(_load(stack))
+    console.write_rows(rows, ["name", "made", "megabytes", "content"], json)
+
+
+@task(help=PLAN | NAME | CONFIRM)
+def snapshot_restore(
+    context: Context, name: str, stack: str = "", plan: bool = False, confirm: str = ""
+) -> None:
+    """Put a snapshot in the place of the present state."""
+
+    def steps(chosen: settings.Settings, confirmed: str) -> list[Step]:
+        return resets.snapshot_restore(chosen, name, confirmed)
+
+    def loss(chosen: settings.Settings) -> Loss | None:
+        return resets.find_loss(chosen, True, None)
+
+    _run_change(context, "snapshot.restore", steps, loss, stack, plan, confirm)
+
+
+@task(help=PLAN | NAME)
+def snapshot_delete(context: Context, name: str, stack: str = "", plan: bool = False) -> None:
+    """Delete a snapshot."""
+    _run(
+        context,
+        "snapshot.delete",
+        lambda chosen: resets.snapshot_delete(chosen, name),
+        stack,
+        plan,
+    )
 
 
 @task(help=STACK | JSON)
@@ -151,7 +230,7 @@ def db_create(context: Context, stack: str = "", plan: bool = False) -> None:
 @task(help=PLAN | CONFIRM)
 def db_drop(context: Context, stack: str = "", plan: bool = False, confirm: str = "") -> None:
     """Drop the database, clients or not."""
-    _run_dropping(context, "db.drop", ("db.drop",), stack, plan, confirm)
+    _run_change(context, "db.drop", resets.db_drop, _of_database, stack, plan, confirm)
 
 
 @task(help=PLAN)
@@ -174,8 +253,8 @@ def db_setup(context: Context, stack: str = "", plan: bool = False) -> None:
 
 @task(help=PLAN | CONFIRM)
 def db_reset(context: Context, stack: str = "", plan: bool = False, confirm: str = "") -> None:
-    """Drop, create, schema, seed; data is lost."""
-    _run_dropping(context, "db.reset", bootstrap.DB_RESET, stack, plan, confirm)
+    """Put a freshly made database in its place."""
+    _run_change(context, "db.reset", resets.db_reset, _of_database, stack, plan, confirm)
 
 
 @task(help=STACK)
@@ -223,15 +302,19 @@ def ddb_list_tables(context: Context, stack: str = "", json: bool = False) -> No
     console.write_rows([{"table": name} for name in tables], ["table"], json)
 
 
-@task(help=STACK | CONFIRM | {"table": "its name"})
-def ddb_drop(context: Context, table: str, stack: str = "", confirm: str = "") -> None:
+@task(help=PLAN | CONFIRM | {"table": "its name"})
+def ddb_drop(
+    context: Context, table: str, stack: str = "", plan: bool = False, confirm: str = ""
+) -> None:
     """Delete a table; wait until it is gone."""
-    chosen = _load(stack)
-    if not _is_dry(context, f"delete the table {table} in {stacks.targets(chosen).aws}"):
-        aws = stacks.get_aws(chosen)
-        confirm = console.confirm(dynamodb.find_loss(aws, table), confirm)
-        done = dynamodb.drop_table(aws, table, confirm)
-        console.say(f"{done}; next: ./invoke ddb.schema-load ddb.seed")
+
+    def steps(chosen: settings.Settings, confirmed: str) -> list[Step]:
+        return resets.ddb_drop(chosen, table, confirmed)
+
+    def loss(chosen: settings.Settings) -> Loss | None:
+        return dynamodb.find_loss(stacks.get_aws(chosen), table)
+
+    _run_change(context, "ddb.drop", steps, loss, stack, plan, confirm)
 
 
 @task(help=PLAN | {"messages": "write so many further ones, for load tests; the same every time"})
@@ -424,7 +507,7 @@ def rds_update_sg_rule(context: Context, ip: str = "", stack: str = "") -> None:
 
 def _load(stack: str) -> settings.Settings:
     chosen = settings.load(stack=stack)
-    for line in stacks.introduce(chosen):
+    for line in [*stacks.introduce(chosen), *changes.describe(chosen)]:
         console.say(line)
     return chosen
 
@@ -437,10 +520,20 @@ def _run(
     plan: bool,
 ) -> None:
     chosen = _load(stack)
+    _execute(context, command, chosen, partial(steps, chosen), plan)
+
+
+def _execute(
+    context: Context,
+    command: str,
+    chosen: settings.Settings,
+    compose: Callable[[], list[Step]],
+    plan: bool,
+) -> None:
     if plan or context.config.run.dry:
-        console.write_plan(steps(chosen))
+        console.write_plan(compose())
     else:
-        execution.run(chosen, command, steps(chosen), bootstrap.NEXT.get(command, ""))
+        execution.run(chosen, command, compose, NEXT.get(command, ""))
 
 
 def _run_steps(
@@ -449,16 +542,24 @@ def _run_steps(
     _run(context, command, lambda chosen: bootstrap.pick(chosen, *names), stack, plan)
 
 
-def _run_dropping(
-    context: Context, command: str, names: tuple[str, ...], stack: str, plan: bool, confirm: str
+def _run_change(
+    context: Context,
+    command: str,
+    steps: Callable[[settings.Settings, str], list[Step]],
+    find_loss: Callable[[settings.Settings], Loss | None],
+    stack: str,
+    plan: bool,
+    confirm: str,
 ) -> None:
-    def steps(chosen: settings.Settings) -> list[Step]:
-        if not plan and not context.config.run.dry:
-            loss = postgres.find_loss(stacks.get_database(chosen))
-            return bootstrap.pick(chosen, *names, confirmed=console.confirm(loss, confirm))
-        return bootstrap.pick(chosen, *names)
+    """Run what takes something away; what is not ours to take has to be confirmed by its name."""
+    chosen = _load(stack)
+    if not plan and not context.config.run.dry:
+        confirm = console.confirm(find_loss(chosen), confirm) or confirm
+    _execute(context, command, chosen, partial(steps, chosen, confirm), plan)
 
-    _run(context, command, steps, stack, plan)
+
+def _of_database(chosen: settings.Settings) -> Loss | None:
+    return postgres.find_loss(stacks.get_database(chosen))
 
 
 def _is_dry(context: Context, intent: str) -> bool:
@@ -475,7 +576,9 @@ def _collection(name: str, **tasks: Task[Any]) -> Collection:
     return collection
 
 
-ns = Collection(setup, up, down, status, logs, check, show_timeline, serve_pages, screenshots, test)
+ns = Collection(
+    setup, reset, undo, up, down, status, logs, check, show_timeline, serve_pages, screenshots, test
+)
 ns.add_collection(
     _collection(
         "db",
@@ -489,6 +592,15 @@ ns.add_collection(
         sessions=db_sessions,
         kill_sessions=db_kill_sessions,
         load=db_load,
+    )
+)
+ns.add_collection(
+    _collection(
+        "snapshot",
+        save=snapshot_save,
+        list=snapshot_list,
+        restore=snapshot_restore,
+        delete=snapshot_delete,
     )
 )
 _ddb = _collection(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from scripts import cognito, users
-from scripts.errors import DevError
+from scripts.errors import DevError, NotFoundError
 from scripts.targets import Aws, Database
 
 
@@ -70,6 +70,23 @@ def sync(database: Database, aws: Aws) -> Comparison:
             f"no handle is in both {database} and the pool: {comparison}", "./invoke setup"
         )
     return comparison
+
+
+def link(database: Database, aws: Aws) -> int:
+    """Write every `sub` into Postgres, by handle, if there are any; how many rows changed."""
+    try:
+        return users.link_cognito(database, _subs(aws))
+    except NotFoundError:  # no pool, or no table users
+        return 0
+
+
+def delete_others(database: Database, aws: Aws) -> int:
+    """Delete the users of the pool whose handle is not in Postgres; how many there were."""
+    pool = cognito.get_pool(aws)
+    handles = {user.handle for user in users.list_users(database)}
+    others = [user.username for user in cognito.list_users(aws, pool) if user.handle not in handles]
+    cognito.delete_users(aws, pool, others)
+    return len(others)
 
 
 def compare(database: Database, aws: Aws) -> Comparison:

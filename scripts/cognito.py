@@ -1,5 +1,6 @@
 """The Cognito user pool and its users, all pages of them."""
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -58,17 +59,9 @@ def create_pool(aws: Aws) -> str:
 
 def create_user(aws: Aws, pool: str, handle: str, email: str, name: str) -> None:
     """Create a user in the pool, without an invitation. One that is there already is left alone."""
-    client = clients.cognito(aws)
     attributes = {"preferred_username": handle, "email": email, "name": name}
-    try:
-        client.admin_create_user(
-            UserPoolId=pool,
-            Username=handle,
-            UserAttributes=[{"Name": key, "Value": value} for key, value in attributes.items()],
-            MessageAction="SUPPRESS",
-        )
-    except client.exceptions.UsernameExistsException:
-        return
+    pairs = [{"Name": key, "Value": value} for key, value in attributes.items()]
+    _create(aws, pool, handle, pairs)
 
 
 def list_users(aws: Aws, pool: str) -> list[PoolUser]:
@@ -76,8 +69,42 @@ def list_users(aws: Aws, pool: str) -> list[PoolUser]:
 
     Without AttributesToGet: with it, one user who lacks an attribute fails the whole call.
     """
-    pages = clients.cognito(aws).get_paginator("list_users").paginate(UserPoolId=pool)
-    return [_pool_user(user) for page in pages for user in page["Users"]]
+    return [_pool_user(user) for user in _list_raw(aws, pool)]
+
+
+def save_users(aws: Aws, pool: str) -> list[dict[str, Any]]:
+    """Every user of the pool with all attributes that can be given to another one.
+
+    The rest is Cognito's own: it tells nobody a password, and makes a new sub each time.
+    """
+    return [
+        {
+            "Username": user["Username"],
+            "Enabled": user.get("Enabled", True),
+            "Attributes": [pair for pair in user["Attributes"] if pair["Name"] != "sub"],
+        }
+        for user in _list_raw(aws, pool)
+    ]
+
+
+def put_users_back(aws: Aws, pool: str, saved: Iterable[dict[str, Any]]) -> None:
+    """Let the pool have exactly the saved users; one that is there is left as it is."""
+    wanted = {user["Username"]: user for user in saved}
+    present = {user.username for user in list_users(aws, pool)}
+    client = clients.cognito(aws)
+    for name in sorted(wanted.keys() - present):
+        _create(aws, pool, name, wanted[name]["Attributes"])
+        if not wanted[name]["Enabled"]:
+            client.admin_disable_user(UserPoolId=pool, Username=name)
+    delete_users(aws, pool, present - wanted.keys())
+
+
+def delete_users(aws: Aws, pool: str, usernames: Iterable[str]) -> None:
+    """Delete users of the pool; one that is not there is no error."""
+    client = clients.cognito(aws)
+    for name in sorted(usernames):
+        with contextlib.suppress(client.exceptions.UserNotFoundException):
+            client.admin_delete_user(UserPoolId=pool, Username=name)
 
 
 def subs_by_handle(users: Iterable[PoolUser]) -> dict[str, str]:
@@ -85,6 +112,22 @@ def subs_by_handle(users: Iterable[PoolUser]) -> dict[str, str]:
     users = list(users)
     times = Counter(user.handle for user in users)
     return {user.handle: user.sub for user in users if user.handle and times[user.handle] == 1}
+
+
+def _create(aws: Aws, pool: str, username: str, attributes: list[dict[str, str]]) -> None:
+    client = clients.cognito(aws)
+    with contextlib.suppress(client.exceptions.UsernameExistsException):
+        client.admin_create_user(
+            UserPoolId=pool,
+            Username=username,
+            UserAttributes=attributes,
+            MessageAction="SUPPRESS",
+        )
+
+
+def _list_raw(aws: Aws, pool: str) -> list[dict[str, Any]]:
+    pages = clients.cognito(aws).get_paginator("list_users").paginate(UserPoolId=pool)
+    return [user for page in pages for user in page["Users"]]
 
 
 def _is_ours(aws: Aws, pool: dict[str, str]) -> bool:

@@ -159,6 +159,18 @@ def find_loss(aws: Aws, name: str) -> Loss | None:
     return Loss(name, [f"the table {table['TableArn']}", size, "a backup is made first"])
 
 
+def check_disposable(aws: Aws, table: Item, confirmed: str) -> bool:
+    """Is the table disposable? RefusedError for one that is not, unless `confirmed` is its name."""
+    if is_disposable(aws, table):
+        return True
+    if confirmed == table["TableName"]:
+        return False
+    raise RefusedError(
+        f"the table {table['TableName']} in {aws} is not disposable, so it is not dropped",
+        f"--confirm {table['TableName']}",
+    )
+
+
 def drop_table(aws: Aws, name: str, confirmed: str = "") -> str:
     """Delete a table and wait until it is gone; says what was done.
 
@@ -167,12 +179,7 @@ def drop_table(aws: Aws, name: str, confirmed: str = "") -> str:
     """
     client = clients.dynamodb(aws)
     backup = ""
-    if not is_disposable(aws, get_table(aws, name)):
-        if confirmed != name:
-            raise RefusedError(
-                f"the table {name} in {aws} is not disposable, so it is not dropped",
-                f"--confirm {name}",
-            )
+    if not check_disposable(aws, get_table(aws, name), confirmed):
         backup = f", after the backup {_back_up(aws, name)}"
     client.delete_table(TableName=name)
     deadline = time.monotonic() + ACTIVE_SECONDS

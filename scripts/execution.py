@@ -3,7 +3,7 @@
 import contextlib
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from scripts import console, journal, pipeline, stacks, state
 from scripts.errors import DevError
@@ -11,26 +11,18 @@ from scripts.pipeline import Event, Step
 from scripts.settings import Settings
 
 
-def run(settings: Settings, command: str, steps: Sequence[Step], following: str = "") -> None:
+def run(
+    settings: Settings, command: str, compose: Callable[[], Sequence[Step]], following: str = ""
+) -> None:
     """Run the steps, no other pipeline beside them, and say how to go on: with `following`.
 
-    Raises DevError if a step fails.
+    They are composed when it is their turn. Raises DevError if one fails.
     """
     begin = time.monotonic()
     failure = None
     try:
-        with (
-            state.lock(settings, command, console.say),
-            _stack_chosen(settings, command),
-            journal.record(settings.state / journal.FOLDER, command, steps) as record,
-            console.show(steps) as show,
-        ):
-
-            def emit(event: Event) -> None:
-                record(event)
-                show(event)
-
-            pipeline.run(steps, emit)
+        with state.lock(settings, command, console.say), _stack_chosen(settings, command):
+            _run(settings, command, compose())
     except pipeline.FailedError as error:
         failure = error
     except SystemExit as interrupt:
@@ -42,6 +34,19 @@ def run(settings: Settings, command: str, steps: Sequence[Step], following: str 
         raise DevError(f"{command}: {failure.reason} after {seconds}", hint, failure.code)
     hint = f"; next: {following}" if following else ""
     console.say(f"{command}: done in {seconds}{hint}")
+
+
+def _run(settings: Settings, command: str, steps: Sequence[Step]) -> None:
+    with (
+        journal.record(settings.state / journal.FOLDER, command, steps) as record,
+        console.show(steps) as show,
+    ):
+
+        def emit(event: Event) -> None:
+            record(event)
+            show(event)
+
+        pipeline.run(steps, emit)
 
 
 @contextlib.contextmanager

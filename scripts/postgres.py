@@ -17,6 +17,7 @@ from scripts.errors import DevError, RefusedError
 from scripts.targets import Database, Loss
 
 Kind = Literal["schema", "seed"]
+SMALL = 8 << 20  # bytes of a table that is counted row by row
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,16 @@ def is_disposable(database: Database) -> bool:
     if not database.owned:
         return False
     with _maintenance(database) as cursor:
-        mark = _mark(cursor)
-    return _comment(database) == mark
+        wanted = _mark(cursor)
+    return _comment(database) == wanted
+
+
+def check_disposable(database: Database, confirmed: str) -> None:
+    """Raise RefusedError for one that is not disposable, unless `confirmed` is its name."""
+    if confirmed != database.name and not is_disposable(database):
+        raise RefusedError(
+            f"{database} is not disposable, so it is not dropped", f"--confirm {database.name}"
+        )
 
 
 def find_loss(database: Database) -> Loss | None:
@@ -57,11 +66,10 @@ def create(database: Database) -> str:
     """Create the database, empty. It gets its name once it is complete with its mark."""
     draft = database.named(f"{database.name}__draft")
     with _maintenance(database, autocommit=True) as cursor:
-        cursor.execute(_compose("DROP DATABASE IF EXISTS {} WITH (FORCE)", draft.name))
-        cursor.execute(_compose("CREATE DATABASE {}", draft.name))
-        if database.owned:
-            cursor.execute(_compose("COMMENT ON DATABASE {} IS %s", draft.name), (_mark(cursor),))
-        cursor.execute(_compose("ALTER DATABASE {} RENAME TO {}", draft.name, database.name))
+        cursor.execute(compose("DROP DATABASE IF EXISTS {} WITH (FORCE)", draft.name))
+        cursor.execute(compose("CREATE DATABASE {}", draft.name))
+        mark(cursor, draft)
+        cursor.execute(compose("ALTER DATABASE {} RENAME TO {}", draft.name, database.name))
     return f"created {database}"
 
 
@@ -72,19 +80,16 @@ def drop(database: Database, confirmed: str = "") -> bool:
     """
     if not exists(database):
         return False
-    if confirmed != database.name and not is_disposable(database):
-        raise RefusedError(
-            f"{database} is not disposable, so it is not dropped", f"--confirm {database.name}"
-        )
+    check_disposable(database, confirmed)
     with _maintenance(database, autocommit=True) as cursor:
-        cursor.execute(_compose("DROP DATABASE IF EXISTS {} WITH (FORCE)", database.name))
+        cursor.execute(compose("DROP DATABASE IF EXISTS {} WITH (FORCE)", database.name))
     return True
 
 
 def is_loaded(database: Database, kind: Kind, path: Path) -> bool:
     """Was this very file loaded, and is there what it makes: tables, or for a seed rows?"""
     with clients.cursor(database) as cursor:
-        if _loaded(cursor).get(kind) != _digest(path):
+        if _loaded(cursor).get(kind) != digest(path):
             return False
         counts = _count_rows(cursor)
     return bool(counts) if kind == "schema" else any(counts.values())
@@ -105,7 +110,7 @@ def load_schema(database: Database, path: Path) -> str:
                 "./invoke db.reset builds it anew; what is in it is lost",
             )
         before = ["DROP SCHEMA public CASCADE", "CREATE SCHEMA public"]
-    sql_files.load(database, path, _note({"schema": _digest(path)}), before)
+    sql_files.load(database, path, _note({"schema": digest(path)}), before)
     tables = sorted(count_rows(database))
     if not tables:
         raise DevError(f"{path} made no table", "write CREATE TABLE statements in it")
@@ -114,7 +119,7 @@ def load_schema(database: Database, path: Path) -> str:
 
 def load_seed(database: Database, path: Path) -> str:
     """Load the seed in one transaction; says how many rows there are in which table."""
-    sql_files.load(database, path, _note(loaded(database) | {"seed": _digest(path)}))
+    sql_files.load(database, path, _note(loaded(database) | {"seed": digest(path)}))
     counts = count_rows(database)
     if not any(counts.values()):
         raise DevError(f"{path} left every table empty", "write INSERT statements in it")
@@ -133,10 +138,24 @@ def count_rows(database: Database) -> dict[str, int]:
         return _count_rows(cursor)
 
 
+def describe_rows(database: Database) -> str:
+    """The rows of each table in words; of a large one the planner's estimate, which is quick."""
+    parts = []
+    with clients.cursor(database) as cursor:
+        for table, small in _list_tables(cursor):
+            if small:
+                parts.append(f"{table} {_count(cursor, table):,}")
+                continue
+            cursor.execute(compose("EXPLAIN (FORMAT JSON) SELECT FROM public.{}", table))
+            ((plan,),) = cursor.fetchone()
+            parts.append(f"{table} about {round(plan['Plan']['Plan Rows'], -3):,}")
+    return ", ".join(parts) or "no tables"
+
+
 def size(database: Database) -> int:
     """How many bytes the database takes on disk."""
-    with clients.cursor(database) as cursor:
-        cursor.execute("SELECT pg_database_size(current_database())")
+    with _maintenance(database) as cursor:
+        cursor.execute("SELECT pg_database_size(%s)", (database.name,))
         return int(cursor.fetchone()[0])
 
 
@@ -168,6 +187,27 @@ def kill_sessions(database: Database) -> int:
         return int(cursor.fetchone()[0])
 
 
+def compose(template: str, *identifiers: str) -> Any:
+    """An SQL statement with identifiers in its braces."""
+    from psycopg2 import sql
+
+    return sql.SQL(template).format(*map(sql.Identifier, identifiers))
+
+
+def mark(cursor: Any, database: Database) -> None:
+    """Let the database say that we may destroy it, where its server is this checkout's own."""
+    if database.owned:
+        cursor.execute(compose("COMMENT ON DATABASE {} IS %s", database.name), (_mark(cursor),))
+
+
+def digest(path: Path) -> str:
+    """The digest of a schema or seed file. Raises DevError where it cannot be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise DevError(f"{path} cannot be read: {error.strerror}", "git checkout sql/") from None
+
+
 def open_psql(database: Database, arguments: list[str]) -> None:
     """Become psql, connected to the database."""
     shell.replace_process(
@@ -190,15 +230,23 @@ def _loaded(cursor: Any) -> dict[str, str]:
 
 
 def _count_rows(cursor: Any) -> dict[str, int]:
+    return {table: _count(cursor, table) for table, _ in _list_tables(cursor)}
+
+
+def _count(cursor: Any, table: str) -> int:
+    cursor.execute(compose("SELECT count(*) FROM public.{}", table))
+    return int(cursor.fetchone()[0])
+
+
+def _list_tables(cursor: Any) -> list[tuple[str, bool]]:
+    """The tables of the schema `public`, and whether each is so small that counting is quick."""
     cursor.execute(
-        "SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace('public')"
-        " AND relkind IN ('r', 'p') AND NOT relispartition ORDER BY relname"
+        "SELECT relname, coalesce(pg_relation_size(oid), 0) < %s FROM pg_class"
+        " WHERE relnamespace = to_regnamespace('public')"
+        " AND relkind IN ('r', 'p') AND NOT relispartition ORDER BY relname",
+        (SMALL,),
     )
-    counts = {}
-    for (table,) in cursor.fetchall():
-        cursor.execute(_compose("SELECT count(*) FROM public.{}", table))
-        counts[table] = cursor.fetchone()[0]
-    return counts
+    return list(cursor.fetchall())
 
 
 def _mark(cursor: Any) -> str:
@@ -216,19 +264,6 @@ def _comment(database: Database) -> str | None:
         )
         row = cursor.fetchone()
     return row[0] if row else None
-
-
-def _compose(template: str, *identifiers: str) -> Any:
-    from psycopg2 import sql
-
-    return sql.SQL(template).format(*map(sql.Identifier, identifiers))
-
-
-def _digest(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise DevError(f"{path} cannot be read: {error.strerror}", "git checkout sql/") from None
 
 
 def _note(digests: dict[str, str]) -> str:

@@ -1,0 +1,208 @@
+"""The pipelines that replace what is there, as lists of steps: reset, drop, undo, snapshots."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from scripts import (
+    bootstrap,
+    changes,
+    databases,
+    dynamodb,
+    postgres,
+    snapshots,
+    stacks,
+    steps,
+)
+from scripts.pipeline import Step
+from scripts.settings import Settings
+from scripts.targets import Loss
+
+_UNDO = "./invoke undo brings back what was there"
+NEXT = {
+    "reset": _UNDO,
+    "undo": "./invoke undo again goes forward",
+    "db.drop": _UNDO,
+    "db.reset": _UNDO,
+    "ddb.drop": f"./invoke ddb.schema-load ddb.seed; {_UNDO}",
+    "snapshot.restore": _UNDO,
+}
+
+
+def reset(settings: Settings, confirmed: str = "") -> list[Step]:
+    """Everything as `setup` makes it in a fresh clone; what is there now is kept for `undo`."""
+    names = [table["TableName"] for table in steps.read_tables(settings)]
+    built = steps.make_data(settings, databases.NEXT)
+    made = [step for step in built if step.name not in bootstrap.left_out(settings)]
+    last = tuple(step.name for step in made if step.name.startswith(("db.", "cognito.")))
+    change = _change(
+        settings,
+        lambda: changes.keep(settings, "reset", True, names, users=True),
+        lambda: changes.commit(settings, databases.NEXT, names, confirmed=confirmed),
+        after=last,
+    )
+    tables = [
+        replace(step, needs=(*step.needs, "settle")) if step.name == "ddb.schema-load" else step
+        for step in made
+    ]
+    return steps.among_themselves(
+        [*bootstrap.up(settings), *bootstrap.recovered(settings, [*tables, *change])],
+        [*built, *change],
+    )
+
+
+def db_reset(settings: Settings, confirmed: str = "") -> list[Step]:
+    """A new database in the place of the present one, which is kept for `undo`."""
+    built = steps.make_data(settings, databases.NEXT)
+    made = [step for step in built if step.name in bootstrap.DB_SETUP]
+    link = steps.link_users(settings, databases.NEXT)
+    change = _change(
+        settings,
+        lambda: changes.keep(settings, "db.reset", True, (), users=False),
+        lambda: changes.commit(settings, databases.NEXT, confirmed=confirmed),
+        after=("db.seed", link.name),
+    )
+    chosen = bootstrap.recovered(settings, [*made, link, *change])
+    return steps.among_themselves(chosen, [*built, *change])
+
+
+def db_drop(settings: Settings, confirmed: str = "") -> list[Step]:
+    """Drop the database. One of this checkout's own is kept for `undo`."""
+    target = stacks.targets(settings).database
+
+    def drop() -> str:
+        database = stacks.get_database(settings)
+        if not target.owned:
+            postgres.drop(database, confirmed)
+            return f"dropped {database}"
+        changes.keep(settings, "db.drop", True, (), users=False)
+        done = changes.commit(settings, "", confirmed=confirmed)
+        changes.settle(settings)
+        return done
+
+    def probe() -> str | None:
+        there = postgres.exists(stacks.get_database(settings))
+        return None if there else f"there is no {target}"
+
+    step = Step("db.drop", f"drop the database {target}", drop, probe=probe)
+    return steps.among_themselves(bootstrap.recovered(settings, [step]), [])
+
+
+def ddb_drop(settings: Settings, table: str, confirmed: str = "") -> list[Step]:
+    """Delete a table. The items of one of this checkout's own are kept for `undo`."""
+    target = stacks.targets(settings).aws
+
+    def drop() -> str:
+        aws = stacks.get_aws(settings)
+        dynamodb.get_table(aws, table)
+        if not target.owned:
+            return dynamodb.drop_table(aws, table, confirmed)
+        changes.keep(settings, "ddb.drop", False, [table], users=False)
+        changes.commit(settings, "", [table], confirmed=confirmed)
+        return changes.settle(settings)
+
+    step = Step("ddb.drop", f"delete the table {table} in {target}", drop)
+    return steps.among_themselves(bootstrap.recovered(settings, [step]), [])
+
+
+def undo(settings: Settings, confirmed: str = "") -> list[Step]:
+    """Bring back what was replaced or dropped last; what is there now is kept in its place."""
+    folder, kept = changes.get_last(settings)
+    names, incoming = list(kept.tables), databases.PREV if kept.oid else ""
+    change = _change(
+        settings,
+        lambda: changes.keep(settings, "undo", kept.postgres, names, kept.users is not None),
+        lambda: changes.commit(settings, incoming, names, folder, confirmed),
+        intent=f"bring back {kept}, as of {kept.made:%Y-%m-%d %H:%M:%S %Z}",
+    )
+    return steps.among_themselves(
+        [*bootstrap.up(settings), *bootstrap.recovered(settings, change)], change
+    )
+
+
+def snapshot_save(settings: Settings, name: str) -> list[Step]:
+    """Keep the present state under a name."""
+    snapshots.get_folder(settings, name)
+    step = Step(
+        "snapshot.save",
+        f"copy {stacks.targets(settings).database}, the tables and the users as {name}",
+        lambda: snapshots.save(settings, name),
+    )
+    return steps.among_themselves(bootstrap.recovered(settings, [step]), [])
+
+
+def snapshot_restore(settings: Settings, name: str, confirmed: str = "") -> list[Step]:
+    """Put a snapshot in the place of the present state, which is kept for `undo`."""
+    folder = snapshots.get_folder(settings, name)
+    where = stacks.targets(settings).database
+
+    def names() -> list[str]:
+        present = dynamodb.list_tables(stacks.get_aws(settings))
+        return sorted({*present, *snapshots.get(folder).tables})
+
+    def copy() -> str:
+        snapshots.get_snapshot(settings, name)
+        database = stacks.get_database(settings)
+        source = databases.of_snapshot(database, name)
+        databases.copy(source, databases.beside(database, databases.NEXT))
+        return f"copied {source}"
+
+    create = Step("db.create", f"copy the database of {name} beside {where}", copy, ("postgres",))
+    change = _change(
+        settings,
+        lambda: changes.keep(settings, "snapshot.restore", True, names(), users=True),
+        lambda: changes.commit(settings, databases.NEXT, names(), folder, confirmed),
+        after=("db.create",),
+    )
+    chosen = [create, *change]
+    return steps.among_themselves(
+        [*bootstrap.up(settings), *bootstrap.recovered(settings, chosen)], chosen
+    )
+
+
+def snapshot_delete(settings: Settings, name: str) -> list[Step]:
+    """Delete a snapshot."""
+    snapshots.get_folder(settings, name)
+    step = Step(
+        "snapshot.delete",
+        f"delete the snapshot {name}",
+        lambda: snapshots.delete(settings, name),
+    )
+    return steps.among_themselves(bootstrap.recovered(settings, [step]), [])
+
+
+def find_loss(settings: Settings, database: bool, names: Sequence[str] | None) -> Loss | None:
+    """What a change of the database and these tables would take that is not ours to take.
+
+    `names` None stands for every table. The loss goes by the database's name. Services that do not
+    run are not asked: the step asks then.
+    """
+    where = stacks.targets(settings)
+    running = {s.name for s in stacks.get(settings).services(settings) if s.is_running()}
+    losses = []
+    if database and "postgres" in running:
+        losses.append(postgres.find_loss(where.database))
+    if "aws" in running and ("dynamodb" in running or not where.aws.dynamodb_endpoint):
+        present = dynamodb.list_tables(where.aws)
+        going = [name for name in present if names is None or name in names]
+        losses += [dynamodb.find_loss(where.aws, name) for name in going]
+    content = [line for loss in losses if loss for line in loss.content]
+    return Loss(where.database.name, content) if content else None
+
+
+def _change(
+    settings: Settings,
+    keep: Callable[[], str],
+    commit: Callable[[], str],
+    after: tuple[str, ...] = (),
+    intent: str = "bring the tables and users after it",
+) -> list[Step]:
+    """The three steps that every change ends with; `after` are those that make what is to come."""
+    database = stacks.targets(settings).database
+    servers = ("postgres", "aws", "dynamodb")
+    return [
+        Step("keep", "write down what goes, for ./invoke undo", keep, servers),
+        Step(
+            "swap", f"put the other database in the place of {database}", commit, ("keep", *after)
+        ),
+        Step("settle", intent, lambda: changes.settle(settings), ("swap",)),
+    ]
