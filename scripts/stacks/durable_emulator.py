@@ -100,7 +100,9 @@ class ItemLog:
     def _shorten(self) -> None:
         """Start a new log when more than half of this one is of no use any more."""
         try:
-            if self._changes > 2 * sum(len(part) for part in self._live()):
+            with self.lock:
+                needed = sum(len(part) for part in self._live())
+            if self._changes > 2 * needed:
                 self.rewrite()
         except OSError as error:
             logger.warning("%s could not be shortened: %s", self._path, error)
