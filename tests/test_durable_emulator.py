@@ -236,18 +236,19 @@ def test_restored_imported_and_replicated_tables_have_their_items(table: Emulato
 
 def test_accounts_and_regions_stay_apart(emulator: Emulator) -> None:
     places = [
-        emulator.aws(account, region)
+        (account, region)
         for account in ("000000000001", "000000000002")
         for region in ("us-east-1", "eu-west-1")
     ]
     for place in places:
-        emulator.create_table(place)
-        clients.dynamodb(place).put_item(
-            TableName=TABLE, Item=key("same") | {"where": {"S": f"{place}"}}
-        )
+        aws = emulator.aws(*place)
+        emulator.create_table(aws)
+        where = {"where": {"S": " ".join(place)}}
+        clients.dynamodb(aws).put_item(TableName=TABLE, Item=key("same") | where)
     emulator.restart()
     for place in places:
-        assert [item["where"]["S"] for item in emulator.items(place).values()] == [f"{place}"]
+        items = emulator.items(emulator.aws(*place)).values()
+        assert [item["where"]["S"] for item in items] == [" ".join(place)]
 
 
 def test_the_pool_and_its_users_keep_their_ids(emulator: Emulator) -> None:

@@ -15,7 +15,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from types import FunctionType
+from types import FunctionType, SimpleNamespace
 from typing import Any
 
 from ministack import app
@@ -27,12 +27,12 @@ STATE = Path(persistence.STATE_DIR)
 LOG_BYTES = 16_000_000  # a longer log is looked through for what nobody needs any more
 
 SAVED = ("cognito-identity", "cognito-idp", "dynamodb", "ec2", "s3")
-ITEM_WRITES = {
+ITEM_ACTIONS = {
     *("PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"),
-    *("ExecuteStatement", "BatchExecuteStatement", "ExecuteTransaction"),
+    *("ExecuteStatement", "BatchExecuteStatement", "ExecuteTransaction", "TransactGetItems"),
 }
-# An import or an export goes on by itself: asked for it, the emulator notes how far it is.
-READ = re.compile(r"(Admin|Batch|Transact)?(Get|List|Query|Scan|Describe(?!Import|Export))")
+# Some only seem to read: who asks for an import moves it on, and who asks for an identity makes it.
+READ = re.compile(r"(Admin|Batch)?(Get(?!Id$|OpenId)|List|Query|Scan|Describe(?!Import|Export))")
 
 Table = dict[str, Any]
 Items = dict[str, dict[str, Any]]  # by partition key and sort key
@@ -234,8 +234,10 @@ def keep_items_in(log: ItemLog) -> None:
         tables = AccountRegionScopedDict()
         for scope, table in dynamodb._tables.all_items():
             tables.set_scoped(*scope, table | {"items": {}})
-        # Ministack's own function, so that nothing is forgotten, on tables that are cheap to copy.
-        return FunctionType(get_state.__code__, vars(dynamodb) | {"_tables": tables})()
+        # Ministack's own function, so that nothing is forgotten; but what it gives is written at
+        # once and needs no copy, which costs most of the time where there are many tables.
+        names = {"_tables": tables, "copy": SimpleNamespace(deepcopy=lambda value: value)}
+        return FunctionType(get_state.__code__, vars(dynamodb) | names)()
 
     def load_state_with_items(state: Any) -> None:
         load_state(state)
@@ -265,7 +267,7 @@ def answer_when_written(service: str, log: ItemLog) -> None:
         answer = await handler(method, path, headers, *rest)
         log.write()
         action = headers.get("x-amz-target", "").rpartition(".")[2]
-        if not (method in {"GET", "HEAD"} or action in ITEM_WRITES or READ.match(action)):
+        if not (method in {"GET", "HEAD"} or action in ITEM_ACTIONS or READ.match(action)):
             save(module)
         return answer
 
