@@ -61,7 +61,7 @@ def _psycopg2() -> Any:
     return psycopg2
 
 
-def _connect(database: Database) -> Any:
+def _connect(database: Database, again: bool = False) -> Any:
     psycopg2 = _psycopg2()
     try:
         return psycopg2.connect(
@@ -76,6 +76,8 @@ def _connect(database: Database) -> Any:
             options="",
         )
     except psycopg2.OperationalError as error:
+        if "just been dropped or renamed" in str(error) and not again:
+            return _connect(database, again=True)  # another has its name by now
         raise _connection_error(database, str(error)) from None
 
 
