@@ -84,6 +84,7 @@ def commit(
     database = stacks.get_database(settings)
     if kept.oid:
         postgres.check_disposable(database, confirmed)
+    databases.make_room(database, incoming)
     _write(settings, change)
     databases.put_in_place(database, incoming)
     previous = databases.beside(database, databases.PREV).name

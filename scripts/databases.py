@@ -40,15 +40,23 @@ def find_oid(database: Database) -> int | None:
     return int(row[0]) if row else None
 
 
+def make_room(database: Database, suffix: str) -> None:
+    """Remove what stands in the way of put_in_place; nothing refers to it any more.
+
+    On a server that is not ours an older `__prev` stands in the way too, and is not removed:
+    RefusedError is raised.
+    """
+    drop(beside(database, GONE))
+    if suffix != PREV and not database.owned:
+        drop(beside(database, PREV))
+
+
 def put_in_place(database: Database, suffix: str) -> None:
     """Give the database beside it the app's name, and the present one `__prev`, both at once.
 
     With `__prev` itself, the two change places; with "", the present one only goes. Sessions of
-    all of them are ended. On a server that is not ours, an older `__prev` is in the way.
+    all of them are ended. The one that was `__prev` becomes `__gone`.
     """
-    drop(beside(database, GONE))  # of a run that was killed; nothing refers to it
-    if suffix != PREV and not database.owned:
-        drop(beside(database, PREV))
     moves = [("", GONE), (PREV, ""), (GONE, PREV)]
     if suffix != PREV:
         moves = [(PREV, GONE), ("", PREV), *([(suffix, "")] if suffix else [])]

@@ -183,7 +183,7 @@ def test_nothing_is_copied_on_a_server_that_is_not_ours(lived_in: Settings) -> N
     theirs = replace(database, owned=False)
     postgres.create(databases.beside(database, databases.PREV))
     with pytest.raises(RefusedError) as error:
-        databases.put_in_place(theirs, "")
+        databases.make_room(theirs, "")
     assert error.value.reason == f"{database.name}__prev on {database.host}:{database.port}" + (
         " is in the way, and not ours to drop"
     )
