@@ -12,20 +12,22 @@ from scripts import processes, state
 from scripts.settings import Settings
 
 PORT_SETTING = "emulator_port"
+PROGRAM = Path(__file__).with_name("durable_emulator.py")
 
 
 def server(settings: Settings) -> processes.Server:
-    """The emulator's process. It writes its state down at SIGTERM."""
+    """The emulator's process."""
     return processes.Server("aws", settings.state, state.identity(settings), signal.SIGTERM)
 
 
 def start(settings: Settings) -> int:
-    """Start the emulator with what it held at its last stop; its port."""
+    """Start the emulator with what it held; its port."""
     ours = server(settings)
     environment = _environment(settings)
 
     def launch(port: int) -> processes.Launch:
-        argv = [sys.executable, "-X", ours.marker, "-m", "ministack"]
+        # -P: the folder of the program is no place to import from.
+        argv = [sys.executable, "-P", "-X", ours.marker, str(PROGRAM)]
         return processes.Launch(argv, environment | {"GATEWAY_PORT": str(port)})
 
     return processes.start(ours, settings, PORT_SETTING, launch, partial(not_ready, settings))
