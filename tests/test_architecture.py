@@ -18,20 +18,20 @@ SCRIPTS = PROJECT / "scripts"
 LEVELS = (
     {"errors"},
     {"ddb_files", "optional", "pipeline", "settings", "shell", "targets"},
-    {"board", "clients", "state"},
+    {"board", "checks", "clients", "state"},
     {"sql_files"},
     {"batches", "cognito", "dynamodb", "journal", "postgres", "processes", "rds", "rows", "users"},
-    {"accounts", "bulk", "exports", "items", "s3_items", "stacks", "timeline"},
-    {"console", "inventory", "messages"},
-    {"execution", "loads", "seeds"},
-    {"bootstrap", "web"},
+    {"accounts", "bulk", "drift", "exports", "items", "s3_items", "stacks", "timeline"},
+    {"console", "inventory", "machine", "messages"},
+    {"content", "execution", "loads", "seeds"},
+    {"bootstrap", "doctor", "web"},
 )
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 
 SDKS = {"boto3", "botocore", "docker", "flask", "ministack", "psutil", "psycopg2", "rich"}
 
 TASKS = {
-    "setup", "up", "down", "status", "logs", "check", "test",
+    "setup", "up", "down", "status", "logs", "check", "doctor", "test",
     "timeline", "web", "screenshots",
     "db.create", "db.drop", "db.schema-load", "db.seed", "db.setup", "db.reset", "db.connect",
     "db.sessions", "db.kill-sessions", "db.load",

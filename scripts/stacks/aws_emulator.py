@@ -25,7 +25,8 @@ def start(settings: Settings) -> int:
     environment = _environment(settings)
 
     def launch(port: int) -> processes.Launch:
-        argv = [sys.executable, "-X", ours.marker, "-m", "ministack"]
+        ours_for = [word for mark in (ours.marker, state.origin(settings)) for word in ("-X", mark)]
+        argv = [sys.executable, *ours_for, "-m", "ministack"]
         return processes.Launch(argv, environment | {"GATEWAY_PORT": str(port)})
 
     return processes.start(ours, settings, PORT_SETTING, launch, partial(not_ready, settings))
