@@ -1,11 +1,9 @@
 """What doctor asks about the data: is it what the files say, and does it hold together?"""
 
-import contextlib
 from functools import partial
 
 from scripts import drift, dynamodb, messages, postgres, stacks, state, users
 from scripts.checks import Check, Finding, fail, note, ok
-from scripts.errors import NotFoundError
 from scripts.settings import Settings
 
 ROWS = 1_000  # views of conversations that are looked at: on AWS, each is paid for
@@ -93,15 +91,19 @@ def _schema(settings: Settings) -> Finding:
 
 def _users(settings: Settings) -> Finding:
     """Do users have a Cognito id? Where data is no mock data, they come when they sign up."""
-    try:
-        everybody = users.list_users(stacks.get_database(settings))
-    except NotFoundError as error:
-        return note(error.reason, error.hint)
+    everybody = _list_users(settings)
     unlinked = [user.handle for user in everybody if not user.cognito_user_id]
     if unlinked:
         finding = fail if stacks.targets(settings).mock else note
         return finding(f"without a Cognito id: {_some(unlinked)}", "./invoke setup")
+    if not everybody:
+        return ok("none")
     return ok(f"{len(everybody)}, each with a Cognito id")
+
+
+def _list_users(settings: Settings) -> list[users.User]:
+    database = stacks.get_database(settings)
+    return users.list_users(database) if postgres.exists(database) else []
 
 
 def _tables(settings: Settings) -> Finding:
@@ -119,12 +121,10 @@ def _tables(settings: Settings) -> Finding:
 
 def _conversations(settings: Settings) -> Finding:
     """Is everyone who takes part in a conversation a user in Postgres?"""
-    aws, database = stacks.get_aws(settings), stacks.get_database(settings)
+    aws = stacks.get_aws(settings)
     if not dynamodb.find_table(aws, messages.TABLE):
         return ok("none")
-    known: set[str] = set()
-    with contextlib.suppress(NotFoundError):
-        known = {user.uuid for user in users.list_users(database)}
+    known = {user.uuid for user in _list_users(settings)}
     rows = list(messages.scan_rows(aws, ROWS))
     strangers = {row.group: row.owner for row in rows if row.owner not in known}
     shown = f"of {len(rows):,} views" + (" looked at" if len(rows) == ROWS else "")

@@ -300,7 +300,7 @@ def test_services_that_hold_nothing_yet(environment: Settings) -> None:
     database = stacks.targets(environment).database
     assert found["database"].reason == f"there is no {database}"
     assert found["schema"].reason == f"{database} has no schema of ours"
-    assert found["users"].reason == f"there is no database {database}"
+    assert found["users"].reason == "none"
     assert found["tables"].reason == "not there: cruddur-messages"
     assert found["conversations"].reason == "none"
 
