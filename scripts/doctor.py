@@ -78,9 +78,9 @@ def _of_services(settings: Settings) -> list[Check]:
     """The services of the chosen stack, their ports, and what they hold."""
     try:
         services = stacks.get(settings).services(settings)
+        running = {service.name for service in services if service.is_running()}
     except DevError as error:
         return [Check("stack", partial(checks.of_error, error))]
-    running = {service.name for service in services if service.is_running()}
     of_ports = [
         Check(f"{service.name} port", partial(_port, settings, service, service.name in running))
         for service in services
