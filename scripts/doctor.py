@@ -14,11 +14,14 @@ def examine(load: Callable[[], Settings], mend: bool = False) -> list[Finding]:
     """What every check finds; to mend, once what is safe to do was done, and said."""
     listed = list_checks(load)
     findings = checks.run(listed)
-    if mend:
+    if not mend:
+        return findings
+    try:
         with state.lock(_load_or_default(load), "doctor --fix", console.say):
             _mend(listed, findings)
-        return checks.run(list_checks(load))
-    return findings
+    except DevError as error:
+        console.say(f"nothing is mended: {error.reason}")
+    return checks.run(list_checks(load))
 
 
 def list_checks(load: Callable[[], Settings]) -> list[Check]:

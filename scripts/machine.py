@@ -31,7 +31,7 @@ def checks(settings: Settings) -> list[Check]:
         Check("python", partial(_python, settings)),
         Check("requirements", partial(_requirements, settings)),
         Check("disk", partial(_disk, settings)),
-        Check("state folder", partial(_state_folder, settings)),
+        Check("state folder", partial(_state_folder, settings), mend=partial(_open, settings)),
         Check("web port", partial(port, settings, "web_port", None)),
         Check("lock", partial(_lock, settings)),
         Check("unfinished files", partial(_drafts, settings), mend=partial(_clear, settings)),
@@ -117,8 +117,14 @@ def _state_folder(settings: Settings) -> Finding:
         return note(f"{folder} is not made yet", "./invoke setup")
     state.check_owner(folder)
     if not os.access(folder, os.W_OK | os.X_OK):
-        return fail(f"{folder} cannot be written", f"chmod u+rwx {folder}")
+        return fail(f"{folder} cannot be written", "./invoke doctor --fix")
     return ok(str(folder))
+
+
+def _open(settings: Settings) -> list[str]:
+    if not settings.state.exists():
+        return []
+    return [f"{state.ensure_folder(settings.state)} can be written"]
 
 
 def _lock(settings: Settings) -> Finding:

@@ -121,9 +121,10 @@ def lock(settings: Settings, command: str, say: Callable[[str], None]) -> Iterat
                 say(f"waiting for {holder} ...")
             waiting = True
             time.sleep(0.05)
-        file.truncate(0)
-        file.write(f"./invoke {command} (pid {os.getpid()})")
-        file.flush()
+        with contextlib.suppress(OSError):  # only those who wait read it; a disk may be full
+            file.truncate(0)
+            file.write(f"./invoke {command} (pid {os.getpid()})")
+            file.flush()
         yield
 
 
