@@ -18,13 +18,23 @@ SCRIPTS = PROJECT / "scripts"
 LEVELS = (
     {"errors"},
     {"ddb_files", "optional", "pipeline", "settings", "shell", "targets"},
-    {"board", "clients", "state"},
+    {"board", "checks", "clients", "state"},
     {"sql_files"},
     {"batches", "cognito", "dynamodb", "journal", "postgres", "processes", "rds", "rows", "users"},
-    {"accounts", "bulk", "databases", "exports", "items", "s3_items", "stacks", "timeline"},
-    {"console", "inventory", "messages", "tables"},
-    {"execution", "loads", "seeds", "snapshots"},
-    {"changes", "steps", "web"},
+    {
+        "accounts",
+        "bulk",
+        "databases",
+        "drift",
+        "exports",
+        "items",
+        "s3_items",
+        "stacks",
+        "timeline",
+    },
+    {"console", "inventory", "machine", "messages", "tables"},
+    {"content", "execution", "loads", "seeds", "snapshots"},
+    {"changes", "doctor", "steps", "web"},
     {"bootstrap"},
     {"resets"},
 )
@@ -33,7 +43,7 @@ LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 SDKS = {"boto3", "botocore", "docker", "flask", "ministack", "psutil", "psycopg2", "rich"}
 
 TASKS = {
-    "setup", "reset", "undo", "up", "down", "status", "logs", "check", "test",
+    "setup", "reset", "undo", "up", "down", "status", "logs", "check", "doctor", "test",
     "timeline", "web", "screenshots",
     "db.create", "db.drop", "db.schema-load", "db.seed", "db.setup", "db.reset", "db.connect",
     "db.sessions", "db.kill-sessions", "db.load",
