@@ -77,7 +77,7 @@ def _schema(settings: Settings) -> Finding:
     if not postgres.is_loaded(database, "schema", path):
         return fail(
             f"sql/{path.name} was changed since it made {database}",
-            "./invoke db.reset builds it anew; what is in it is lost",
+            "./invoke db.reset builds it anew, and keeps this one for undo",
         )
     if not database.owned:
         return ok(f"sql/{path.name} made it; changes by hand are looked for on own servers only")

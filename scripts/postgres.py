@@ -109,7 +109,7 @@ def load_schema(database: Database, path: Path) -> str:
             since = "changed since" if "schema" in loaded(database) else "is not what made"
             raise DevError(
                 f"{path.name} {since} {database}, which has data: {in_words(counts)}",
-                "./invoke db.reset builds it anew; what is in it is lost",
+                "./invoke db.reset builds it anew, and keeps this one for undo",
             )
         before = ["DROP SCHEMA public CASCADE", "CREATE SCHEMA public"]
     sql_files.load(database, path, _note({"schema": digest(path)}), before)

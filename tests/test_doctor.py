@@ -329,7 +329,7 @@ def test_files_that_were_changed(checkout: Checkout) -> None:
     assert failed(found) == {"schema", "tables"}
     database = found["database"].reason.partition(": ")[0]
     assert found["schema"].reason == f"sql/schema.sql was changed since it made {database}"
-    assert found["schema"].fix == "./invoke db.reset builds it anew; what is in it is lost"
+    assert found["schema"].fix == "./invoke db.reset builds it anew, and keeps this one for undo"
     assert found["tables"].reason.splitlines()[1:] == [
         "  index message-group-sk-index: message_group_uuid (S) + sk (S), ALL,"
         " wanted: message_group_uuid (S) + sk (S), KEYS_ONLY"
