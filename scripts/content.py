@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from scripts import drift, dynamodb, messages, postgres, stacks, state, users
+from scripts import accounts, drift, dynamodb, messages, postgres, stacks, state, users
 from scripts.checks import Check, Finding, fail, note, ok
 from scripts.settings import Settings
 
@@ -95,7 +95,7 @@ def _users(settings: Settings) -> Finding:
     unlinked = [user.handle for user in everybody if not user.cognito_user_id]
     if unlinked:
         finding = fail if stacks.targets(settings).mock else note
-        return finding(f"without a Cognito id: {_some(unlinked)}", "./invoke setup")
+        return finding(f"without a Cognito id: {accounts.in_words(unlinked)}", "./invoke setup")
     if not everybody:
         return ok("none")
     return ok(f"{len(everybody)}, each with a Cognito id")
@@ -131,12 +131,7 @@ def _conversations(settings: Settings) -> Finding:
     if strangers:
         return fail(
             f"{len(strangers)} conversations have a user who is not in Postgres, {shown}: "
-            + _some([f"{group} ({owner})" for group, owner in strangers.items()]),
+            + accounts.in_words([f"{group} ({owner})" for group, owner in strangers.items()]),
             "./invoke ddb.seed mends the seeded ones; for the others, bring the users back",
         )
     return ok(f"every user is in Postgres, {shown}")
-
-
-def _some(names: list[str], most: int = 5) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
