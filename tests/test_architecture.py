@@ -17,7 +17,7 @@ SCRIPTS = PROJECT / "scripts"
 # A module may import from the levels below its own. A folder is one room, known by its name.
 LEVELS = (
     {"errors"},
-    {"ddb_files", "optional", "pipeline", "settings", "shell", "targets"},
+    {"ddb_files", "express", "optional", "pipeline", "settings", "shell", "targets"},
     {"board", "clients", "state"},
     {"sql_files"},
     {"batches", "cognito", "dynamodb", "journal", "postgres", "processes", "rds", "rows", "users"},
