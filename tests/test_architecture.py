@@ -17,21 +17,12 @@ SCRIPTS = PROJECT / "scripts"
 # A module may import from the levels below its own. A folder is one room, known by its name.
 LEVELS = (
     {"errors"},
-    {"ddb_files", "optional", "pipeline", "settings", "shell", "targets"},
+    {"ddb_files", "express", "optional", "pipeline", "settings", "shell", "targets"},
     {"board", "checks", "clients", "state"},
     {"sql_files"},
     {"batches", "cognito", "dynamodb", "journal", "postgres", "processes", "rds", "rows", "users"},
-    {
-        "accounts",
-        "bulk",
-        "databases",
-        "drift",
-        "exports",
-        "items",
-        "s3_items",
-        "stacks",
-        "timeline",
-    },
+    {"accounts", "bulk", "databases", "drift", "exports", "items", "s3_items", "stacks"}
+    | {"timeline"},
     {"console", "inventory", "machine", "messages", "tables"},
     {"content", "execution", "loads", "seeds", "snapshots"},
     {"changes", "doctor", "steps", "web"},
