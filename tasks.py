@@ -17,6 +17,7 @@ from scripts import (
     changes,
     cognito,
     console,
+    doctor,
     dynamodb,
     execution,
     journal,
@@ -161,6 +162,23 @@ def status(context: Context, stack: str = "", json: bool = False) -> None:
     console.say(stacks.describe_choice(chosen))
     console.write_rows(rows, ["service", "state", "address", "since", "reason"], json)
     console.end_with(all(row.state == "healthy" for row in rows))
+
+
+@task(
+    name="doctor",
+    help=STACK | JSON | {"fix": "do what is safe: stop and remove what is left over, lose no data"},
+)
+def examine(context: Context, stack: str = "", fix: bool = False, json: bool = False) -> None:
+    """Check everything; exit 1 if a check fails."""
+    if fix and context.config.run.dry:
+        fix = not _is_dry(context, "stop and remove what is left over")
+    findings = doctor.examine(partial(settings.load, stack=stack), fix)
+    if json:
+        console.write_json(findings)
+    for line in () if json else doctor.lines(findings):
+        console.write(console.one_line(line))
+    console.say(doctor.summary(findings))
+    console.end_with(all(finding.state != "FAIL" for finding in findings))
 
 
 @task(
@@ -577,7 +595,8 @@ def _collection(name: str, **tasks: Task[Any]) -> Collection:
 
 
 ns = Collection(
-    setup, reset, undo, up, down, status, logs, check, show_timeline, serve_pages, screenshots, test
+    *(setup, reset, undo, up, down, status, logs, check, examine),
+    *(show_timeline, serve_pages, screenshots, test),
 )
 ns.add_collection(
     _collection(

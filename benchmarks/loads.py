@@ -7,8 +7,8 @@ rounds. Runs on servers of its own; nothing of this checkout's environment is to
   emulator: signed and serialized before the clock starts, sent by http.client over as many
   connections as ddb.load has workers, every answer read (goal: 0.9).
 - ddb.load against one PutItem per item through boto3, on a sample of 1,000 (goal: 10).
-- memory: the peak of a whole ddb.load of 1,000,000 lines into a stub: botocore's lowest door
-  answers every batch at once; all above it is as it is (goal: 200 MB).
+- memory: the peak of a whole ddb.load of 1,000,000 lines into a stub: the lowest doors
+  answer every batch at once; all above it is as it is (goal: 200 MB).
 - db.load: what the command does once Python has started, against the whole of psql's own copy, of
   the same file into the same table, emptied before (goal: 0.9).
 """
@@ -44,17 +44,21 @@ import sys
 from botocore.awsrequest import AWSResponse
 from botocore.httpsession import URLLib3Session
 from invoke.main import program
+from scripts.express import Express
 
 class Taken:
     def stream(self, *_, **__):
         yield b'{"UnprocessedItems":{}}'
 
-def send(session, request, send=URLLib3Session.send):
-    if "BatchWriteItem" in str(request.headers.get("X-Amz-Target")):
-        return AWSResponse(request.url, 200, {}, Taken())
-    return send(session, request)
+def sink(send):
+    def take(door, request):
+        if "BatchWriteItem" in str(request.headers.get("X-Amz-Target")):
+            return AWSResponse(request.url, 200, {}, Taken())
+        return send(door, request)
+    return take
 
-URLLib3Session.send = send
+for door in (URLLib3Session, Express):
+    door.send = sink(door.send)
 program.run(["invoke", *sys.argv[1:]])
 """
 

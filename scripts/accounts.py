@@ -28,7 +28,7 @@ class Comparison:
             "unconfirmed": self.unconfirmed,
             "disabled": self.disabled,
         }
-        lists = [f"{what}: {_names(names)}" for what, names in others.items() if names]
+        lists = [f"{what}: {in_words(names)}" for what, names in others.items() if names]
         return "; ".join([f"{len(self.matched)} matched", *lists])
 
 
@@ -45,7 +45,7 @@ def create_users(database: Database, aws: Aws) -> str:
         cognito.create_user(aws, pool, user.handle, user.email, user.display_name)
     if refused := [user.handle for user in _list_missing(database, aws, pool)]:
         raise DevError(
-            f"the pool {aws.pool_name} did not take {_names(refused)}",
+            f"the pool {aws.pool_name} did not take {in_words(refused)}",
             "./invoke cognito.list-users shows who is in it",
         )
     return f"{len(missing)} users created"
@@ -115,6 +115,7 @@ def _subs(aws: Aws) -> dict[str, str]:
     return cognito.subs_by_handle(cognito.list_users(aws, cognito.get_pool(aws)))
 
 
-def _names(names: list[str], most: int = 5) -> str:
+def in_words(names: list[str], most: int = 5) -> str:
+    """The first few names, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

@@ -84,6 +84,7 @@ def commit(
     database = stacks.get_database(settings)
     if kept.oid:
         postgres.check_disposable(database, confirmed)
+    databases.make_room(database, incoming)
     _write(settings, change)
     databases.put_in_place(database, incoming)
     previous = databases.beside(database, databases.PREV).name
@@ -139,9 +140,10 @@ def find(settings: Settings) -> Change | None:
 
 
 def describe(settings: Settings) -> list[str]:
-    """A line on a change that was interrupted, for whoever reads the environment meanwhile."""
+    """A line on a change that is not complete, for whoever reads the environment meanwhile."""
     change = find(settings)
-    return [f"{change.command} was interrupted; ./invoke setup ends it"] if change else []
+    hint = "under way, or was interrupted: ./invoke setup waits for it, or ends it"
+    return [f"{change.command} is {hint}"] if change else []
 
 
 def get_last(settings: Settings) -> tuple[Path, Kept]:
@@ -173,7 +175,7 @@ def _homes(settings: Settings) -> tuple[Path, Path]:
 
 
 def _home(settings: Settings) -> Path:
-    return settings.state / "undo" / settings.stack
+    return settings.state / "undo" / settings.stack / stacks.targets(settings).database.name
 
 
 def _note(settings: Settings) -> Path:

@@ -8,8 +8,8 @@ import json
 import os
 import threading
 from collections.abc import Iterator
-from functools import cache
-from typing import Any
+from functools import cache, partial
+from typing import Any, cast
 
 from scripts.errors import DevError, LoginRefusedError, NotFoundError
 from scripts.targets import Aws, Database
@@ -61,7 +61,7 @@ def _psycopg2() -> Any:
     return psycopg2
 
 
-def _connect(database: Database) -> Any:
+def _connect(database: Database, again: bool = False) -> Any:
     psycopg2 = _psycopg2()
     try:
         return psycopg2.connect(
@@ -76,6 +76,8 @@ def _connect(database: Database) -> Any:
             options="",
         )
     except psycopg2.OperationalError as error:
+        if "just been dropped or renamed" in str(error) and not again:
+            return _connect(database, again=True)  # another has its name by now
         raise _connection_error(database, str(error)) from None
 
 
@@ -187,7 +189,8 @@ def _build_client(service: str, aws: Aws) -> Any:
     if service == "dynamodb":
         events = client.meta.events
         events.register("provide-client-params.dynamodb.BatchWriteItem", _keep_prepared)
-        events.register("before-call.dynamodb.BatchWriteItem", _send_prepared)
+        send = partial(_send_prepared, _find_express(aws))
+        events.register("before-call.dynamodb.BatchWriteItem", send)
     return client
 
 
@@ -208,9 +211,22 @@ def _keep_prepared(
     return others | {"RequestItems": {table: [{"PutRequest": {"Item": {}}}]}}
 
 
-def _send_prepared(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
-    if "prepared" in context:
-        params["body"] = context.pop("prepared")
+def _send_prepared(
+    express: Any, params: dict[str, Any], context: dict[str, Any], **_: Any
+) -> tuple[Any, Any] | None:
+    """Put the finished body into the request; None lets botocore send it."""
+    if "prepared" not in context:
+        return None
+    params["body"] = context.pop("prepared")
+    return cast(tuple[Any, Any] | None, express.call(params)) if express else None
+
+
+def _find_express(aws: Aws) -> Any:
+    """The short way to an emulator. To AWS itself, botocore alone knows the way."""
+    from scripts.express import Express
+
+    endpoint = aws.endpoint_of("dynamodb")
+    return endpoint and Express(endpoint, aws.region, aws.access_key, aws.secret_key)
 
 
 @cache

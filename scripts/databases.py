@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from scripts import clients, postgres
+from scripts.errors import RefusedError
 from scripts.targets import Database
 
 NEXT, PREV, GONE = "__next", "__prev", "__gone"
-_SNAPSHOT, _SEAL = "__snap_", "__seal_"
+SNAPSHOT, SEAL = "__snap_", "__seal_"
 LONGEST_NAME = 63  # of anything in Postgres, in bytes
 _SMALL = 32 << 20  # bytes; up to here a copy through the log is faster than one with a checkpoint
 SEALED_FROM = 16 << 20  # bytes; a smaller database is as quickly made as copied
@@ -23,7 +24,7 @@ SEALED_FROM = 16 << 20  # bytes; a smaller database is as quickly made as copied
 
 def of_snapshot(database: Database, name: str) -> Database:
     """The database that holds a snapshot of `database`."""
-    return beside(database, f"{_SNAPSHOT}{name}")
+    return beside(database, f"{SNAPSHOT}{name}")
 
 
 def beside(database: Database, suffix: str) -> Database:
@@ -39,13 +40,23 @@ def find_oid(database: Database) -> int | None:
     return int(row[0]) if row else None
 
 
+def make_room(database: Database, suffix: str) -> None:
+    """Remove what stands in the way of put_in_place; nothing refers to it any more.
+
+    On a server that is not ours an older `__prev` stands in the way too, and is not removed:
+    RefusedError is raised.
+    """
+    drop(beside(database, GONE))
+    if suffix != PREV and not database.owned:
+        drop(beside(database, PREV))
+
+
 def put_in_place(database: Database, suffix: str) -> None:
     """Give the database beside it the app's name, and the present one `__prev`, both at once.
 
     With `__prev` itself, the two change places; with "", the present one only goes. Sessions of
-    all of them are ended.
+    all of them are ended. The one that was `__prev` becomes `__gone`.
     """
-    drop(beside(database, GONE))  # of a run that was killed; nothing refers to it
     moves = [("", GONE), (PREV, ""), (GONE, PREV)]
     if suffix != PREV:
         moves = [(PREV, GONE), ("", PREV), *([(suffix, "")] if suffix else [])]
@@ -79,7 +90,14 @@ def copy(source: Database, target: Database) -> None:
 
 
 def drop(database: Database) -> None:
-    """Drop a database that stands beside the app's; whether it may go was asked before."""
+    """Drop a database that stands beside the app's; whether it may go was asked before.
+
+    Raises RefusedError for one on a server that is not ours: the name alone does not prove it.
+    """
+    if not database.owned and postgres.exists(database):
+        raise RefusedError(
+            f"{database} is in the way, and not ours to drop", "drop or rename it by hand"
+        )
     postgres.drop(database, confirmed=database.name)
 
 
@@ -94,34 +112,31 @@ def seal(built: Database, database: Database, files: Iterable[Path]) -> bool:
 
     False where that does not pay, since making it anew is as quick.
     """
+    for old in list_beside(database, SEAL):
+        drop(old)
     if postgres.size(built) < SEALED_FROM:
         return False
-    sealed = _sealed(database, files)
-    for old in _list(database, _SEAL):
-        drop(old)
-    copy(built, sealed)
+    with clients.cursor(built) as cursor:
+        cursor.execute("ANALYZE")  # its copies know how large they are, and plan well
+    copy(built, _sealed(database, files))
     return True
 
 
-def list_of_ours(database: Database) -> list[Database]:
-    """Every database that stands beside the app's, by name."""
-    return [other for mark in ("__",) for other in _list(database, mark)]
-
-
-def _sealed(database: Database, files: Iterable[Path]) -> Database:
-    with clients.cursor(database.named("postgres")) as cursor:
-        version = str(cursor.connection.server_version)
-    parts = [version, *(postgres.digest(path) for path in files)]
-    return beside(database, _SEAL + hashlib.sha256("".join(parts).encode()).hexdigest()[:12])
-
-
-def _list(database: Database, suffix: str) -> list[Database]:
+def list_beside(database: Database, suffix: str = "__") -> list[Database]:
+    """The databases that stand beside the app's, by name; all, or those of one kind."""
     with clients.cursor(database.named("postgres")) as cursor:
         cursor.execute(
             "SELECT datname FROM pg_database WHERE starts_with(datname, %s) ORDER BY datname",
             (database.name + suffix,),
         )
         return [database.named(name) for (name,) in cursor.fetchall()]
+
+
+def _sealed(database: Database, files: Iterable[Path]) -> Database:
+    with clients.cursor(database.named("postgres")) as cursor:
+        version = str(cursor.connection.server_version)
+    parts = [version, *(postgres.digest(path) for path in files)]
+    return beside(database, SEAL + hashlib.sha256("".join(parts).encode()).hexdigest()[:12])
 
 
 def _strategy(cursor: Any, size: int) -> str:

@@ -80,7 +80,7 @@ def is_ready(aws: Aws, definition: Item) -> bool:
         raise DevError(
             f"the table {name} in {aws} is not what ddb/tables/{name}.json says:"
             + "".join(f"\n  {difference}" for difference in differences),
-            f"./invoke ddb.drop {name} ddb.schema-load ddb.seed makes it anew; its items are lost",
+            f"./invoke ddb.drop {name} ddb.schema-load ddb.seed makes it anew; its items are kept",
         )
     return bool(table["TableStatus"] == "ACTIVE")
 

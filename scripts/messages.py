@@ -7,7 +7,7 @@ and the messages stand in the table.
 import random
 import time
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -85,8 +85,7 @@ def get_page(aws: Aws, group: str, limit: int, before: str) -> Page:
 
 def get_latest(aws: Aws, person: Person | None = None) -> Conversation:
     """The conversation written last, of one user or of all. Raises NotFoundError where none is."""
-    everything = dynamodb.scan(aws, TABLE, IndexName=INDEX)
-    rows = list_conversations(aws, person) if person else map(items.to_conversation, everything)
+    rows = list_conversations(aws, person) if person else scan_rows(aws)
     latest = max(rows, key=lambda row: row.at, default=None)
     if latest is None:
         whose = f" of {person.handle}" if person else ""
@@ -142,6 +141,11 @@ def list_rows(aws: Aws, group: str) -> list[Conversation]:
     """The users' rows of one conversation, through the index."""
     found, _ = _query(aws, "message_group_uuid = :group", {":group": group}, IndexName=INDEX)
     return list(map(items.to_conversation, found))
+
+
+def scan_rows(aws: Aws, limit: int | None = None) -> Iterator[Conversation]:
+    """The rows of all users, in no order, `limit` at most."""
+    return map(items.to_conversation, dynamodb.scan(aws, TABLE, limit, IndexName=INDEX))
 
 
 def write_messages(aws: Aws, messages: Sequence[Message]) -> int:

@@ -18,6 +18,8 @@ from scripts.targets import Database, Loss
 
 Kind = Literal["schema", "seed"]
 SMALL = 8 << 20  # bytes of a table that is counted row by row
+SCRATCH = "__scratch"  # and the pid of the command that uses it
+_PASSING = ("__draft", "__next", "__gone", SCRATCH)
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def load_schema(database: Database, path: Path) -> str:
             since = "changed since" if "schema" in loaded(database) else "is not what made"
             raise DevError(
                 f"{path.name} {since} {database}, which has data: {in_words(counts)}",
-                "./invoke db.reset builds it anew; what is in it is lost",
+                "./invoke db.reset builds it anew, and keeps this one for undo",
             )
         before = ["DROP SCHEMA public CASCADE", "CREATE SCHEMA public"]
     sql_files.load(database, path, _note({"schema": digest(path)}), before)
@@ -157,6 +159,21 @@ def size(database: Database) -> int:
     with _maintenance(database) as cursor:
         cursor.execute("SELECT pg_database_size(%s)", (database.name,))
         return int(cursor.fetchone()[0])
+
+
+def list_passing(database: Database) -> dict[str, int]:
+    """The databases that stand beside this one while a command works, with their bytes.
+
+    Where no command works, one that was killed left them.
+    """
+    names = "|".join(_PASSING)
+    with _maintenance(database) as cursor:
+        cursor.execute(
+            "SELECT datname, pg_database_size(oid) FROM pg_database"
+            " WHERE datname ~ %s AND starts_with(datname, %s) ORDER BY datname",
+            (f"({names})[0-9]*$", database.name[:20]),
+        )
+        return dict(cursor.fetchall())
 
 
 def in_words(counts: dict[str, int]) -> str:

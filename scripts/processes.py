@@ -91,7 +91,8 @@ def start(
     """
     last = find_port(server)
     _check_pinned_port(settings, port_setting, last if find(server) else None)
-    _stop_strays(server)
+    stop(server)
+    stop_strays(server)
     for port in ports_to_try(settings, port_setting, last):
         process = _spawn(server, launch(port))
         state.write(server.record, json.dumps({"pid": process.pid, "port": port}))
@@ -111,7 +112,7 @@ def stop(server: Server) -> bool:
     process = find(server)
     if process is None:
         return False
-    _end(process, server.stop_signal)
+    end(process, server.stop_signal)
     return True
 
 
@@ -218,15 +219,20 @@ def read_log(server: Server, lines: int, follow: bool) -> Iterator[str]:
             time.sleep(_FOLLOW_SECONDS)
 
 
-def _stop_strays(server: Server) -> None:
-    """End servers of ours that are in the way; at once where their `.dev` was deleted."""
+def list_strays(server: Server) -> list[psutil.Process]:
+    """Processes of this server that no record tells of."""
+    known = find(server)
+    return [one for one in psutil.process_iter() if one != known and _is_ours(one, server.marker)]
+
+
+def stop_strays(server: Server) -> None:
+    """End servers of ours that no record tells of; at once where their `.dev` was deleted."""
     first = server.stop_signal if server.log.exists() else signal.SIGKILL
-    for process in psutil.process_iter():
-        if _is_ours(process, server.marker):
-            _end(process, first)
+    for process in list_strays(server):
+        end(process, first)
 
 
-def _end(process: psutil.Process, first: signal.Signals) -> None:
+def end(process: psutil.Process, first: signal.Signals) -> None:
     """Send the signal and wait for the end; a process that takes too long is killed."""
     for number in (first, signal.SIGKILL):
         with contextlib.suppress(psutil.NoSuchProcess):

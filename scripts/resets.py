@@ -40,12 +40,13 @@ def reset(settings: Settings, confirmed: str = "") -> list[Step]:
         lambda: changes.commit(settings, databases.NEXT, names, confirmed=confirmed),
         after=last,
     )
-    tables = [
-        replace(step, needs=(*step.needs, "settle")) if step.name == "ddb.schema-load" else step
+    later = {"cognito.create-pool": "keep", "ddb.schema-load": "settle"}
+    made = [
+        replace(step, needs=(*step.needs, later[step.name])) if step.name in later else step
         for step in made
     ]
     return steps.among_themselves(
-        [*bootstrap.up(settings), *bootstrap.recovered(settings, [*tables, *change])],
+        [*bootstrap.up(settings), *bootstrap.recovered(settings, [*made, *change])],
         [*built, *change],
     )
 
@@ -137,23 +138,22 @@ def snapshot_restore(settings: Settings, name: str, confirmed: str = "") -> list
 
     def names() -> list[str]:
         present = dynamodb.list_tables(stacks.get_aws(settings))
-        return sorted({*present, *snapshots.get(folder).tables})
+        return sorted({*present, *snapshots.get_snapshot(settings, name).tables})
 
     def copy() -> str:
-        snapshots.get_snapshot(settings, name)
+        snapshots.get_snapshot(settings, name)  # or there is none to copy
         database = stacks.get_database(settings)
         source = databases.of_snapshot(database, name)
         databases.copy(source, databases.beside(database, databases.NEXT))
         return f"copied {source}"
 
     create = Step("db.create", f"copy the database of {name} beside {where}", copy, ("postgres",))
-    change = _change(
+    keep, *change = _change(
         settings,
         lambda: changes.keep(settings, "snapshot.restore", True, names(), users=True),
         lambda: changes.commit(settings, databases.NEXT, names(), folder, confirmed),
-        after=("db.create",),
     )
-    chosen = [create, *change]
+    chosen = [create, replace(keep, needs=(*keep.needs, "db.create")), *change]
     return steps.among_themselves(
         [*bootstrap.up(settings), *bootstrap.recovered(settings, chosen)], chosen
     )

@@ -1,8 +1,9 @@
 """Loads a CSV file into a Postgres table: all of it, in one transaction, or nothing.
 
-The file goes a chunk at a time into a temporary table, and from there into the table. Rows that are
-there already stay as they are. As long as none was met, the rows are inserted without looking for
-them, which is half as fast again; the first that is met sends its chunk through ON CONFLICT.
+The file is copied a chunk at a time straight into the table, as fast as psql does it. A chunk that
+does not go in so, for a row that is there already or a bad one, is undone; it and all after it go
+into a temporary table, and from there ON CONFLICT DO NOTHING into the table: rows that are there
+stay as they are, and a bad one is named.
 """
 
 import csv
@@ -10,7 +11,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -19,7 +20,7 @@ from scripts import clients
 from scripts.errors import DevError, NotFoundError
 from scripts.targets import Database
 
-CHUNK_BYTES = 2_000_000
+CHUNK_BYTES = 4_000_000
 LONGEST_ROW = 64_000_000
 _CONTEXT = re.compile(r"COPY .*?, line (\d+)(?:, column (\w+))?(?:: (.*))?", re.S)
 
@@ -49,10 +50,11 @@ def load(database: Database, path: Path, table: str, show: Callable[[int, float]
     """
     with closing(_open(path)) as file, clients.cursor(database) as cursor:
         loader = _Loader(cursor, path, table, *_read_header(file, path))
-        loader.prepare(database)
+        loader.check_columns(database)
         for chunk in loader.chunks(file):
             loader.load(chunk)
             show(loader.copied, chunk.done)
+        loader.check_deferred()
         if not loader.copied:
             raise DevError(f"{path} has a header and no row", "nothing was loaded")
         return Loaded(loader.inserted, loader.copied - loader.inserted)
@@ -67,18 +69,8 @@ class _Loader:
         self.copied = self.inserted = 0
         self._cursor, self._path, self._table = cursor, path, table
         self._columns, self._header = columns, header
-        self._is_new = True  # no row that is there already was met
-
-    def prepare(self, database: Database) -> None:
-        """Make the temporary table: the file's columns, with their types and checks."""
-        others = self._check_columns(database)
-        self._run("SET client_encoding = 'UTF8'")
-        self._run("SET temp_buffers = '64MB'")
-        self._run(
-            "CREATE TEMP TABLE {table} (LIKE public.{table} INCLUDING CONSTRAINTS) ON COMMIT DROP"
-        )
-        for column in others:
-            self._run("ALTER TABLE pg_temp.{table} DROP COLUMN {column}", column=column)
+        self._others: list[str] = []  # the columns that the file leaves out
+        self._is_straight = True  # every row until now went straight into the table
 
     def chunks(self, file: IO[bytes]) -> Iterator[_Chunk]:
         """The rows of the file. A row ends with a line when its quotes are closed."""
@@ -92,61 +84,101 @@ class _Loader:
             lines += text.count(b"\n")
 
     def load(self, chunk: _Chunk) -> None:
-        """Copy a chunk into the temporary table, and insert it from there."""
+        """Copy a chunk into the table, or else into the temporary one, and insert it from there."""
         import psycopg2
 
-        copy = self._sql("COPY pg_temp.{table} ({columns}) FROM STDIN (FORMAT csv, HEADER)")
+        if self._is_straight:
+            try:
+                return self._load_straight(chunk)
+            except psycopg2.OperationalError:
+                raise
+            except psycopg2.Error:
+                self._is_straight = False
+                self._make_temporary_table()
         self._run("TRUNCATE pg_temp.{table}")
         try:
-            # With the header before it, COPY knows the line ends from the start, and counts them
-            # right also where the first row has some in quotes.
-            self._cursor.copy_expert(copy, io.BytesIO(self._header + chunk.text), 1 << 18)
+            self._copy("pg_temp", chunk)
         except (psycopg2.DataError, psycopg2.IntegrityError) as error:
             raise self._copy_error(chunk, error) from None
         rows = self._cursor.rowcount
         try:
             self.inserted += self._insert(0, rows)
-        except (psycopg2.DataError, psycopg2.IntegrityError, psycopg2.ProgrammingError):
+        except psycopg2.OperationalError:
+            raise
+        except psycopg2.DatabaseError:
             raise self._insert_error(chunk, rows) from None
         self.copied += rows
+        return None
+
+    def check_deferred(self) -> None:
+        """Check now what the table leaves to the end of a transaction: DevError for what fails."""
+        import psycopg2
+
+        try:
+            self._cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        except psycopg2.IntegrityError as error:
+            raise self._bad_row("", _reason(error.diag), "") from None
+
+    def _load_straight(self, chunk: _Chunk) -> None:
+        with self._savepoint():
+            self._copy("public", chunk)
+            rows = int(self._cursor.rowcount)
+        self.copied += rows
+        self.inserted += rows
+
+    def _copy(self, schema: str, chunk: _Chunk) -> None:
+        # With the header before it, COPY knows the line ends from the start, and counts them
+        # right also where the first row has some in quotes.
+        copy = f"COPY {schema}.{{table}} ({{columns}}) FROM STDIN (FORMAT csv, HEADER)"
+        self._cursor.copy_expert(self._sql(copy), io.BytesIO(self._header + chunk.text), 1 << 16)
+
+    def _make_temporary_table(self) -> None:
+        """Like the table, with the file's columns, their types and checks."""
+        self._run("SET temp_buffers = '64MB'")
+        self._run(
+            "CREATE TEMP TABLE {table} (LIKE public.{table} INCLUDING CONSTRAINTS) ON COMMIT DROP"
+        )
+        for column in self._others:
+            self._run("ALTER TABLE pg_temp.{table} DROP COLUMN {column}", column=column)
 
     def _insert(self, first: int, count: int) -> int:
         """Insert rows of the temporary table, none of them on an error; how many were new."""
-        from psycopg2.errors import UniqueViolation
+        with self._savepoint():
+            self._run(
+                "INSERT INTO public.{table} ({columns}) OVERRIDING SYSTEM VALUE"  # noqa: S608
+                " SELECT {columns} FROM (SELECT * FROM pg_temp.{table}"
+                f" LIMIT {count} OFFSET {first}) ON CONFLICT DO NOTHING"
+            )
+            return int(self._cursor.rowcount)
 
-        if self._is_new:
-            try:
-                return self._try_insert(first, count, "")
-            except UniqueViolation:
-                self._is_new = False
-        return self._try_insert(first, count, "ON CONFLICT DO NOTHING")
-
-    def _try_insert(self, first: int, count: int, conflict: str) -> int:
+    @contextmanager
+    def _savepoint(self) -> Iterator[None]:
+        """What is done inside is undone by itself where it fails."""
         import psycopg2
 
-        self._run("SAVEPOINT chunk")
+        self._cursor.execute("SAVEPOINT chunk")
         try:
-            self._run(
-                "INSERT INTO public.{table} ({columns}) SELECT {columns} FROM"  # noqa: S608
-                f" (SELECT * FROM pg_temp.{{table}} LIMIT {count} OFFSET {first}) {conflict}"
-            )
+            yield
         except psycopg2.Error:
             self._cursor.execute("ROLLBACK TO SAVEPOINT chunk")
             raise
-        inserted = int(self._cursor.rowcount)
         self._cursor.execute("RELEASE SAVEPOINT chunk")
-        return inserted
 
-    def _check_columns(self, database: Database) -> list[str]:
-        """The columns of the table that the file leaves out. Raises DevError where that fails."""
+    def check_columns(self, database: Database) -> None:
+        """Compare the file's columns with the table's. Raises DevError where they do not fit."""
+        self._cursor.execute("SET client_encoding = 'UTF8'")
         self._cursor.execute(
-            "SELECT attname, attnotnull AND NOT (atthasdef OR attidentity <> '')"
+            # Rules, triggers and partitions may do other things with a row, or leave it out.
+            "SELECT attname, attnotnull AND NOT (atthasdef OR attidentity <> ''),"
+            " NOT (relhasrules OR relkind = 'p' OR EXISTS"
+            " (SELECT FROM pg_trigger WHERE tgrelid = attrelid AND NOT tgisinternal))"
             " FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid"
             " WHERE relnamespace = 'public'::regnamespace AND relname = %s"
             " AND relkind IN ('r', 'p') AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
             (self._table,),
         )
-        needed = dict(self._cursor.fetchall())
+        found = self._cursor.fetchall()
+        needed = {name: is_needed for name, is_needed, _ in found}
         if not needed:
             raise NotFoundError(f"{database} has no table {self._table}", "./invoke db.schema-load")
         hint = f"the columns of {self._table}: {', '.join(needed)}"
@@ -154,10 +186,12 @@ class _Loader:
             raise DevError(
                 f"{self._path}:1: {self._table} has no column {', '.join(unknown)}", hint
             )
-        others = [name for name in needed if name not in self._columns]
-        if missing := [name for name in others if needed[name]]:
+        self._others = [name for name in needed if name not in self._columns]
+        if missing := [name for name in self._others if needed[name]]:
             raise DevError(f"{self._path}:1: the header lacks {', '.join(missing)}", hint)
-        return others
+        if not all(is_plain for _, _, is_plain in found):
+            self._is_straight = False
+            self._make_temporary_table()
 
     def _copy_error(self, chunk: _Chunk, error: Any) -> DevError:
         """What Postgres found in a row that it could not read."""
@@ -190,10 +224,7 @@ class _Loader:
         reader = csv.reader(io.StringIO(chunk.text.decode(errors="replace"), newline=""))
         for _ in range(first + 1):
             next(reader)
-        detail = f": {problem.message_detail}" if problem.message_detail else ""
-        return self._bad_row(
-            f":{chunk.lines + reader.line_num}", f"{problem.message_primary}{detail}", ""
-        )
+        return self._bad_row(f":{chunk.lines + reader.line_num}", _reason(problem), "")
 
     def _bad_row(self, line: str, reason: str, row: str) -> DevError:
         return DevError(
@@ -211,6 +242,11 @@ class _Loader:
             column=sql.Identifier(column),
             columns=sql.SQL(", ").join(map(sql.Identifier, self._columns)),
         )
+
+
+def _reason(problem: Any) -> str:
+    detail = f": {problem.message_detail}" if problem.message_detail else ""
+    return f"{problem.message_primary}{detail}"
 
 
 def _open(path: Path) -> IO[bytes]:

@@ -36,6 +36,20 @@ class Script:
         return list(dict.fromkeys(handle for handle, _ in self.lines))
 
 
+def read_app(folder: Path) -> list[Script]:
+    """The app's conversations, from its folder `ddb`; none where it does not define their table."""
+    if not (folder / "tables" / f"{messages.TABLE}.json").exists():
+        return []
+    return read(folder / "seeds" / f"{messages.TABLE}.txt")
+
+
+def first(scripts: Sequence[Script]) -> Script:
+    """The first conversation. Raises DevError for an app that has none."""
+    if not scripts:
+        raise DevError(f"ddb/tables does not define {messages.TABLE}", "see docs/tutorial.md")
+    return scripts[0]
+
+
 def read(path: Path) -> list[Script]:
     """The conversations of a file. Raises DevError that names file:line for a broken one."""
     shown = f"ddb/seeds/{path.name}"

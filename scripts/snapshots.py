@@ -15,7 +15,7 @@ from pathlib import Path
 
 from scripts import cognito, databases, dynamodb, postgres, stacks, state, tables
 from scripts.dynamodb import Item
-from scripts.errors import DevError, InvalidError, NotFoundError
+from scripts.errors import DevError, InvalidError, NotFoundError, RefusedError
 from scripts.settings import Settings
 from scripts.targets import Aws, Database
 
@@ -149,7 +149,10 @@ def save(settings: Settings, name: str) -> str:
     What makes it valid, the folder's name, comes last. Raises DevError where the name is taken.
     """
     database, aws = stacks.get_database(settings), stacks.get_aws(settings)
+    if not database.owned:
+        raise RefusedError(f"{database} is not this checkout's own", "use a backup of its server")
     folder = get_folder(settings, name)
+    _sweep(settings)
     if folder.exists():
         raise DevError(f"there is a snapshot {name}", f"./invoke snapshot.delete {name}")
     if not postgres.exists(database):
@@ -199,17 +202,15 @@ def delete(settings: Settings, name: str) -> str:
     """Delete a snapshot. It ceases to be one first, then its parts go."""
     kept = get_snapshot(settings, name)
     folder = get_folder(settings, name)
-    gone = folder.with_name(f"{name}.gone")
-    shutil.rmtree(gone, ignore_errors=True)
-    folder.rename(gone)
-    databases.drop(databases.of_snapshot(stacks.get_database(settings), name))
-    shutil.rmtree(gone)
+    folder.rename(folder.with_name(f"{name}.gone"))
+    _sweep(settings)
     return f"deleted {name}: {kept}"
 
 
 def get_home(settings: Settings) -> Path:
-    """The folder of the snapshots of a stack."""
-    return settings.state / "snapshots" / settings.stack
+    """The folder of this environment's snapshots."""
+    database = stacks.targets(settings).database
+    return settings.state / "snapshots" / settings.stack / database.name
 
 
 def get_folder(settings: Settings, name: str) -> Path:
@@ -222,6 +223,17 @@ def get_folder(settings: Settings, name: str) -> Path:
             f"{name} cannot be a snapshot's name", f"letters, digits, _ and -, {most} at most"
         )
     return get_home(settings) / name
+
+
+def _sweep(settings: Settings) -> None:
+    """Remove what is left of snapshots that are not whole: deleted now, or a run was killed."""
+    for folder in get_home(settings).glob("*.*"):
+        shutil.rmtree(folder, ignore_errors=True)
+    database = stacks.get_database(settings)
+    whole = {databases.of_snapshot(database, one.name).name for one in list_all(settings)}
+    for copy in databases.list_beside(database, databases.SNAPSHOT):
+        if copy.name not in whole:
+            databases.drop(copy)
 
 
 def _save_table(aws: Aws, name: str, folder: Path) -> Table | None:

@@ -7,7 +7,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -15,6 +15,7 @@ from scripts.errors import DevError
 from scripts.settings import Settings
 
 LOCK_SECONDS = 300.0
+CHECKOUT = "checkout"  # stands before a checkout's path where something tells whose it is
 _making_password = threading.Lock()
 
 
@@ -23,7 +24,41 @@ def identity(settings: Settings) -> str:
 
     A copied checkout gets another one, so it never takes the original's servers for its own.
     """
-    return "dev-" + hashlib.sha256(os.fsencode(settings.root.resolve())).hexdigest()[:12]
+    return identity_of(settings.root)
+
+
+def identity_of(root: Path) -> str:
+    """The short name of the checkout at this path."""
+    return "dev-" + hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:12]
+
+
+def origin(settings: Settings) -> str:
+    """The checkout's path, as its servers carry it in their arguments, for `find_origin`."""
+    return f"{CHECKOUT}={settings.root.resolve()}"
+
+
+def find_origin(words: Iterable[str]) -> Path | None:
+    """The checkout that words of ours (a server's arguments) name; None where they name none.
+
+    The identity that stands beside the path proves it.
+    """
+    words = list(words)
+    for word in words:
+        _, found, path = word.partition(f"{CHECKOUT}=")
+        if found and any(identity_of(Path(path)) in other for other in words):
+            return Path(path)
+    return None
+
+
+def is_gone(root: Path) -> bool:
+    """Is no checkout at this path any more? One that we may not look into is not gone."""
+    try:
+        (root / "tasks.py").stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def ensure_folder(path: Path) -> Path:
@@ -32,14 +67,17 @@ def ensure_folder(path: Path) -> Path:
         if not path.parent.exists():
             ensure_folder(path.parent)
         path.mkdir(mode=0o700, exist_ok=True)
-        owner = path.stat().st_uid
-        if owner == os.geteuid():
-            path.chmod(0o700)
+        check_owner(path)
+        path.chmod(0o700)
     except OSError as error:
         raise not_writable(path, error) from None
-    if owner != os.geteuid():
-        raise _foreign(path)
     return path
+
+
+def check_owner(path: Path) -> None:
+    """Raise DevError for what belongs to another user."""
+    if path.stat().st_uid != os.geteuid():
+        raise _foreign(path)
 
 
 def read(path: Path) -> str | None:
@@ -83,10 +121,44 @@ def lock(settings: Settings, command: str, say: Callable[[str], None]) -> Iterat
                 say(f"waiting for {holder} ...")
             waiting = True
             time.sleep(0.05)
-        file.truncate(0)
-        file.write(f"./invoke {command} (pid {os.getpid()})")
-        file.flush()
+        with contextlib.suppress(OSError):  # only those who wait read it; a disk may be full
+            file.truncate(0)
+            file.write(f"./invoke {command} (pid {os.getpid()})")
+            file.flush()
         yield
+
+
+def find_lock_holder(settings: Settings) -> str | None:
+    """The command that holds the lock now, None where it is free."""
+    try:
+        file = (settings.state / "lock").open()
+    except FileNotFoundError:
+        return None
+    except OSError:
+        raise _foreign(settings.state / "lock") from None
+    with file:
+        return None if _try_lock(file) else file.read() or "another command"
+
+
+def list_drafts(folder: Path) -> list[Path]:
+    """Drafts that `write` left in a folder when it was killed."""
+    return [path for path in folder.glob("*.*.tmp") if not _is_being_written(path)]
+
+
+def _is_being_written(draft: Path) -> bool:
+    pid = draft.name.split(".")[-2]
+    return pid.isdecimal() and is_alive(int(pid))
+
+
+def is_alive(pid: int) -> bool:
+    """Is there a process of this id?"""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
 
 
 def _try_lock(file: IO[str]) -> bool:

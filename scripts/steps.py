@@ -11,7 +11,6 @@ from scripts import (
     cognito,
     databases,
     dynamodb,
-    messages,
     postgres,
     seeds,
     stacks,
@@ -203,7 +202,7 @@ def seed_further(settings: Settings, count: int) -> Step:
 
     def seed(action: Callable[[Aws, seeds.Script, dict[str, Person], int], T]) -> T:
         people = users.people(users.list_users(stacks.get_database(settings)))
-        return action(stacks.get_aws(settings), _scripts(settings)[0], people, count)
+        return action(stacks.get_aws(settings), seeds.first(_scripts(settings)), people, count)
 
     step = Step(
         "ddb.seed --messages",
@@ -256,7 +255,7 @@ def _are_tables_ready(settings: Settings) -> bool:
 
 
 def _scripts(settings: Settings) -> list[seeds.Script]:
-    return seeds.read(settings.root / "ddb" / "seeds" / f"{messages.TABLE}.txt")
+    return seeds.read_app(settings.root / "ddb")
 
 
 def _check(settings: Settings) -> str:
@@ -265,5 +264,9 @@ def _check(settings: Settings) -> str:
     unlinked = [user.handle for user in everybody if not user.cognito_user_id]
     if unlinked and stacks.targets(settings).mock:  # elsewhere, users come when they sign up
         raise DevError(f"without a Cognito id: {', '.join(unlinked)}", "./invoke cognito.sync")
-    seen = seeds.verify(stacks.get_aws(settings), _scripts(settings), users.people(everybody))
-    return f"{len(everybody) - len(unlinked)} users have Cognito ids, {seen}"
+    linked = f"{len(everybody) - len(unlinked)} users have Cognito ids"
+    scripts = _scripts(settings)
+    if not scripts:
+        return f"{postgres.in_words(postgres.count_rows(database))}; {linked}"
+    seen = seeds.verify(stacks.get_aws(settings), scripts, users.people(everybody))
+    return f"{linked}, {seen}"

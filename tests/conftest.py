@@ -25,7 +25,10 @@ from tests.engine import why_not
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 PROJECT = Path(__file__).resolve().parent.parent
-PARTS = ("tasks.py", "scripts", "sql", "ddb", ".env.example", "docker-compose.yml")
+PARTS = (
+    *("tasks.py", "scripts", "sql", "ddb"),
+    *(".env.example", "docker-compose.yml", "requirements.txt"),
+)
 _numbers = itertools.count(1)
 
 # Our own settings, and what the tools we run look at, would change what the tests see.

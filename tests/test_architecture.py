@@ -17,14 +17,15 @@ SCRIPTS = PROJECT / "scripts"
 # A module may import from the levels below its own. A folder is one room, known by its name.
 LEVELS = (
     {"errors"},
-    {"ddb_files", "optional", "pipeline", "settings", "shell", "targets"},
-    {"board", "clients", "state"},
+    {"ddb_files", "express", "optional", "pipeline", "settings", "shell", "targets"},
+    {"board", "checks", "clients", "state"},
     {"sql_files"},
     {"batches", "cognito", "dynamodb", "journal", "postgres", "processes", "rds", "rows", "users"},
-    {"accounts", "bulk", "databases", "exports", "items", "s3_items", "stacks", "timeline"},
-    {"console", "inventory", "messages", "tables"},
-    {"execution", "loads", "seeds", "snapshots"},
-    {"changes", "steps", "web"},
+    {"accounts", "bulk", "databases", "drift", "exports", "items", "s3_items", "stacks"}
+    | {"timeline"},
+    {"console", "inventory", "machine", "messages", "tables"},
+    {"content", "execution", "loads", "seeds", "snapshots"},
+    {"changes", "doctor", "steps", "web"},
     {"bootstrap"},
     {"resets"},
 )
@@ -33,7 +34,7 @@ LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 SDKS = {"boto3", "botocore", "docker", "flask", "ministack", "psutil", "psycopg2", "rich"}
 
 TASKS = {
-    "setup", "reset", "undo", "up", "down", "status", "logs", "check", "test",
+    "setup", "reset", "undo", "up", "down", "status", "logs", "check", "doctor", "test",
     "timeline", "web", "screenshots",
     "db.create", "db.drop", "db.schema-load", "db.seed", "db.setup", "db.reset", "db.connect",
     "db.sessions", "db.kill-sessions", "db.load",

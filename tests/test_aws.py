@@ -12,7 +12,18 @@ from typing import Any
 
 import pytest
 
-from scripts import accounts, clients, cognito, dynamodb, postgres, rds, settings, stacks, users
+from scripts import (
+    accounts,
+    clients,
+    cognito,
+    databases,
+    dynamodb,
+    postgres,
+    rds,
+    settings,
+    stacks,
+    users,
+)
 from scripts.errors import DevError, RefusedError
 from scripts.settings import Settings
 from scripts.targets import Aws, Database
@@ -169,7 +180,7 @@ def test_status_and_up_and_down_ask_but_start_and_stop_nothing(production: Produ
     assert postgres.exists(production.database)
 
 
-DESTRUCTIVE = (("db.drop",), ("db.reset",), ("ddb.drop", "cruddur-messages"))
+DESTRUCTIVE = (("db.drop",), ("db.reset",), ("ddb.drop", "cruddur-messages"), ("reset",))
 
 
 def name_of(production: Production, words: tuple[str, ...]) -> str:
@@ -191,7 +202,7 @@ def test_nothing_goes_without_its_name(filled: Production, words: tuple[str, ...
 
 @pytest.mark.parametrize(
     ("words", "typed"),
-    list(zip(DESTRUCTIVE, ("", "yes", "Cruddur-Messages"), strict=True)),
+    list(zip(DESTRUCTIVE, ("", "yes", "Cruddur-Messages", "prod"), strict=True)),
 )
 def test_a_wrong_name_typed_at_a_terminal_is_refused(
     filled: Production, words: tuple[str, ...], typed: str
@@ -224,6 +235,29 @@ def test_a_reset_that_is_confirmed_builds_it_anew(filled: Production) -> None:
     filled.run("db.reset", "--confirm", filled.database.name)
     names = {user.display_name for user in users.list_users(filled.database)}
     assert "changed" not in names
+
+
+def test_a_reset_that_is_confirmed_keeps_the_database_and_backs_up_the_table(
+    filled: Production,
+) -> None:
+    done = filled.run("reset", "--confirm", filled.database.name)
+    (backup,) = clients.dynamodb(filled.aws).list_backups()["BackupSummaries"]
+    assert f"after the backup {backup['BackupName']}" in done.stderr
+    assert list(dynamodb.scan(filled.aws, "cruddur-messages")) == []
+    assert postgres.count_rows(filled.database) == {"activities": 0, "users": 0}
+    kept = databases.beside(filled.database, databases.PREV)
+    assert postgres.count_rows(kept) == {"activities": 1, "users": 2}
+    again = filled.run("reset", "--confirm", filled.database.name, expect=3)
+    assert f"{kept} is in the way, and not ours to drop" in again.stderr
+    assert postgres.count_rows(kept) == {"activities": 1, "users": 2}
+    filled.run("undo", "--confirm", filled.database.name)
+    assert postgres.count_rows(filled.database) == {"activities": 1, "users": 2}
+
+
+def test_down_with_volumes_takes_nothing_of_production(filled: Production) -> None:
+    before = filled.content()
+    filled.run("down", "--volumes", "--yes")
+    assert filled.content() == before
 
 
 def test_a_local_database_without_the_mark_stays(database: Database) -> None:

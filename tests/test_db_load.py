@@ -87,6 +87,101 @@ def test_a_row_twice_in_the_file_is_there_once(seeded: Database, tmp_path: Path)
     assert load(seeded, path) == Loaded(inserted=3, already_there=3)
 
 
+@pytest.mark.parametrize("there", [0, 100, 199])
+def test_one_row_that_is_there_is_left_out_wherever_it_stands(
+    seeded: Database, tmp_path: Path, small_chunks: None, there: int
+) -> None:
+    load(seeded, make_users(tmp_path, 1, first=there))
+    before = fetch(seeded, f"SELECT * FROM users WHERE handle = 'user{there}'")
+    assert load(seeded, make_users(tmp_path, 200)) == Loaded(inserted=199, already_there=1)
+    assert fetch(seeded, f"SELECT * FROM users WHERE handle = 'user{there}'") == before
+    assert fetch(seeded, "SELECT count(*) FROM users WHERE handle ~ '^user'") == [(200,)]
+
+
+@pytest.fixture
+def make_table(database: Database) -> Callable[[str], Database]:
+    def make(statements: str) -> Database:
+        postgres.create(database)
+        with clients.cursor(database) as cursor:
+            cursor.execute(statements)
+        return database
+
+    return make
+
+
+def test_a_row_that_a_trigger_leaves_out_counts_as_there(
+    make_table: Callable[[str], Database], tmp_path: Path
+) -> None:
+    database = make_table(
+        "CREATE TABLE t (a int);"
+        " CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN IF NEW.a = 2 THEN RETURN NULL; END IF; NEW.a := NEW.a * 10; RETURN NEW; END $$;"
+        " CREATE TRIGGER g BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION f()"
+    )
+    loaded = load(database, write(tmp_path, "a\n1\n2\n3\n"), "t")
+    assert loaded == Loaded(inserted=2, already_there=1)
+    assert fetch(database, "SELECT a FROM t ORDER BY a") == [(10,), (30,)]
+
+
+def test_a_table_with_rules_is_refused_in_the_words_of_postgres(
+    make_table: Callable[[str], Database], tmp_path: Path
+) -> None:
+    database = make_table(
+        "CREATE TABLE t (a int); CREATE RULE r AS ON INSERT TO t DO ALSO SELECT NEW.a"
+    )
+    path = write(tmp_path, "a\n1\n2\n")
+    assert failure(lambda: load(database, path, "t")) == (
+        f"{path}:2: INSERT with ON CONFLICT clause cannot be used with table that has INSERT or"
+        f" UPDATE rules{HINT}"
+    )
+
+
+def test_an_excluded_row_is_left_out_as_one_of_the_same_key(
+    make_table: Callable[[str], Database], tmp_path: Path
+) -> None:
+    database = make_table("CREATE TABLE t (r int4range, EXCLUDE USING gist (r WITH &&))")
+    path = write(tmp_path, 'r\n"[1,5)"\n"[4,9)"\n"[9,12)"\n')
+    assert load(database, path, "t") == Loaded(inserted=2, already_there=1)
+
+
+def test_a_constraint_that_waits_for_the_end_is_checked_before_anything_is_kept(
+    make_table: Callable[[str], Database], tmp_path: Path, small_chunks: None
+) -> None:
+    database = make_table(
+        "CREATE TABLE t (a int PRIMARY KEY, up int REFERENCES t DEFERRABLE INITIALLY DEFERRED)"
+    )
+    rows = [f"{n},{(n + 1) % 200}" for n in range(200)]
+    path = write(tmp_path, "\n".join(["a,up", *rows]))
+    assert load(database, path, "t").inserted == 200
+    path = write(tmp_path, "a,up\n900,901\n")
+    assert failure(lambda: load(database, path, "t")) == (
+        f'{path}: insert or update on table "t" violates foreign key constraint "t_up_fkey":'
+        f' Key (up)=(901) is not present in table "t".{HINT}'
+    )
+    assert fetch(database, "SELECT count(*) FROM t") == [(200,)]
+
+
+def test_a_generated_column_is_not_loaded(
+    make_table: Callable[[str], Database], tmp_path: Path
+) -> None:
+    database = make_table("CREATE TABLE t (a int, b int GENERATED ALWAYS AS (a * 2) STORED)")
+    load(database, write(tmp_path, "a\n1\n"), "t")
+    assert fetch(database, "SELECT b FROM t") == [(2,)]
+    path = write(tmp_path, "b,a\n2,1\n")
+    assert failure(lambda: load(database, path, "t")) == (
+        f'{path}:2: cannot insert a non-DEFAULT value into column "b":'
+        f' Column "b" is a generated column.{HINT}'
+    )
+
+
+def test_numbers_of_an_identity_column_are_kept_as_psqls_copy_keeps_them(
+    make_table: Callable[[str], Database], tmp_path: Path
+) -> None:
+    database = make_table("CREATE TABLE t (a int GENERATED ALWAYS AS IDENTITY UNIQUE)")
+    assert load(database, write(tmp_path, "a\n7\n"), "t").inserted == 1
+    assert load(database, write(tmp_path, "a\n7\n8\n"), "t") == Loaded(1, 1)
+
+
 def test_progress_counts_rows_up_to_the_whole_file(
     seeded: Database, tmp_path: Path, small_chunks: None
 ) -> None:

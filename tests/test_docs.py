@@ -1,24 +1,115 @@
-import re
+"""The manual says what the code does: its tables are the code's, its commands run."""
 
-from scripts import settings
-from tests.conftest import PROJECT
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import PROJECT, Checkout, clean_environment
 from tests.test_architecture import LEVEL, TASKS
 
-README = (PROJECT / "README.md").read_text(encoding="utf-8")
 MAP = (PROJECT / "docs" / "architecture.md").read_text(encoding="utf-8")
+GENERATED = ("docs/tasks.md", "docs/settings.md", ".env.example")
+PAGES = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md")])
+TRIED = ("README.md", "docs/tutorial.md", "docs/adding.md")
+NOT_HERE = "# not run here: "
+MOST_NOT_HERE = 2
+BLOCK_SECONDS = 120
 
 
-def test_the_readme_names_every_task() -> None:
-    assert TASKS - set(re.findall(r"`([a-z0-9.-]+)`", README)) == set()
+def blocks(page: str) -> list[str]:
+    """The blocks of commands on a page that can run in a test."""
+    found = re.findall(r"^```sh\n(.*?)^```$", (PROJECT / page).read_text(), flags=re.M | re.S)
+    return [block for block in found if not block.startswith(NOT_HERE)]
 
 
-def test_the_readme_names_every_setting_with_its_default() -> None:
-    table = README[README.index("| variable |") :].partition("\n\n")[0]
-    for field in settings.declared():
-        assert f"`{field.metadata['variable']}`" in table
-        assert not field.default or f"`{field.default}`" in table
+def name(page: Path) -> str:
+    return str(page.relative_to(PROJECT))
+
+
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the pages made anew, by a process of its own: the tasks' help is read once."""
+    folder = tmp_path_factory.mktemp("manual")
+    (folder / "docs").mkdir()
+    subprocess.run([sys.executable, "-m", "tests.manual", folder], cwd=PROJECT, check=True)
+    return folder
+
+
+@pytest.mark.parametrize("page", GENERATED)
+def test_generated_pages_are_what_the_code_says(page: str, generated: Path) -> None:
+    assert (PROJECT / page).read_text() == (generated / page).read_text(), (
+        ".venv/bin/python -m tests.manual writes them anew"
+    )
+
+
+def test_the_page_of_tasks_has_every_task_that_was_asked_for() -> None:
+    named = re.findall(
+        r"^- \*\*`([a-z0-9.-]+)", (PROJECT / "docs/tasks.md").read_text(), flags=re.M
+    )
+    assert set(named) >= TASKS
 
 
 def test_the_map_of_the_house_has_every_room_on_its_level() -> None:
-    rooms = re.findall(r"^  (\w+)(?:\.py|/)\s+(\d)  ", MAP, flags=re.M)
+    rooms = re.findall(r"^  (\w+)(?:\.py|/)\s+(\d+)  ", MAP, flags=re.M)
     assert {room: int(level) for room, level in rooms} == LEVEL
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_task_that_a_page_names_is_there(page: Path) -> None:
+    named = set(
+        re.findall(r"\./invoke(?: --stack \w+)? ([a-z][a-z0-9.-]*[a-z0-9])", page.read_text())
+    )
+    known = re.findall(
+        r"^- \*\*`([a-z0-9.-]+)", (PROJECT / "docs/tasks.md").read_text(), flags=re.M
+    )
+    assert named - set(known) == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", page.read_text())
+    assert not [link for link in links if not (page.parent / link).exists()]
+
+
+def test_few_commands_are_not_tried() -> None:
+    untried = "".join(page.read_text() for page in PAGES).count(f"\n```sh\n{NOT_HERE}")
+    assert untried <= MOST_NOT_HERE
+
+
+@pytest.mark.parametrize("page", TRIED)
+def test_every_command_of_a_page_runs(page: str, new_checkout: Callable[[str], Checkout]) -> None:
+    """In order, in a fresh copy whose path has a space."""
+    root = with_launcher(new_checkout(f"{Path(page).stem} copy").root)
+    assert blocks(page)
+    for block in blocks(page):
+        done = subprocess.run(
+            ["sh", "-euc", block],
+            cwd=root,
+            env=clean_environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=BLOCK_SECONDS,
+            check=False,
+        )
+        assert done.returncode == 0, f"{block}\n{done.stdout}{done.stderr}"
+
+
+def with_launcher(root: Path) -> Path:
+    """The copy with ./invoke, and a .venv that it takes for its own: installing is another test."""
+    for part in ("invoke", "requirements.txt"):
+        (root / part).write_bytes((PROJECT / part).read_bytes())
+    (root / "invoke").chmod(0o755)
+    programs = root / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    for program, words in (("python", ""), ("invoke", " -m invoke")):
+        path = programs / program
+        path.write_text(f'#!/bin/sh\nexec "{sys.executable}"{words} "$@"\n')
+        path.chmod(0o755)
+    (root / ".venv" / ".root").write_text(f"{root.resolve()}\n")
+    (root / ".venv" / ".installed").write_bytes((PROJECT / "requirements.txt").read_bytes())
+    return root

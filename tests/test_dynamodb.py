@@ -204,7 +204,7 @@ def test_a_table_that_differs_is_reported_and_left_as_it_is(
     first = f"the table {NAME} in {aws} is not what ddb/tables/{NAME}.json says:"
     again = f"./invoke ddb.drop {NAME} ddb.schema-load ddb.seed"
     assert failure(lambda: dynamodb.ensure_table(aws, definition)) == (
-        "\n  ".join([first, *differences]) + f"\nhint: {again} makes it anew; its items are lost"
+        "\n  ".join([first, *differences]) + f"\nhint: {again} makes it anew; its items are kept"
     )
     assert dynamodb.get_table(aws, NAME) == before
 

@@ -364,7 +364,7 @@ def test_a_changed_schema_on_data_is_refused_and_changes_nothing(
     schema = write_sql(tmp_path, TABLE)
     assert failure(lambda: postgres.load_schema(seeded, schema)) == (
         f"schema.sql changed since {seeded}, which has data: activities 1, users 2"
-        "\nhint: ./invoke db.reset builds it anew; what is in it is lost"
+        "\nhint: ./invoke db.reset builds it anew, and keeps this one for undo"
     )
     assert (contents(seeded), postgres.loaded(seeded)) == before
 
@@ -374,7 +374,7 @@ def test_a_schema_on_tables_that_others_made_is_refused(created: Database, tmp_p
     schema = write_sql(tmp_path, TABLE)
     assert failure(lambda: postgres.load_schema(created, schema)) == (
         f"schema.sql is not what made {created}, which has data: theirs 1"
-        "\nhint: ./invoke db.reset builds it anew; what is in it is lost"
+        "\nhint: ./invoke db.reset builds it anew, and keeps this one for undo"
     )
     assert contents(created) == {"theirs": [(42,)]}
 

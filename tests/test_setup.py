@@ -183,6 +183,23 @@ def test_a_changed_schema_is_said_and_not_applied(checkout: Checkout) -> None:
     assert query(checkout, "SELECT to_regclass('extra')") == [("extra",)]
 
 
+def test_an_app_without_users_and_conversations_is_set_up(checkout: Checkout) -> None:
+    (checkout.root / "sql" / "schema.sql").write_text("CREATE TABLE books (title text);")
+    (checkout.root / "sql" / "seed.sql").write_text("INSERT INTO books VALUES ('The Salt Road');")
+    tables = checkout.root / "ddb" / "tables"
+    table = (tables / "cruddur-messages.json").read_text()
+    (tables / "carts.json").write_text(table.replace("cruddur-messages", "carts"))
+    (tables / "cruddur-messages.json").unlink()
+    (checkout.root / "ddb" / "seeds" / "cruddur-messages.txt").unlink()
+    done = checkout.run("setup").stderr
+    assert done.splitlines()[-2].endswith(" s  books 1; 0 users have Cognito ids")
+    assert set(states(checkout.run("setup").stderr).values()) == {"same", "done"}
+    further = checkout.run("ddb.seed", "--messages", "3", expect=1).stderr
+    assert "ddb/tables does not define cruddur-messages\n" in further
+    nobody = checkout.run("ddb.patterns.list-conversations", "ada", expect=1).stderr
+    assert nobody.endswith("\nhint: there are: none\n")
+
+
 def test_a_broken_conversation_line_is_named_and_nothing_is_written(checkout: Checkout) -> None:
     conversation = checkout.root / "ddb" / "seeds" / "cruddur-messages.txt"
     number = len(conversation.read_text().splitlines()) + 1

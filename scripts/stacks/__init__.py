@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Protocol, cast
 
 from scripts import state
+from scripts.checks import Check
 from scripts.errors import DevError
 from scripts.settings import Settings
 from scripts.targets import Aws, Database, Targets
@@ -28,7 +29,8 @@ class Service:
     `start` returns a line once it is ready; `stop` is False where nothing ran; `health` is None
     when it is well, else the reason. `log` gives its last lines, and when it is to follow those
     that come until the service stops. `data` says what it keeps, None for nothing, and `erase`
-    deletes that; the service is stopped then.
+    deletes that; the service is stopped then. `port_setting` is the setting of its port, "" where
+    that is not ours to choose.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Service:
     log: Callable[[bool], Iterator[str]]
     data: Callable[[], str | None]
     erase: Callable[[], None]
+    port_setting: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,9 @@ class Stack(Protocol):
     def introduce(self, settings: Settings) -> list[str]:
         """Lines to say before anything is done: who we are there, where that is."""
 
+    def checks(self, settings: Settings, chosen: bool) -> list[Check]:
+        """What doctor asks about this stack, where it is the chosen one and where it is not."""
+
 
 def get(settings: Settings) -> Stack:
     """The stack that the settings name. Raises DevError for one that is not known."""
@@ -76,7 +82,16 @@ def get(settings: Settings) -> Stack:
             f" (from: {settings.source('stack')})",
             f"use one of: {', '.join(MODULES)}",
         )
-    return cast(Stack, importlib.import_module(MODULES[settings.stack]))
+    return _import(settings.stack)
+
+
+def checks(settings: Settings) -> list[Check]:
+    """What doctor asks about every stack: less about those that are not the chosen one."""
+    return [
+        check
+        for name in MODULES
+        for check in _import(name).checks(settings, name == settings.stack)
+    ]
 
 
 def introduce(settings: Settings) -> list[str]:
@@ -188,6 +203,10 @@ def _as_they_come(services: Sequence[Service]) -> Iterator[tuple[str, str]]:
             left -= 1
         else:
             yield name, line
+
+
+def _import(name: str) -> Stack:
+    return cast(Stack, importlib.import_module(MODULES[name]))
 
 
 def _running(settings: Settings, *names: str) -> Targets:

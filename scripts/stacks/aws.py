@@ -5,6 +5,7 @@ from collections.abc import Callable
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from scripts import clients
+from scripts.checks import Check, ok
 from scripts.errors import DevError, RefusedError
 from scripts.settings import Settings
 from scripts.stacks import Service
@@ -76,6 +77,11 @@ def introduce(settings: Settings) -> list[str]:
         f"  user pool {where.aws.pool_id or where.aws.pool_name}",
         *(f"  calls are redirected by {redirect}" for redirect in redirects),
     ]
+
+
+def checks(settings: Settings, chosen: bool) -> list[Check]:
+    """Who we are there. Where another stack is chosen, AWS is not asked at all."""
+    return [Check("aws target", lambda: ok("\n".join(introduce(settings))))] if chosen else []
 
 
 def _service(name: str, address: str, health: Callable[[], str | None]) -> Service:

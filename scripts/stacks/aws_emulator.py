@@ -26,8 +26,9 @@ def start(settings: Settings) -> int:
     environment = _environment(settings)
 
     def launch(port: int) -> processes.Launch:
+        ours_for = [word for mark in (ours.marker, state.origin(settings)) for word in ("-X", mark)]
         # -P: the folder of the program is no place to import from.
-        argv = [sys.executable, "-P", "-X", ours.marker, str(PROGRAM)]
+        argv = [sys.executable, "-P", *ours_for, str(PROGRAM)]
         return processes.Launch(argv, environment | {"GATEWAY_PORT": str(port)})
 
     return processes.start(ours, settings, PORT_SETTING, launch, partial(not_ready, settings))

@@ -7,9 +7,17 @@ from functools import partial
 from typing import Any
 
 from scripts import clients, cognito, dynamodb, processes, state
+from scripts.checks import Check
 from scripts.errors import DevError, LoginRefusedError
 from scripts.settings import Settings
-from scripts.stacks import LOG_LINES, Service, docker_compose, docker_engine, docker_places
+from scripts.stacks import (
+    LOG_LINES,
+    Service,
+    docker_checks,
+    docker_compose,
+    docker_engine,
+    docker_places,
+)
 from scripts.stacks.docker_places import Part
 from scripts.targets import Aws, Database, Targets
 
@@ -77,6 +85,11 @@ def introduce(settings: Settings) -> list[str]:
     return []
 
 
+def checks(settings: Settings, chosen: bool) -> list[Check]:
+    """The engine, Compose, the images, containers left over."""
+    return docker_checks.checks(settings, chosen)
+
+
 def _service(settings: Settings, part: Part) -> Service:
     return Service(
         name=part.name,
@@ -90,6 +103,7 @@ def _service(settings: Settings, part: Part) -> Service:
         log=partial(_log, settings, part),
         data=partial(_data, settings, part),
         erase=partial(_erase, settings, part),
+        port_setting=part.port_setting,
     )
 
 

@@ -25,7 +25,7 @@ def up(settings: Settings, service: str, environment: dict[str, str]) -> None:
     `environment` holds the variables of the file. Raises PortTakenError, or DevError with the fix.
     """
     done = _up(settings, service, environment)
-    if done.returncode and not _has_image(image := _image(settings, service)):
+    if done.returncode and not docker_engine.has_image(image := list_images(settings, service)[0]):
         _pull(settings, service, image)
         done = _up(settings, service, environment)
     if done.returncode:
@@ -39,19 +39,20 @@ def up(settings: Settings, service: str, environment: dict[str, str]) -> None:
         raise DevError(f"docker compose up {service}: {_last_line(done)}", "docker compose config")
 
 
-def _has_image(image: str) -> bool:
-    import docker.errors
-
-    with docker_engine.engine() as client:
-        try:
-            client.images.get(image)
-        except docker.errors.NotFound:
-            return False
-    return True
+def version() -> str:
+    """The version of the plugin. Raises DevError where there is none."""
+    done = shell.run(["docker", "compose", "version", "--short"])
+    if done.returncode:
+        raise _no_plugin()
+    return done.stdout.strip()
 
 
-def _image(settings: Settings, service: str) -> str:
-    return _call(settings, ["config", "--images", service], {}).stdout.strip()
+def list_images(settings: Settings, *services: str) -> list[str]:
+    """The images of the file's services. Raises DevError for a file that Compose cannot read."""
+    done = _call(settings, ["config", "--images", *services], {})
+    if done.returncode:
+        raise DevError(f"docker-compose.yml: {_last_line(done)}", "docker compose config")
+    return done.stdout.split()
 
 
 def _pull(settings: Settings, service: str, image: str) -> None:
@@ -88,13 +89,17 @@ def _call(
     }
     flags = [word for pair in options.items() for word in pair]
     done = shell.run(["docker", "compose", *flags, *words], env=inherited | environment)
-    if done.returncode and shell.run(["docker", "compose", "version"]).returncode:
-        raise DevError(
-            "docker has no compose plugin",
-            "install it (Debian, Ubuntu: apt install docker-compose-plugin);"
-            f" {docker_engine.OTHERWISE}",
-        )
+    if done.returncode:
+        version()
     return done
+
+
+def _no_plugin() -> DevError:
+    return DevError(
+        "docker has no compose plugin",
+        "install it (Debian, Ubuntu: apt install docker-compose-plugin);"
+        f" {docker_engine.OTHERWISE}",
+    )
 
 
 def _last_line(done: "subprocess.CompletedProcess[str]") -> str:

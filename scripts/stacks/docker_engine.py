@@ -22,6 +22,7 @@ STOP_SECONDS = 30
 _PROJECT = "com.docker.compose.project"
 _SERVICE = "com.docker.compose.service"
 _VOLUME = "com.docker.compose.volume"
+_FOLDER = "com.docker.compose.project.working_dir"
 OTHERWISE = "or do without Docker: ./invoke setup --stack embedded"
 _HINTS: dict[type[BaseException], str] = {
     FileNotFoundError: "start it (Docker Desktop, or: sudo systemctl start docker)",
@@ -116,6 +117,40 @@ def _no_answer(where: Endpoint, error: BaseException) -> DevError:
         reason = f"no answer from the Docker engine at {where.url}: {error}"
     hint = _HINTS.get(type(cause), "docker version") if cause else "docker version"
     return DevError(reason, f"{hint}; {OTHERWISE}")
+
+
+def version() -> str:
+    """Which engine it is, and where."""
+    with engine() as client:
+        return f"{client.version()['Version']} at {endpoint().url}"
+
+
+def has_image(image: str) -> bool:
+    """Has the engine this image already?"""
+    import docker.errors
+
+    with engine() as client:
+        try:
+            client.images.get(image)
+        except docker.errors.NotFound:
+            return False
+    return True
+
+
+def list_folders() -> dict[str, Path]:
+    """The folder of each Compose project that has containers, by the project's name."""
+    with engine() as client:
+        found = client.containers.list(all=True, filters={"label": _FOLDER}, ignore_removed=True)
+        return {one.labels[_PROJECT]: Path(one.labels[_FOLDER]) for one in found}
+
+
+def list_names(project: str) -> tuple[list[str], list[str]]:
+    """The names of a project's containers and of its volumes."""
+    label = {"label": f"{_PROJECT}={project}"}
+    with engine() as client:
+        containers = client.containers.list(all=True, filters=label, ignore_removed=True)
+        volumes = client.volumes.list(filters=label)
+        return [one.name for one in containers], [one.name for one in volumes]
 
 
 def find_container(project: str, service: str) -> Any | None:

@@ -1,10 +1,13 @@
 """The embedded stack: Postgres and an AWS emulator as plain processes, from Python packages."""
 
+import shlex
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from scripts import processes, state
+from scripts.checks import Check, Finding, fail, note, ok
 from scripts.settings import Settings
 from scripts.stacks import LOG_LINES, Service, aws_emulator, postgres_server
 from scripts.targets import Aws, Database, Targets
@@ -76,6 +79,63 @@ def introduce(settings: Settings) -> list[str]:
     return []
 
 
+def checks(settings: Settings, chosen: bool) -> list[Check]:
+    """What a kill left behind, and data that no checkout leads to."""
+    drafts = partial(postgres_server.list_drafts, settings)
+    return [
+        Check("unfinished cluster", lambda: _drafts_found(drafts()), mend=lambda: _clear(drafts())),
+        Check("unknown servers", lambda: _strays_found(settings), mend=lambda: _stop(settings)),
+        Check("leftover data", _leftovers_found),
+    ]
+
+
+def _strays_found(settings: Settings) -> Finding:
+    strays = [
+        f"{server.name} (pid {process.pid})"
+        for server in _servers(settings)
+        for process in processes.list_strays(server)
+    ]
+    if not strays:
+        return ok("none")
+    return fail(f"of this checkout, and no record tells of it: {', '.join(strays)}", "./invoke up")
+
+
+def _stop(settings: Settings) -> list[str]:
+    for server in _servers(settings):
+        processes.stop_strays(server)
+    return ["stopped the servers that no record told of"]
+
+
+def _servers(settings: Settings) -> list[processes.Server]:
+    return [postgres_server.server(settings), aws_emulator.server(settings)]
+
+
+def _drafts_found(drafts: list[Path]) -> Finding:
+    if not drafts:
+        return ok("none")
+    return note(
+        f"a start was killed, or goes on: {', '.join(map(str, drafts))}", "./invoke doctor --fix"
+    )
+
+
+def _clear(drafts: list[Path]) -> list[str]:
+    for draft in drafts:
+        if draft.is_dir():
+            _remove(draft)
+        else:
+            draft.unlink(missing_ok=True)
+    return [f"removed {draft}" for draft in drafts]
+
+
+def _leftovers_found() -> Finding:
+    leftovers = postgres_server.list_leftovers()
+    if not leftovers:
+        return ok("none")
+    lines = [f"{_describe(home)}, of a checkout that is gone" for home in leftovers]
+    removal = shlex.join(["rm", "-r", *map(str, leftovers)])
+    return note("\n".join(lines), f"{removal}, unless the checkout was moved")
+
+
 def _service(
     settings: Settings,
     server: processes.Server,
@@ -108,6 +168,7 @@ def _service(
         log=lambda follow: processes.read_log(server, LOG_LINES, follow),
         data=lambda: _describe(folder),
         erase=lambda: _remove(folder),
+        port_setting=port_setting,
     )
 
 

@@ -47,6 +47,7 @@ def start(settings: Settings, database: Database) -> int:
             "port": port,
             "unix_socket_directories": "",
             "cluster_name": state.identity(settings),
+            f"invoke.{state.CHECKOUT}": settings.root.resolve(),
         }
         flags = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
         return processes.Launch(
@@ -69,6 +70,32 @@ def data_folder(settings: Settings) -> Path | None:
         return link / "data"
     home = link.readlink()
     return home / "data" if home.name.startswith(state.identity(settings)) else None
+
+
+def list_leftovers() -> list[Path]:
+    """The homes of root's clusters that no checkout leads to any more."""
+    homes = sorted(SHARED_HOME.glob("dev-*")) if os.geteuid() == 0 else []
+    return [home for home in homes if _is_leftover(home)]
+
+
+def _is_leftover(home: Path) -> bool:
+    written = state.read(home / state.CHECKOUT)
+    root = state.find_origin([home.name, f"{state.CHECKOUT}={written}"])
+    if not root:  # nobody wrote down whose it is, or it was moved
+        return False
+    try:
+        return (Settings(root).state / "postgres").readlink() != home
+    except OSError:
+        return True
+
+
+def list_drafts(settings: Settings) -> list[Path]:
+    """What a start that was killed left beside the cluster."""
+    data = data_folder(settings)
+    if not data:
+        return []
+    names = ("data.draft-*", "password.draft", "programs.draft")
+    return [path for name in names for path in data.parent.glob(name)]
 
 
 def not_ready(database: Database) -> str | None:
@@ -137,6 +164,7 @@ def _ensure_home(settings: Settings) -> Path:
         link.unlink(missing_ok=True)
         SHARED_HOME.mkdir(mode=0o755, parents=True, exist_ok=True)
         home = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=SHARED_HOME))
+        state.write(home / state.CHECKOUT, str(settings.root.resolve()))
         shutil.chown(home, user)
         link.symlink_to(home)
     home = link.readlink()

@@ -1,0 +1,97 @@
+"""Writes the parts of the manual that come from the code: `python -m tests.manual [FOLDER]`."""
+
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+
+from invoke.parser.argument import Argument
+
+from scripts import settings
+
+SHARED = 4  # an option of so many tasks is explained once
+TASKS = """# Tasks
+
+Made from the code by `.venv/bin/python -m tests.manual`; a test compares.
+
+`./invoke TASK` runs one, `./invoke --help TASK` tells the same as this page. Several run one after
+another: `./invoke db.reset setup`. What follows `--` goes to the program that a task starts. Data
+goes to stdout, talk to stderr.
+"""
+SETTINGS = """# Settings
+
+Made from the code by `.venv/bin/python -m tests.manual`; a test compares.
+
+None is needed. A task's flag goes before an environment variable, that before a line of `.env`,
+that before the stack chosen last with `--stack` (kept until `down`), that before the default. An
+empty value counts as unset. Values in `.env` are taken as they stand: nothing in them is replaced.
+`./invoke doctor` shows each value and where it came from.
+
+| variable | default | |
+|---|---|---|
+"""
+
+
+def pages() -> dict[str, str]:
+    """The text of each page, by its path from the project's root."""
+    return {
+        "docs/tasks.md": TASKS + "\n".join(_task_lines()) + "\n",
+        "docs/settings.md": SETTINGS + "\n".join(_setting_lines()) + "\n",
+        ".env.example": settings.example(),
+    }
+
+
+def _task_lines() -> Iterator[str]:
+    from tasks import ns
+
+    tasks = {name: ns[name] for name in ns.task_names}
+    # Once: a task gives away the help of its options.
+    arguments = {name: task.get_arguments() for name, task in tasks.items()}
+    times = Counter(_option(one) for some in arguments.values() for one in some)
+    shared = {option for option, count in times.items() if count >= SHARED}
+    yield "\nOptions of many tasks:\n"
+    yield from (f"- {option}" for option in sorted(shared))
+    ordered = sorted(tasks, key=lambda name: (name.rpartition(".")[0], name))
+    for group, names in groupby(ordered, key=lambda name: name.rpartition(".")[0]):
+        yield f"\n## {f'`{group}`' if group else 'The environment'}\n"
+        for name in names:
+            yield from _lines_of(name, tasks[name].__doc__ or "", arguments[name], shared)
+
+
+def _lines_of(
+    name: str, doc: str, arguments: Sequence[Argument], shared: set[str]
+) -> Iterator[str]:
+    words = [name, *(_placeholder(one) for one in arguments if one.positional)]
+    flags = ", ".join(f"`--{_flag(one)}`" for one in arguments if _option(one) in shared)
+    takes = f" Takes {flags}." if flags else ""
+    yield f"- **`{' '.join(words)}`**: {doc.strip()}{takes}"
+    yield from (f"  - {_option(one)}" for one in arguments if _option(one) not in shared)
+
+
+def _option(argument: Argument) -> str:
+    shown = _placeholder(argument) if argument.positional else f"--{_flag(argument)}"
+    plain = isinstance(argument.default, bool) or argument.default in (None, "")
+    return f"`{shown}`: {argument.help}{'' if plain else f' (default: `{argument.default}`)'}"
+
+
+def _placeholder(argument: Argument) -> str:
+    name = _flag(argument).upper()
+    return f"[{name}]" if hasattr(argument, "value_when_absent") else name
+
+
+def _flag(argument: Argument) -> str:
+    return str(argument.name).replace("_", "-")
+
+
+def _setting_lines() -> Iterator[str]:
+    for field in settings.declared():
+        default = f"`{field.default}`" if field.default != "" else "none"
+        secret = "; never shown" if field.metadata["secret"] else ""
+        yield f"| `{field.metadata['variable']}` | {default} | {field.metadata['help']}{secret} |"
+
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else settings.ROOT
+    for path, text in pages().items():
+        (folder / path).write_text(text, encoding="utf-8")
