@@ -37,8 +37,8 @@ Try = Callable[[str], Outcome]
 @pytest.fixture(scope="module")
 def attempt() -> Iterator[Try]:
     """Run a case by its name."""
-    with worlds.make(1) as (folder, (world,)):
-        stage = scenes.prepare(world, folder / "saved")
+    with worlds.make(1) as (world,):
+        stage = scenes.prepare([world])
         saved = stage.find_old(world)
 
         @cache

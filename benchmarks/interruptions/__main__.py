@@ -34,8 +34,8 @@ def main() -> None:
     """Run the cases and print the table; exit code 1 where one failed."""
     options = _parse()
     begin = time.monotonic()
-    with worlds.make(options.workers) as (folder, made):
-        stage = scenes.prepare(made[0], folder / "saved")
+    with worlds.make(options.workers) as made:
+        stage = scenes.prepare(made)
         wanted = [cases.find(name) for name in options.only]
         names = {case.command for case in wanted} or scenes.COMMANDS
         references = _find_references(made, stage, names)
@@ -120,8 +120,11 @@ def _side_by_side(
             free.put(world)
 
     with ThreadPoolExecutor(len(made)) as pool:
-        for done in as_completed([pool.submit(run, thing) for thing in things]):
-            yield done.result()
+        try:
+            for done in as_completed([pool.submit(run, thing) for thing in things]):
+                yield done.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _table(outcomes: Sequence[Outcome]) -> str:

@@ -106,7 +106,7 @@ def keep(world: World, folder: Path) -> None:
     """Keep what a case left, for a look at it."""
     shutil.rmtree(folder, ignore_errors=True)
     world.stop_servers()
-    world.save(folder)
+    world.copy_to(folder)
     shutil.copy(world.talk, folder / "talk")
 
 

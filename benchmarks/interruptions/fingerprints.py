@@ -107,7 +107,7 @@ def read(database: Database, known: Times) -> Content | None:
 def list_times(database: Database) -> Times:
     """The times in a database and in those that stand beside it."""
     times: set[str] = set()
-    for one in (database, *databases.list_of_ours(database)):
+    for one in (database, *databases.list_beside(database)):
         with clients.cursor(one) as cursor:
             for table in postgres.count_rows(one):
                 times.update(*map(_TIME.findall, _raw_rows(cursor, table)))
@@ -124,7 +124,7 @@ def list_left_over(settings: Settings) -> list[str]:
     referred |= {
         databases.of_snapshot(database, one.name).name for one in snapshots.list_all(settings)
     }
-    others = [other.name for other in databases.list_of_ours(database)]
+    others = [other.name for other in databases.list_beside(database)]
     return [*(name for name in others if name not in referred), *_drafts(settings)]
 
 

@@ -2,7 +2,8 @@
 
 import json
 import random
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +19,11 @@ from scripts import (
     dynamodb,
     messages,
     pipeline,
+    postgres,
     resets,
     snapshots,
     stacks,
+    state,
 )
 from scripts.items import Message
 from scripts.settings import Settings
@@ -98,9 +101,8 @@ class Reference:
 
 @dataclass(frozen=True)
 class Stage:
-    """Saved environments, by scene's name, and the times that were in them."""
+    """A saved environment for each world, and the times that are in it."""
 
-    folder: Path
     known: Times
 
     def set(self, world: World, scene: str) -> None:
@@ -108,7 +110,7 @@ class Stage:
         if scene == "nothing":
             world.empty()
             return
-        world.restore(self.folder)
+        world.copy_from(_saved(world))
         world.start_servers()
         _say_last_words(world.settings())
         if scene == "killed":
@@ -151,19 +153,39 @@ class Stage:
         return self.take(world)
 
 
-def prepare(world: World, folder: Path) -> Stage:
+def prepare(made: Sequence[World]) -> Stage:
     """Make an environment with more than the seed, a snapshot and something to undo; save it."""
-    world.empty()
-    loaded = world.settings()
+    first, *others = made
+    loaded = first.settings()
+    first.empty()
     _run(bootstrap.setup, loaded)
     _fill(loaded, "ada", items=3)
     snapshots.save(loaded, SNAPSHOT)
     _run(resets.reset, loaded)
     _fill(loaded, "bela", items=5)
     known = fingerprints.list_times(stacks.get_database(loaded))
-    world.stop_servers()
-    world.save(folder)
-    return Stage(folder, known)
+    first.stop_servers()
+    first.copy_to(_saved(first))
+    for world in others:
+        world.copy_from(_saved(first))
+        _change_password(world)
+        world.stop_servers()
+        world.copy_to(_saved(world))
+    return Stage(known)
+
+
+def _saved(world: World) -> Path:
+    return world.folder / "saved"
+
+
+def _change_password(world: World) -> None:
+    """Each world has a password of its own, as each checkout has, and so knows its own server."""
+    database = world.ensure_postgres()
+    assert database
+    password = secrets.token_urlsafe(24)
+    with clients.cursor(database) as cursor:
+        cursor.execute(postgres.compose("ALTER ROLE {} PASSWORD %s", database.user), (password,))
+    state.write(world.settings().state / "password", password)
 
 
 def _run(compose: Callable[[Settings], list[pipeline.Step]], settings: Settings) -> None:

@@ -25,15 +25,15 @@ DISK = 1 << 30  # bytes
 
 
 @contextlib.contextmanager
-def make(count: int) -> Iterator[tuple[Path, list["World"]]]:
-    """So many worlds, and the folder that they are in; nothing is left of them afterwards."""
+def make(count: int) -> Iterator[list["World"]]:
+    """So many worlds; nothing is left of them afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="interruptions-", dir="/var/tmp"))
     folder.chmod(0o755)  # Postgres, which is not root, passes through
     worlds: list[World] = []
     try:
         for number in range(count):
             worlds.append(World(folder / f"world {number}"))
-        yield folder, worlds
+        yield worlds
     finally:
         for world in worlds:
             world.remove()
@@ -130,15 +130,15 @@ class World:
             shutil.chown(self.home, postgres_server.UNPRIVILEGED)
             (self.root / ".dev" / "postgres").symlink_to(self.home)
 
-    def save(self, folder: Path) -> None:
+    def copy_to(self, folder: Path) -> None:
         """Copy its state to a folder; the services are stopped."""
         folder.mkdir(parents=True)
         _copy(self.root / ".dev", folder / "dev")
         if self.home.exists():
             _copy(self.home, folder / "home")
 
-    def restore(self, folder: Path) -> None:
-        """Give it the state that was saved, maybe of another world; nothing runs."""
+    def copy_from(self, folder: Path) -> None:
+        """Give it the state that was copied, maybe of another world; nothing runs."""
         self.empty()
         shutil.rmtree(self.root / ".dev", ignore_errors=True)
         _copy(folder / "dev", self.root / ".dev")
@@ -151,9 +151,8 @@ class World:
     @contextlib.contextmanager
     def full_disk(self, left: int) -> Iterator[None]:
         """Let its disk have so many bytes left."""
-        used = DISK - shutil.disk_usage(self.disk).free
-        page = os.sysconf("SC_PAGE_SIZE")
-        _mount("-o", f"remount,size={-(-(used + left) // page) * page}", str(self.disk))
+        while not self._shrink(left):  # servers took more meanwhile
+            time.sleep(0.01)
         try:
             yield
         finally:
@@ -177,6 +176,13 @@ class World:
         if self.mounted:
             subprocess.run(["umount", "--lazy", str(self.disk)], check=True)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _shrink(self, left: int) -> bool:
+        used = DISK - shutil.disk_usage(self.disk).free
+        page = os.sysconf("SC_PAGE_SIZE")
+        size = -(-(used + left) // page) * page
+        words = ["mount", "-o", f"remount,size={size}", str(self.disk)]
+        return subprocess.run(words, capture_output=True, check=False).returncode == 0
 
     def _server(self, name: str) -> processes.Server:
         if name == "postgres":
