@@ -19,7 +19,14 @@ import pytest
 
 from scripts import clients, processes, settings, stacks, state
 from scripts.errors import DevError
-from tests.conftest import PROJECT, Checkout, clean_environment, copy_project, remove_state
+from tests.conftest import (
+    PROJECT,
+    Checkout,
+    clean_environment,
+    copy_project,
+    full_disk,
+    remove_state,
+)
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to act as another user")
 
@@ -304,3 +311,21 @@ def test_a_second_pipeline_waits_for_the_first(checkout: Checkout) -> None:
         assert waiting.stderr.readline() == f"waiting for ./invoke reset (pid {os.getpid()}) ...\n"
     _, talk = waiting.communicate(timeout=60)
     assert waiting.returncode == 0, talk
+
+
+def test_the_lock_holds_on_a_full_disk(tmp_path: Path) -> None:
+    where = settings.load(tmp_path, {})
+    with full_disk(), state.lock(where, "reset", print):
+        assert state.find_lock_holder(where) == "another command"
+
+
+def test_what_did_not_fit_on_the_disk_leaves_no_draft(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("old")
+    with full_disk(), pytest.raises(DevError) as caught:
+        state.write(tmp_path / "file", "new")
+    assert caught.value.message == (
+        f"{tmp_path}/file cannot be written: File too large\n"
+        "hint: check its owner, permissions and free space"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_text() == "old"
