@@ -86,17 +86,17 @@ def run(case: Case, seed: str, world: World, stage: Stage, reference: Reference)
     begin = time.monotonic()
     command, (inflict, _) = COMMANDS[case.command], ROUNDS[case.fault]
     rng = random.Random(f"{seed} {case}")
-    stage.set(world, command.scene)
     attempt = Run(world, command.words, _find_moment(case, reference, rng), rng)
     state, left = "", []
     try:
+        stage.set(world, command.scene)
         with inflict(attempt):
             _check_database(attempt, stage, reference)
             state = _check_setup(attempt, stage, reference)
             left = fingerprints.list_left_over(world.settings())
     except Exception as error:  # noqa: BLE001 - the others are to be seen too
         attempt.trouble.append(f"cannot be looked at: {type(error).__name__}: {error}")
-    if "Traceback" in world.talk.read_text():
+    if world.talk.exists() and "Traceback" in world.talk.read_text():
         attempt.trouble.append("a traceback")
     seconds = time.monotonic() - begin
     return Outcome(case, attempt.code, state, tuple(attempt.trouble), tuple(left), seconds)
@@ -135,7 +135,7 @@ def _check_database(attempt: Run, stage: Stage, reference: Reference) -> None:
     """The app's database is the old one or the new one, before anything is mended."""
     database = attempt.world.ensure_postgres()
     content = fingerprints.read(database, stage.known) if database else None
-    if not reference.may_hold(content, attempt.code):
+    if not reference.may_hold(content, attempt.code, attempt.is_settled):
         attempt.trouble.append(
             f"after the end with {attempt.code} the database is neither old nor new"
         )

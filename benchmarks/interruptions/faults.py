@@ -66,9 +66,9 @@ def second_run(run: Run) -> Iterator[None]:
     run.start_until_moment()
     second = run.world.start("setup")
     run.end()
-    if run.code or (code := second.wait(END_SECONDS)):
-        second.kill()
-        run.trouble.append(f"ended with {run.code}, the second run with {code}")
+    run.is_settled = True
+    if codes := (run.code or 0) | second.wait(END_SECONDS):
+        run.trouble.append(f"the first or the second run ended with {codes}")
     yield
 
 
@@ -80,6 +80,7 @@ def second_run_and_kill(run: Run) -> Iterator[None]:
     time.sleep(run.rng.uniform(0, 1))
     run.process.kill()
     run.end()
+    run.is_settled = True
     if code := second.wait(END_SECONDS):
         run.trouble.append(f"the second run ended with {code}")
     yield

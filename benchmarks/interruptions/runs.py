@@ -14,7 +14,7 @@ from benchmarks.interruptions.worlds import World
 from scripts import journal
 
 END_SECONDS = 120.0
-INTERRUPT_SECONDS = 5.0
+INTERRUPT_SECONDS = 15.0  # on a busy machine
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,8 @@ class Run:
     """A command in a world.
 
     `code` is its exit code once it ended. `trouble` is what was wrong with how it went. `only`
-    names the one state that may follow, "" where the exit code tells.
+    names the one state that may follow, "" where the exit code tells. `is_settled`: a `setup` has
+    followed already.
     """
 
     world: World
@@ -39,6 +40,7 @@ class Run:
     rng: random.Random
     code: int | None = None
     only: str = ""
+    is_settled: bool = False
     trouble: list[str] = field(default_factory=list)
     _before: set[str] = field(default_factory=set)
     _process: "subprocess.Popen[bytes] | None" = None

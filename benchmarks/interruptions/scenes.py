@@ -82,9 +82,14 @@ class Reference:
     events: tuple[float, ...]
     boundaries: tuple[int, ...]
 
-    def may_hold(self, database: Content | None, code: int | None) -> bool:
-        """May the app's database be so, right after the command ended with this code?"""
+    def may_hold(self, database: Content | None, code: int | None, is_settled: bool) -> bool:
+        """May the app's database be so, right after the command ended with this code?
+
+        `is_settled`: after a `setup` that followed.
+        """
         before, after = self.databases
+        if is_settled:
+            after = self.new.database
         if code == 0:
             return database == after
         built = self.new.database if self.old is None else None
@@ -168,7 +173,10 @@ def prepare(made: Sequence[World]) -> Stage:
     first.copy_to(_saved(first))
     for world in others:
         world.copy_from(_saved(first))
+        for record in (world.root / ".dev").glob("*.json"):  # the first one's ports
+            record.unlink()
         _change_password(world)
+        world.start_servers()
         world.stop_servers()
         world.copy_to(_saved(world))
     return Stage(known)

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -22,6 +23,7 @@ from scripts.targets import Database
 from tests.conftest import clean_environment, copy_project
 
 DISK = 1 << 30  # bytes
+PORTS = range(20_000, 30_000, 200)  # each world prefers ports that no other one takes
 
 
 @contextlib.contextmanager
@@ -32,7 +34,7 @@ def make(count: int) -> Iterator[list["World"]]:
     worlds: list[World] = []
     try:
         for number in range(count):
-            worlds.append(World(folder / f"world {number}"))
+            worlds.append(World(folder / f"world {number}", number))
         yield worlds
     finally:
         for world in worlds:
@@ -51,22 +53,25 @@ def can_mount() -> bool:
 class World:
     """One checkout, below a folder of its own, on a disk of its own where that can be mounted."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, number: int) -> None:
         """Make it, without any state."""
         self.folder = folder
+        self._port = PORTS[number]
         self.disk = folder / "disk"
         self.disk.mkdir(parents=True)
         self.mounted = can_mount()
         if self.mounted:
             _mount("-t", "tmpfs", "-o", f"size={DISK},mode=0755", "tmpfs", str(self.disk))
         self.root = copy_project(self.disk / "a checkout")
+        self._prefer_own_ports()
         compileall.compile_dir(self.root / "scripts", quiet=1)  # Invoke keeps no bytecode
         self.home = self.disk / f"{state.identity(self.settings())}-home"
         self.talk = folder / "talk"
 
     def settings(self) -> Settings:
         """Its settings, with nothing from outside."""
-        return settings.load(self.root, {})
+        loaded = settings.load(self.root, {})
+        return replace(loaded, postgres_port=self._port, emulator_port=self._port + 100)
 
     def start(self, *words: str, env: Mapping[str, str] | None = None) -> "subprocess.Popen[bytes]":
         """Start a task; what it says is added to the file `talk`."""
@@ -177,6 +182,19 @@ class World:
             subprocess.run(["umount", "--lazy", str(self.disk)], check=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def _prefer_own_ports(self) -> None:
+        """Other defaults in its settings; a port that the user sets would have to be free."""
+        path = self.root / "scripts" / "settings.py"
+        text = path.read_text(encoding="utf-8")
+        ours = self.settings()
+        for field in settings.declared():
+            if field.name in ("postgres_port", "emulator_port"):
+                line = f'"{field.metadata["variable"]}", {{}},'
+                assert line.format(field.default) in text
+                port = line.format(getattr(ours, field.name))
+                text = text.replace(line.format(field.default), port)
+        path.write_text(text, encoding="utf-8")
+
     def _shrink(self, left: int) -> bool:
         used = DISK - shutil.disk_usage(self.disk).free
         page = os.sysconf("SC_PAGE_SIZE")
@@ -207,7 +225,7 @@ def _wait_until_gone(folder: Path) -> None:
         if time.monotonic() > deadline:
             for process in working:
                 process.kill()
-        time.sleep(0.01)
+        time.sleep(0.05)
 
 
 def _works_in(folder: Path, process: psutil.Process) -> bool:
