@@ -1,5 +1,6 @@
 """Every task: `./invoke --list`. What they do is in scripts/; docs/architecture.md is the map."""
 
+import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from scripts import (
     accounts,
     bootstrap,
     cognito,
+    completion,
     console,
     dynamodb,
     execution,
@@ -32,6 +34,7 @@ from scripts import (
 )
 from scripts.optional import OptionalPositional
 from scripts.pipeline import Step
+from scripts.program import DevProgram
 
 console.end_on_interrupt()
 
@@ -140,6 +143,23 @@ def test(context: Context) -> None:
     with context.cd(str(settings.ROOT)):
         for tool in ("ruff format --check --quiet", "ruff check --quiet", "mypy", "pytest"):
             context.run(f"{python} -m {tool}", echo=True)
+
+
+@task(
+    name="completion",
+    help={
+        "install": "put it where the shell finds it, instead of printing it",
+        "shell": f"which one: {', '.join(completion.SHELLS)}; without it, the one of $SHELL",
+    },
+)
+def complete(context: Context, install: bool = False, shell: str = "") -> None:
+    """Print or install completion for the shell."""
+    chosen = completion.choose_shell(shell, os.environ)
+    if not install:
+        console.write(completion.script(chosen).rstrip())
+    elif not _is_dry(context, f"install the completion of {chosen}"):
+        for line in completion.install(chosen, os.environ):
+            console.say(line)
 
 
 @task(help=PLAN)
@@ -475,7 +495,10 @@ def _collection(name: str, **tasks: Task[Any]) -> Collection:
     return collection
 
 
-ns = Collection(setup, up, down, status, logs, check, show_timeline, serve_pages, screenshots, test)
+ns = Collection(
+    *(setup, up, down, status, logs, check, show_timeline, serve_pages),
+    *(complete, screenshots, test),
+)
 ns.add_collection(
     _collection(
         "db",
@@ -513,7 +536,6 @@ _ddb.add_collection(
     )
 )
 ns.add_collection(_ddb)
-ns.add_collection(_collection("rds", update_sg_rule=rds_update_sg_rule))
 ns.add_collection(
     _collection(
         "cognito",
@@ -523,3 +545,7 @@ ns.add_collection(
         sync=cognito_sync,
     )
 )
+ns.add_collection(_collection("rds", update_sg_rule=rds_update_sg_rule))
+
+if __name__ == "__main__":
+    DevProgram(ns).run()

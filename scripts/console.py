@@ -38,8 +38,18 @@ def say(text: str) -> None:
 
 def write(text: str) -> None:
     """A line of data, on stdout. Ends quietly when its reader has gone (`| head`)."""
+    with reader_may_go():
+        print(text)  # noqa: T201
+
+
+@contextlib.contextmanager
+def reader_may_go() -> Iterator[None]:
+    """End quietly, with success, when the reader of what is printed has gone."""
     try:
-        print(text, flush=True)  # noqa: T201
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise Exit(code=0) from None

@@ -19,11 +19,11 @@ LEVELS = (
     {"errors"},
     {"ddb_files", "optional", "pipeline", "settings", "shell", "targets"},
     {"board", "clients", "state"},
-    {"sql_files"},
+    {"completion", "sql_files"},
     {"batches", "cognito", "dynamodb", "journal", "postgres", "processes", "rds", "rows", "users"},
     {"accounts", "bulk", "exports", "items", "s3_items", "stacks", "timeline"},
     {"console", "inventory", "messages"},
-    {"execution", "loads", "seeds"},
+    {"execution", "loads", "program", "seeds"},
     {"bootstrap", "web"},
 )
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
@@ -32,7 +32,7 @@ SDKS = {"boto3", "botocore", "docker", "flask", "ministack", "psutil", "psycopg2
 
 TASKS = {
     "setup", "up", "down", "status", "logs", "check", "test",
-    "timeline", "web", "screenshots",
+    "timeline", "web", "screenshots", "completion",
     "db.create", "db.drop", "db.schema-load", "db.seed", "db.setup", "db.reset", "db.connect",
     "db.sessions", "db.kill-sessions", "db.load",
     "ddb.schema-load", "ddb.list-tables", "ddb.drop", "ddb.seed", "ddb.scan",
@@ -106,11 +106,11 @@ def test_the_pages_ask_no_database_and_only_they_know_flask() -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [("--list",), ("--complete", "--", "invoke"), ("--complete", "--", "invoke", "up", "-")],
+    [(), ("--list",), ("--complete", "--", "invoke"), ("--complete", "--", "invoke", "up", "-")],
 )
 def test_listing_and_completion_import_no_sdk(words: tuple[str, ...]) -> None:
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "invoke", *words],
+        [sys.executable, "-X", "importtime", "tasks.py", *words],
         cwd=PROJECT,
         env=clean_environment(),
         capture_output=True,
