@@ -20,6 +20,7 @@ from scripts import (
     console,
     dynamodb,
     execution,
+    github,
     journal,
     loads,
     messages,
@@ -30,6 +31,7 @@ from scripts import (
     stacks,
     timeline,
     users,
+    variables,
     web,
 )
 from scripts.optional import OptionalPositional
@@ -37,6 +39,7 @@ from scripts.pipeline import Step
 from scripts.program import DevProgram
 
 console.end_on_interrupt()
+variables.restore(os.environ)
 
 CONFIRM = {"confirm": "the name of what may go although it is not disposable"}
 STACK = {"stack": f"who provides the services: {', '.join(stacks.MODULES)}"}
@@ -44,10 +47,26 @@ JSON = {"json": "print JSON on stdout"}
 PLAN = {"plan": "print the steps and what each would do, and do nothing", **STACK}
 
 
-@task(help=PLAN | {"with-seed": "write the mock data also where it does not belong (aws)"})
-def setup(context: Context, stack: str = "", plan: bool = False, with_seed: bool = False) -> None:
+@task(
+    help=PLAN
+    | {
+        "with-seed": "write the mock data also where it does not belong (aws)",
+        "export-env": "add what ./invoke env prints to the job of GitHub Actions",
+    }
+)
+def setup(
+    context: Context,
+    stack: str = "",
+    plan: bool = False,
+    with_seed: bool = False,
+    export_env: bool = False,
+) -> None:
     """Make everything run, filled with seed data."""
+    if export_env:
+        github.require_job(os.environ)
     _run(context, "setup", lambda chosen: bootstrap.setup(chosen, with_seed), stack, plan)
+    if export_env and not (plan or context.config.run.dry):
+        variables.export(settings.load(stack=stack), "github", os.environ)
 
 
 @task(help=PLAN)
@@ -85,6 +104,18 @@ def status(context: Context, stack: str = "", json: bool = False) -> None:
     console.say(stacks.describe_choice(chosen))
     console.write_rows(rows, ["service", "state", "address", "since", "reason"], json)
     console.end_with(all(row.state == "healthy" for row in rows))
+
+
+@task(
+    name="env",
+    help=STACK
+    | {
+        "format": f"{', '.join(variables.FORMATS)}; the last one adds them to the job it runs in",
+    },
+)
+def export_variables(context: Context, format: str = "dotenv", stack: str = "") -> None:
+    """Print what an app needs to use all this."""
+    variables.export(_load(stack), format, os.environ)
 
 
 @task(
@@ -496,7 +527,7 @@ def _collection(name: str, **tasks: Task[Any]) -> Collection:
 
 
 ns = Collection(
-    *(setup, up, down, status, logs, check, show_timeline, serve_pages),
+    *(setup, up, down, status, logs, check, export_variables, show_timeline, serve_pages),
     *(complete, screenshots, test),
 )
 ns.add_collection(

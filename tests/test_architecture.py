@@ -19,11 +19,11 @@ LEVELS = (
     {"errors"},
     {"ddb_files", "optional", "pipeline", "settings", "shell", "targets"},
     {"board", "clients", "state"},
-    {"completion", "sql_files"},
+    {"completion", "github", "sql_files"},
     {"batches", "cognito", "dynamodb", "journal", "postgres", "processes", "rds", "rows", "users"},
     {"accounts", "bulk", "exports", "items", "s3_items", "stacks", "timeline"},
     {"console", "inventory", "messages"},
-    {"execution", "loads", "program", "seeds"},
+    {"execution", "loads", "program", "seeds", "variables"},
     {"bootstrap", "web"},
 )
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
@@ -31,7 +31,7 @@ LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 SDKS = {"boto3", "botocore", "docker", "flask", "ministack", "psutil", "psycopg2", "rich"}
 
 TASKS = {
-    "setup", "up", "down", "status", "logs", "check", "test",
+    "setup", "up", "down", "status", "logs", "check", "env", "test",
     "timeline", "web", "screenshots", "completion",
     "db.create", "db.drop", "db.schema-load", "db.seed", "db.setup", "db.reset", "db.connect",
     "db.sessions", "db.kill-sessions", "db.load",
