@@ -15,6 +15,7 @@ from invoke.tasks import Task, task
 from scripts import (
     accounts,
     bootstrap,
+    ci,
     cognito,
     completion,
     console,
@@ -103,7 +104,7 @@ def status(context: Context, stack: str = "", json: bool = False) -> None:
     rows = stacks.list_status(chosen)
     console.say(stacks.describe_choice(chosen))
     console.write_rows(rows, ["service", "state", "address", "since", "reason"], json)
-    console.end_with(all(row.state == "healthy" for row in rows))
+    console.end_with(0 if all(row.state == "healthy" for row in rows) else 1)
 
 
 @task(
@@ -158,6 +159,15 @@ def serve_pages(context: Context, stack: str = "", port: str = "") -> None:
         context, f"serve the pages on 127.0.0.1, port {chosen.web_port} or the next free one"
     ):
         web.serve(chosen, console.say)
+
+
+@task(name="ci", help=STACK)
+def run_ci(context: Context, stack: str = "") -> None:
+    """Set up, check, run what follows --, remove."""
+    chosen = settings.load(stack=stack)
+    command = console.words_after_dashes()
+    if not _is_dry(context, f"set up a throw-away environment, and run: {shlex.join(command)}"):
+        console.end_with(ci.run(chosen, command))
 
 
 @task
@@ -528,7 +538,7 @@ def _collection(name: str, **tasks: Task[Any]) -> Collection:
 
 ns = Collection(
     *(setup, up, down, status, logs, check, export_variables, show_timeline, serve_pages),
-    *(complete, screenshots, test),
+    *(run_ci, complete, screenshots, test),
 )
 ns.add_collection(
     _collection(

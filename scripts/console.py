@@ -203,10 +203,10 @@ def words_after_dashes() -> list[str]:
     return sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
 
 
-def end_with(success: bool) -> None:
-    """End with exit code 1 unless it is a success; the output said why."""
-    if not success:
-        raise Exit(code=1)
+def end_with(code: int) -> None:
+    """End with this exit code; the output said why."""
+    if code:
+        raise Exit(code=code)
 
 
 def end_on_interrupt() -> None:

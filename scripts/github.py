@@ -1,7 +1,7 @@
 """GitHub Actions' own language: what a job's log, its summary and its variables understand."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from scripts import state
@@ -43,7 +43,7 @@ def error(message: str, **where: str) -> str:
     return f"::error {properties}::{_escape(message)}"
 
 
-def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     """A table in Markdown, for the job's summary."""
     cells = [header, ("---",) * len(header), *rows]
     return "\n".join(f"| {' | '.join(map(_escape_cell, row))} |" for row in cells)

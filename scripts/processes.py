@@ -117,7 +117,7 @@ def stop(server: Server) -> bool:
 
 def pinned_port(settings: Settings, setting: str) -> int | None:
     """The port that the user set, None where the default stands."""
-    pinned = settings.source(setting) != "default"
+    pinned = settings.source(setting) != "default" and not settings.throwaway
     return int(getattr(settings, setting)) if pinned else None
 
 
@@ -158,8 +158,10 @@ def ports_to_try(
 ) -> Iterator[int]:
     """Ports to try: the one that the user set; else the last one, the default and those above.
 
-    Only those that are free here, unless the server runs `anywhere`.
+    Only those that are free here, unless it runs `anywhere`; any others for a throw-away one.
     """
+    while settings.throwaway:
+        yield _any_free_port()
     if pinned := pinned_port(settings, setting):
         yield pinned
         return
@@ -180,6 +182,11 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def _any_free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
 
 
 def holder(port: int) -> str:

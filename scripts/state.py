@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import os
 import secrets
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,9 +22,11 @@ _making_password = threading.Lock()
 def identity(settings: Settings) -> str:
     """A short name for this checkout, from its path; its servers carry it in their arguments.
 
-    A copied checkout gets another one, so it never takes the original's servers for its own.
+    A copied checkout gets another one, so it never takes the original's servers for its own; and
+    so does a throw-away environment of this checkout.
     """
-    return "dev-" + hashlib.sha256(os.fsencode(settings.root.resolve())).hexdigest()[:12]
+    place = settings.state if settings.throwaway else settings.root
+    return "dev-" + hashlib.sha256(os.fsencode(place.resolve())).hexdigest()[:12]
 
 
 def ensure_folder(path: Path) -> Path:
@@ -61,6 +64,24 @@ def write(path: Path, text: str) -> None:
         draft.replace(path)
     except OSError as error:
         raise not_writable(path, error) from None
+
+
+def make_held_folder(parent: Path, name: str) -> None:
+    """Make a folder that this process holds as long as it lives; nobody sees it before that."""
+    draft = Path(tempfile.mkdtemp(prefix=".", dir=ensure_folder(parent)))
+    hold(draft)
+    draft.rename(parent / name)
+
+
+def hold(folder: Path) -> bool:
+    """Hold a folder until this process ends. False where another one does."""
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(held)
+        return False
+    return True
 
 
 @contextlib.contextmanager

@@ -25,13 +25,14 @@ LEVELS = (
     {"console", "inventory", "messages"},
     {"execution", "loads", "program", "seeds", "variables"},
     {"bootstrap", "web"},
+    {"ci"},
 )
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 
 SDKS = {"boto3", "botocore", "docker", "flask", "ministack", "psutil", "psycopg2", "rich"}
 
 TASKS = {
-    "setup", "up", "down", "status", "logs", "check", "env", "test",
+    "setup", "up", "down", "status", "logs", "check", "env", "test", "ci",
     "timeline", "web", "screenshots", "completion",
     "db.create", "db.drop", "db.schema-load", "db.seed", "db.setup", "db.reset", "db.connect",
     "db.sessions", "db.kill-sessions", "db.load",

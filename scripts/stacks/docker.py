@@ -9,7 +9,14 @@ from typing import Any
 from scripts import clients, cognito, dynamodb, processes, state
 from scripts.errors import DevError, LoginRefusedError
 from scripts.settings import Settings
-from scripts.stacks import LOG_LINES, Service, docker_compose, docker_engine, docker_places
+from scripts.stacks import (
+    LOG_LINES,
+    Service,
+    docker_compose,
+    docker_engine,
+    docker_places,
+    postgres_server,
+)
 from scripts.stacks.docker_places import Part
 from scripts.targets import Aws, Database, Targets
 
@@ -118,6 +125,8 @@ def _variables(settings: Settings, part: Part, port: int) -> dict[str, str]:
     return {
         "POSTGRES_USER": settings.postgres_user,
         "POSTGRES_PASSWORD": state.ensure_password(settings),
+        "POSTGRES_INITDB_ARGS": " ".join(postgres_server.UNSAFE) if settings.throwaway else "",
+        "PERSIST": "0" if settings.throwaway else "1",
         settings.variable("docker_publish"): docker_places.publish_address(settings),
         settings.variable(part.port_setting): str(port),
     }
