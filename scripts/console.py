@@ -38,8 +38,18 @@ def say(text: str) -> None:
 
 def write(text: str) -> None:
     """A line of data, on stdout. Ends quietly when its reader has gone (`| head`)."""
+    with reader_may_go():
+        print(text)  # noqa: T201
+
+
+@contextlib.contextmanager
+def reader_may_go() -> Iterator[None]:
+    """End quietly, with success, when the reader of what is printed has gone."""
     try:
-        print(text, flush=True)  # noqa: T201
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise Exit(code=0) from None
@@ -193,10 +203,10 @@ def words_after_dashes() -> list[str]:
     return sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
 
 
-def end_with(success: bool) -> None:
-    """End with exit code 1 unless it is a success; the output said why."""
-    if not success:
-        raise Exit(code=1)
+def end_with(code: int) -> None:
+    """End with this exit code; the output said why."""
+    if code:
+        raise Exit(code=code)
 
 
 def end_on_interrupt() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from scripts import processes, state
+from scripts import ports, processes, state
 from scripts.checks import Check, Finding, fail, note, ok
 from scripts.errors import DevError
 from scripts.settings import Settings
@@ -61,11 +61,11 @@ def port(settings: Settings, setting: str, ours: int | None) -> Finding:
     elsewhere = f"; ours is {ours}" if ours and ours != wanted else ""
     if ours == wanted:
         return ok(f"{wanted} is ours")
-    if processes.is_free(wanted):
+    if ports.is_free(wanted):
         return ok(f"{wanted} is free{elsewhere}")
-    holder = processes.holder(wanted)
-    if processes.pinned_port(settings, setting):
-        taken = processes.taken_port(settings, setting, holder)
+    holder = ports.holder(wanted)
+    if ports.find_pinned(settings, setting):
+        taken = ports.taken(settings, setting, holder)
         return fail(taken.reason, taken.hint)
     return ok(f"{wanted} is held by {holder}{elsewhere or '; ours will be the next free one'}")
 

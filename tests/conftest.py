@@ -109,8 +109,8 @@ class Checkout:
         )
 
     def command(self, *arguments: str) -> list[str]:
-        """The words that run Invoke on this checkout."""
-        return [sys.executable, "-m", "invoke", *arguments]
+        """The words that run tasks of this checkout."""
+        return [sys.executable, "tasks.py", *arguments]
 
     def settings(self) -> Settings:
         """Its settings, without the tests' own environment."""

@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from scripts import clients, processes, settings, stacks, state
+from scripts import clients, ports, settings, stacks, state
 from scripts.errors import DevError
 from tests.conftest import PROJECT, Checkout, clean_environment, copy_project, remove_state
 
@@ -143,7 +143,7 @@ def test_state_is_private(checkout: Checkout) -> None:
 def test_a_taken_preferred_port_means_the_next_free_one_remembered_and_shown(
     checkout: Checkout, listener: Callable[[int], int]
 ) -> None:
-    held = processes.is_free(5432)
+    held = ports.is_free(5432)
     if held:
         listener(5432)
     first = checkout.run("up")
@@ -154,7 +154,7 @@ def test_a_taken_preferred_port_means_the_next_free_one_remembered_and_shown(
     checkout.run("down")
     checkout.run("up")
     remembered = record(checkout, "postgres")["port"] == port
-    assert remembered or not processes.is_free(port)  # another test's server may have taken it
+    assert remembered or not ports.is_free(port)  # another test's server may have taken it
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from scripts import processes, state
+from scripts import ports, processes, state
 from scripts.checks import Check, Finding, fail, note, ok
 from scripts.settings import Settings
 from scripts.stacks import LOG_LINES, Service, aws_emulator, postgres_server
@@ -151,7 +151,7 @@ def _service(
     def health() -> str | None:
         if not processes.find(server):
             return "not running"
-        wanted = processes.pinned_port(settings, port_setting)
+        wanted = ports.find_pinned(settings, port_setting)
         if wanted and wanted != processes.find_port(server):
             return f"not where {settings.variable(port_setting)}={wanted} wants it"
         return answer()
