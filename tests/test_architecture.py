@@ -25,8 +25,8 @@ LEVELS = (
     | {"timeline"},
     {"console", "inventory", "machine", "messages", "tables"},
     {"content", "execution", "loads", "program", "seeds", "snapshots", "variables"},
-    {"changes", "doctor", "steps", "web"},
-    {"bootstrap"},
+    {"changes", "steps", "web"},
+    {"bootstrap", "doctor"},
     {"ci", "resets"},
 )
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
