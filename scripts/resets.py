@@ -85,7 +85,7 @@ def db_drop(settings: Settings, confirmed: str = "") -> list[Step]:
         return None if there else f"there is no {target}"
 
     step = Step("db.drop", f"drop the database {target}", drop, probe=probe)
-    return steps.among_themselves(bootstrap.recovered(settings, [step]), [])
+    return _alone(settings, step)
 
 
 def ddb_drop(settings: Settings, table: str, confirmed: str = "") -> list[Step]:
@@ -102,7 +102,7 @@ def ddb_drop(settings: Settings, table: str, confirmed: str = "") -> list[Step]:
         return changes.settle(settings)
 
     step = Step("ddb.drop", f"delete the table {table} in {target}", drop)
-    return steps.among_themselves(bootstrap.recovered(settings, [step]), [])
+    return _alone(settings, step)
 
 
 def undo(settings: Settings, confirmed: str = "") -> list[Step]:
@@ -128,7 +128,7 @@ def snapshot_save(settings: Settings, name: str) -> list[Step]:
         f"copy {stacks.targets(settings).database}, the tables and the users as {name}",
         lambda: snapshots.save(settings, name),
     )
-    return steps.among_themselves(bootstrap.recovered(settings, [step]), [])
+    return _alone(settings, step)
 
 
 def snapshot_restore(settings: Settings, name: str, confirmed: str = "") -> list[Step]:
@@ -167,7 +167,7 @@ def snapshot_delete(settings: Settings, name: str) -> list[Step]:
         f"delete the snapshot {name}",
         lambda: snapshots.delete(settings, name),
     )
-    return steps.among_themselves(bootstrap.recovered(settings, [step]), [])
+    return _alone(settings, step)
 
 
 def find_loss(settings: Settings, database: bool, names: Sequence[str] | None) -> Loss | None:
@@ -187,6 +187,10 @@ def find_loss(settings: Settings, database: bool, names: Sequence[str] | None) -
         losses += [dynamodb.find_loss(where.aws, name) for name in going]
     content = [line for loss in losses if loss for line in loss.content]
     return Loss(where.database.name, content) if content else None
+
+
+def _alone(settings: Settings, step: Step) -> list[Step]:
+    return steps.among_themselves(bootstrap.recovered(settings, [step]), [])
 
 
 def _change(

@@ -150,15 +150,8 @@ def _of_postgres(database: Database) -> dict[str, str]:
     host = f"[{database.host}]" if ":" in database.host else database.host
     login = f"{user}:{password}" if password else user
     tls = "" if database.sslmode == "prefer" else f"?sslmode={database.sslmode}"
-    return {
-        "DATABASE_URL": f"postgresql://{login}@{host}:{database.port}/{name}{tls}",
-        "PGHOST": database.host,
-        "PGPORT": str(database.port),
-        "PGUSER": database.user,
-        "PGPASSWORD": database.password,
-        "PGDATABASE": database.name,
-        "PGSSLMODE": database.sslmode,
-    }
+    url = f"postgresql://{login}@{host}:{database.port}/{name}{tls}"
+    return {"DATABASE_URL": url, **database.variables()}
 
 
 def _of_aws(aws: Aws) -> dict[str, str]:
