@@ -4,7 +4,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from scripts.errors import DevError
@@ -23,6 +23,10 @@ class Step:
     action: Callable[[], str]
     needs: tuple[str, ...] = ()
     probe: Callable[[], str | None] | None = None
+
+    def after(self, name: str) -> "Step":
+        """The same step, which waits for another one too."""
+        return replace(self, needs=(*self.needs, name))
 
 
 Kind = Literal["started", "finished", "skipped", "failed", "blocked", "interrupted"]

@@ -1,7 +1,6 @@
 """The pipelines that replace what is there, as lists of steps: reset, drop, undo, snapshots."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from scripts import (
     bootstrap,
@@ -33,21 +32,21 @@ def reset(settings: Settings, confirmed: str = "") -> list[Step]:
     names = [table["TableName"] for table in steps.read_tables(settings)]
     built = steps.make_data(settings, databases.NEXT)
     made = [step for step in built if step.name not in bootstrap.left_out(settings)]
-    last = tuple(step.name for step in made if step.name.startswith(("db.", "cognito.")))
+    before = [step for step in made if step.name.startswith(("db.", "cognito."))]
+    after = [step for step in made if step not in before]
     change = _change(
         settings,
         lambda: changes.keep(settings, "reset", True, names, users=True),
         lambda: changes.commit(settings, databases.NEXT, names, confirmed=confirmed),
-        after=last,
+        after=tuple(step.name for step in before),
     )
-    later = {"cognito.create-pool": "keep", "ddb.schema-load": "settle"}
-    made = [
-        replace(step, needs=(*step.needs, later[step.name])) if step.name in later else step
-        for step in made
+    chosen = [
+        *(step.after("keep") if step.name == "cognito.create-pool" else step for step in before),
+        *change,
+        *(step.after("settle") if step.name == "ddb.schema-load" else step for step in after),
     ]
     return steps.among_themselves(
-        [*bootstrap.up(settings), *bootstrap.recovered(settings, [*made, *change])],
-        [*built, *change],
+        [*bootstrap.up(settings), *bootstrap.recovered(settings, chosen)], [*built, *change]
     )
 
 
@@ -153,7 +152,7 @@ def snapshot_restore(settings: Settings, name: str, confirmed: str = "") -> list
         lambda: changes.keep(settings, "snapshot.restore", True, names(), users=True),
         lambda: changes.commit(settings, databases.NEXT, names(), folder, confirmed),
     )
-    chosen = [create, replace(keep, needs=(*keep.needs, "db.create")), *change]
+    chosen = [create, keep.after("db.create"), *change]
     return steps.among_themselves(
         [*bootstrap.up(settings), *bootstrap.recovered(settings, chosen)], chosen
     )
