@@ -133,6 +133,14 @@ def screenshots(context: Context) -> None:
         context.run(f"{shlex.quote(sys.executable)} -m tests.screenshots", echo=True)
 
 
+@task(help={"quick": "few rounds and small loads, and write nothing down"})
+def bench(context: Context, quick: bool = False) -> None:
+    """Measure against other ways; docs/benchmarks.md."""
+    words = " --quick" if quick else ""
+    with context.cd(str(settings.ROOT)):
+        context.run(f"{shlex.quote(sys.executable)} -m benchmarks{words}", echo=True)
+
+
 @task
 def test(context: Context) -> None:
     """Check format, lint, types; run all tests."""
@@ -475,7 +483,9 @@ def _collection(name: str, **tasks: Task[Any]) -> Collection:
     return collection
 
 
-ns = Collection(setup, up, down, status, logs, check, show_timeline, serve_pages, screenshots, test)
+ns = Collection(
+    setup, up, down, status, logs, check, show_timeline, serve_pages, bench, screenshots, test
+)
 ns.add_collection(
     _collection(
         "db",

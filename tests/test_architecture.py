@@ -32,7 +32,7 @@ SDKS = {"boto3", "botocore", "docker", "flask", "ministack", "psutil", "psycopg2
 
 TASKS = {
     "setup", "up", "down", "status", "logs", "check", "test",
-    "timeline", "web", "screenshots",
+    "timeline", "web", "bench", "screenshots",
     "db.create", "db.drop", "db.schema-load", "db.seed", "db.setup", "db.reset", "db.connect",
     "db.sessions", "db.kill-sessions", "db.load",
     "ddb.schema-load", "ddb.list-tables", "ddb.drop", "ddb.seed", "ddb.scan",
