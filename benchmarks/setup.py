@@ -87,6 +87,7 @@ def start_raw(folder: Path) -> float:
         "IOT_MTLS_ENABLED": "0",
         "PERSIST_STATE": "1",
         "STATE_DIR": str(home / "aws"),
+        "TMPDIR": str(home),
         "DOCKER_HOST": "unix:///nonexistent",
     }
     begin = time.perf_counter()

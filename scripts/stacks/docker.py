@@ -9,9 +9,16 @@ from typing import Any
 from scripts import clients, cognito, dynamodb, processes, state
 from scripts.errors import DevError, LoginRefusedError
 from scripts.settings import Settings
-from scripts.stacks import LOG_LINES, Service, docker_compose, docker_engine, docker_places
+from scripts.stacks import (
+    LOG_LINES,
+    Service,
+    docker_compose,
+    docker_engine,
+    docker_places,
+    local_database,
+)
 from scripts.stacks.docker_places import Part
-from scripts.targets import Aws, Database, Targets
+from scripts.targets import Aws, Targets
 
 TAIL = 8
 _DATA_VERSIONS = (
@@ -46,14 +53,7 @@ def targets(settings: Settings) -> Targets:
     """The addresses where the containers were published last, or else would be."""
     postgres, dynamodb_local, emulator = (docker_places.find(settings, part) for part in PARTS)
     return Targets(
-        database=Database(
-            host=postgres.host,
-            port=postgres.port,
-            user=settings.postgres_user,
-            password=state.find_password(settings) or "",
-            name=settings.postgres_db,
-            owned=True,
-        ),
+        database=local_database(settings, postgres.host, postgres.port),
         aws=Aws(
             region=settings.aws_region,
             endpoint=f"http://{emulator}",
