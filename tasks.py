@@ -274,6 +274,14 @@ def screenshots(context: Context) -> None:
         context.run(f"{shlex.quote(sys.executable)} -m tests.screenshots", echo=True)
 
 
+@task(help={"quick": "few rounds and small loads, and write nothing down"})
+def bench(context: Context, quick: bool = False) -> None:
+    """Measure against other ways; docs/benchmarks.md."""
+    words = " --quick" if quick else ""
+    with context.cd(str(settings.ROOT)):
+        context.run(f"{shlex.quote(sys.executable)} -m benchmarks{words}", echo=True)
+
+
 @task
 def test(context: Context) -> None:
     """Check format, lint, types; run all tests."""
@@ -657,7 +665,7 @@ def _collection(name: str, **tasks: Task[Any]) -> Collection:
 
 ns = Collection(
     *(setup, reset, undo, up, down, status, logs, check, examine, export_variables),
-    *(show_timeline, serve_pages, run_ci, complete, screenshots, test),
+    *(show_timeline, serve_pages, run_ci, complete, bench, screenshots, test),
 )
 ns.add_collection(
     _collection(

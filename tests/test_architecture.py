@@ -35,7 +35,7 @@ SDKS = {"boto3", "botocore", "docker", "flask", "ministack", "psutil", "psycopg2
 
 TASKS = {
     "setup", "reset", "undo", "up", "down", "status", "logs", "check", "doctor", "env", "test",
-    "ci", "timeline", "web", "screenshots", "completion",
+    "ci", "timeline", "web", "bench", "screenshots", "completion",
     "db.create", "db.drop", "db.schema-load", "db.seed", "db.setup", "db.reset", "db.connect",
     "db.sessions", "db.kill-sessions", "db.load",
     "ddb.schema-load", "ddb.list-tables", "ddb.drop", "ddb.seed", "ddb.scan",

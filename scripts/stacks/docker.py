@@ -17,10 +17,11 @@ from scripts.stacks import (
     docker_compose,
     docker_engine,
     docker_places,
+    local_database,
     postgres_server,
 )
 from scripts.stacks.docker_places import Part
-from scripts.targets import Aws, Database, Targets
+from scripts.targets import Aws, Targets
 
 TAIL = 8
 _DATA_VERSIONS = (
@@ -55,14 +56,7 @@ def targets(settings: Settings) -> Targets:
     """The addresses where the containers were published last, or else would be."""
     postgres, dynamodb_local, emulator = (docker_places.find(settings, part) for part in PARTS)
     return Targets(
-        database=Database(
-            host=postgres.host,
-            port=postgres.port,
-            user=settings.postgres_user,
-            password=state.find_password(settings) or "",
-            name=settings.postgres_db,
-            owned=True,
-        ),
+        database=local_database(settings, postgres.host, postgres.port),
         aws=Aws(
             region=settings.aws_region,
             endpoint=f"http://{emulator}",

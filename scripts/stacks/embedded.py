@@ -9,8 +9,8 @@ from pathlib import Path
 from scripts import ports, processes, state
 from scripts.checks import Check, Finding, fail, note, ok
 from scripts.settings import Settings
-from scripts.stacks import LOG_LINES, Service, aws_emulator, postgres_server
-from scripts.targets import Aws, Database, Targets
+from scripts.stacks import LOG_LINES, Service, aws_emulator, local_database, postgres_server
+from scripts.targets import Aws, Targets
 
 
 def targets(settings: Settings) -> Targets:
@@ -18,14 +18,7 @@ def targets(settings: Settings) -> Targets:
     postgres = processes.find_port(postgres_server.server(settings))
     emulator = processes.find_port(aws_emulator.server(settings))
     return Targets(
-        database=Database(
-            host="127.0.0.1",
-            port=postgres or settings.postgres_port,
-            user=settings.postgres_user,
-            password=state.find_password(settings) or "",
-            name=settings.postgres_db,
-            owned=True,
-        ),
+        database=local_database(settings, "127.0.0.1", postgres or settings.postgres_port),
         aws=Aws(
             region=settings.aws_region,
             endpoint=f"http://127.0.0.1:{emulator or settings.emulator_port}",
