@@ -108,11 +108,10 @@ def start(
 
 def stop(server: Server) -> bool:
     """Stop the server gracefully, by force when that takes too long. False if it did not run."""
-    process = find(server)
-    if process is None:
-        return False
-    _end(process, server.stop_signal)
-    return True
+    if process := find(server):
+        _end(process, server.stop_signal)
+        return True
+    return _stop_strays(server)
 
 
 def pinned_port(settings: Settings, setting: str) -> int | None:
@@ -225,12 +224,13 @@ def read_log(server: Server, lines: int, follow: bool) -> Iterator[str]:
             time.sleep(_FOLLOW_SECONDS)
 
 
-def _stop_strays(server: Server) -> None:
-    """End servers of ours that are in the way; at once where their `.dev` was deleted."""
+def _stop_strays(server: Server) -> bool:
+    """End servers of ours that no record tells of; at once where their `.dev` was deleted."""
     first = server.stop_signal if server.log.exists() else signal.SIGKILL
-    for process in psutil.process_iter():
-        if _is_ours(process, server.marker):
-            _end(process, first)
+    strays = [process for process in psutil.process_iter() if _is_ours(process, server.marker)]
+    for process in strays:
+        _end(process, first)
+    return bool(strays)
 
 
 def _end(process: psutil.Process, first: signal.Signals) -> None:

@@ -14,10 +14,10 @@ import pytest
 import yaml
 from invoke.collection import Collection
 
-from scripts import ci, settings, shell, state
+from scripts import ci, processes, settings, shell, state
 from scripts.stacks import postgres_server
 from tests.conftest import PROJECT, Checkout
-from tests.engine import docker, remove_containers
+from tests.engine import remove_containers
 from tests.test_architecture import namespace  # noqa: F401 - a fixture
 from tests.test_env import APP, SEEN
 
@@ -25,16 +25,12 @@ SLEEP = [sys.executable, "-c", "import time; print('asleep', flush=True); time.s
 PSQL = str(shell.postgres_home() / "bin" / "psql")
 
 
-def leftovers(checkout: Checkout) -> list[str]:
-    """The throw-away environments' folders, homes and servers that are there."""
+def leftovers(checkout: Checkout, talk: str) -> list[str]:
+    """The throw-away environments there are, and the ports where a run's servers still listen."""
     folder = checkout.settings().throwaways
-    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-    words = [
-        argument
-        for process in psutil.process_iter(["cmdline"])
-        for argument in process.info["cmdline"] or ()
-    ]
-    return names + [word for word in words if str(folder) in word]
+    ports = re.findall(r"listening on 127\.0\.0\.1:(\d+)", talk)
+    listening = [port for port in ports if not processes.is_free(int(port))]
+    return listening + ([path.name for path in folder.iterdir()] if folder.is_dir() else [])
 
 
 @pytest.fixture
@@ -64,7 +60,7 @@ def test_a_command_finds_an_environment_of_its_own_and_nothing_stays(untouched: 
     usual = json.loads((untouched.root / ".dev" / "postgres.json").read_text())["port"]
     assert port
     assert int(port[1]) != usual
-    assert leftovers(untouched) == []
+    assert leftovers(untouched, done.stderr) == []
 
 
 def test_ports_that_the_user_set_are_left_to_the_usual_environment(untouched: Checkout) -> None:
@@ -76,7 +72,7 @@ def test_our_own_tasks_work_in_it_too(checkout: Checkout) -> None:
     script = f'"{sys.executable}" tasks.py db.drop && "{sys.executable}" tasks.py ddb.list-tables'
     done = checkout.run("ci", "--", "sh", "-c", script)
     assert done.stdout == "TABLE\ncruddur-messages\n"
-    assert leftovers(checkout) == []
+    assert leftovers(checkout, done.stderr) == []
 
 
 def test_nothing_waits_for_the_disk(checkout: Checkout) -> None:
@@ -98,7 +94,7 @@ def test_the_commands_exit_code_is_ours(
 ) -> None:
     done = checkout.run("ci", "--", *command, expect=code)
     assert f": {said} after " in done.stderr
-    assert leftovers(checkout) == []
+    assert leftovers(checkout, done.stderr) == []
 
 
 def test_a_program_that_is_not_there_is_named(checkout: Checkout) -> None:
@@ -106,7 +102,7 @@ def test_a_program_that_is_not_there_is_named(checkout: Checkout) -> None:
     assert done.stderr.endswith(
         "nosuch: No such file or directory\nhint: check the words after --\n"
     )
-    assert leftovers(checkout) == []
+    assert leftovers(checkout, done.stderr) == []
 
 
 def test_a_setup_that_fails_is_told_with_its_line_and_the_command_does_not_run(
@@ -128,7 +124,7 @@ def test_a_setup_that_fails_is_told_with_its_line_and_the_command_does_not_run(
     assert re.search(
         r"^\| db.seed \| failed \| \d+\.\d\d \|$", (tmp_path / "summary.md").read_text(), re.M
     )
-    assert leftovers(checkout) == []
+    assert leftovers(checkout, done.stderr) == []
 
 
 def test_in_a_job_there_are_groups_and_a_summary_with_the_times(
@@ -164,34 +160,33 @@ def test_a_signal_ends_the_command_and_nothing_stays(
     process.send_signal(number)
     _, talk = process.communicate(timeout=60)
     assert process.returncode == 128 + number, talk
-    assert "Traceback" not in talk.partition("time.sleep")[0] or number is signal.SIGINT
-    assert leftovers(untouched) == []
+    assert leftovers(untouched, talk) == []
 
 
 def test_a_signal_in_the_setup_ends_it_and_nothing_stays(checkout: Checkout) -> None:
     process = checkout.start("ci")
     assert process.stderr
-    while not process.stderr.readline().startswith("done  aws"):
+    seen = ""
+    while "done  aws" not in seen:
+        seen += process.stderr.readline()
         assert process.poll() is None
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
+    _, talk = process.communicate(timeout=60)
     assert process.returncode == 143
-    assert leftovers(checkout) == []
+    assert leftovers(checkout, seen + talk) == []
 
 
-def test_a_command_that_takes_no_notice_is_killed(
-    checkout: Checkout, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_command_that_takes_no_notice_is_killed(checkout: Checkout) -> None:
     stubborn = "import signal; signal.signal(15, signal.SIG_IGN)\n" + SLEEP[2]
     process = checkout.start("ci", "--", sys.executable, "-c", stubborn)
     asleep(process)
     begin = time.monotonic()
     process.send_signal(signal.SIGTERM)
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
+    _, talk = process.communicate(timeout=60)
     assert process.returncode == 143
     assert time.monotonic() - begin > ci.GRACE_SECONDS
-    assert leftovers(checkout) == []
+    assert leftovers(checkout, talk) == []
 
 
 def test_what_a_kill_leaves_is_removed_by_the_next_run(checkout: Checkout) -> None:
@@ -199,8 +194,8 @@ def test_what_a_kill_leaves_is_removed_by_the_next_run(checkout: Checkout) -> No
     asleep(process)
     (sleeper,) = psutil.Process(process.pid).children()
     process.kill()
-    process.communicate()
     sleeper.kill()
+    process.communicate()
     (name,) = (path.name for path in checkout.settings().throwaways.iterdir())
     server = postgres_server.server(settings.load(checkout.root, {"DEV_THROWAWAY": name}))
     (running,) = [
@@ -209,27 +204,27 @@ def test_what_a_kill_leaves_is_removed_by_the_next_run(checkout: Checkout) -> No
     done = checkout.run("ci", "--", "true")
     assert f"ci: removing {name}, left over from a run that was killed\n" in done.stderr
     assert not running.is_running()
-    assert leftovers(checkout) == []
+    assert leftovers(checkout, done.stderr) == []
 
 
 def test_two_at_once_do_not_touch_each_other(checkout: Checkout) -> None:
-    processes = [checkout.start("ci", "--", sys.executable, "-c", APP) for _ in range(2)]
-    for process in processes:
-        answer, talk = process.communicate(timeout=100)
-        assert process.returncode == 0, talk
+    runs = [checkout.start("ci", "--", sys.executable, "-c", APP) for _ in range(2)]
+    ends = [run.communicate(timeout=100) for run in runs]
+    for run, (answer, talk) in zip(runs, ends, strict=True):
+        assert run.returncode == 0, talk
         assert json.loads(answer) == SEEN
         assert "left over" not in talk
-    assert leftovers(checkout) == []
+    assert leftovers(checkout, "".join(talk for _, talk in ends)) == []
 
 
 def test_on_the_docker_stack(engine: None, new_checkout: Callable[[str], Checkout]) -> None:
     checkout = new_checkout("checkout")
     try:
-        checkout.run("ci", "--stack", "docker", "--", sys.executable, "-c", APP)
+        done = checkout.run("ci", "--stack", "docker", "--", sys.executable, "-c", APP)
         assert checkout.settings().stack == "embedded"
-        assert leftovers(checkout) == []
-        for what in ("container", "volume", "network"):
-            assert str(checkout.root) not in docker(what, "ls")
+        assert leftovers(checkout, done.stderr) == []
+        volumes = json.loads(done.stdout), done.stderr.count("removed the volume")
+        assert volumes == (SEEN, 3)
     finally:
         remove_containers(checkout.root)
 
