@@ -201,10 +201,11 @@ def test_what_a_kill_leaves_is_removed_by_the_next_run(checkout: Checkout) -> No
     (running,) = [
         p for p in psutil.process_iter(["cmdline"]) if server.marker in (p.info["cmdline"] or ())
     ]
+    checkout.settings().throwaways.joinpath("mine").mkdir()
     done = checkout.run("ci", "--", "true")
     assert f"ci: removing {name}, left over from a run that was killed\n" in done.stderr
     assert not running.is_running()
-    assert leftovers(checkout, done.stderr) == []
+    assert leftovers(checkout, done.stderr) == ["mine"]
 
 
 def test_two_at_once_do_not_touch_each_other(checkout: Checkout) -> None:
