@@ -64,10 +64,12 @@ def run(settings: Settings, command: Sequence[str]) -> int:
 
 def _use(environment: Settings, command: Sequence[str]) -> int:
     """Set up, then the command; what became of both is shown to GitHub."""
-    ours = {"DEV_THROWAWAY": environment.throwaway, "DEV_STACK": environment.stack}
-    surroundings = dict(os.environ) | ours
+    surroundings = dict(os.environ) | {
+        "DEV_THROWAWAY": environment.throwaway,
+        "DEV_STACK": environment.stack,
+    }
     tasks = str(environment.root / "tasks.py")
-    outcomes = [_run("setup", [sys.executable, tasks, "setup"], surroundings)]
+    outcomes = [_run("setup", [sys.executable, tasks, "setup"], surroundings, ours=True)]
     if command and not outcomes[0].code:
         lent = variables.overlay(surroundings, variables.collect(environment))
         outcomes.append(_run(shlex.join(command), command, lent))
@@ -78,12 +80,15 @@ def _use(environment: Settings, command: Sequence[str]) -> int:
     return last.code
 
 
-def _run(what: str, argv: Sequence[str], env: Mapping[str, str]) -> Outcome:
-    """Run a program to its end, or to ours; killed by a signal, its code is 128 and that."""
+def _run(what: str, argv: Sequence[str], env: Mapping[str, str], ours: bool = False) -> Outcome:
+    """Run a program to its end, or to ours; killed by a signal, its code is 128 and that.
+
+    One of `ours` is killed with the programs it runs; another gets the signal that ends us.
+    """
     begin = time.monotonic()
     with _group(f"ci: {what}"):
         try:
-            process = subprocess.Popen(argv, env=env)
+            process = subprocess.Popen(argv, env=env, process_group=0 if ours else None)
         except OSError as error:
             raise DevError(
                 f"{argv[0]}: {error.strerror}", "check the words after --", NOT_FOUND
@@ -91,6 +96,8 @@ def _run(what: str, argv: Sequence[str], env: Mapping[str, str]) -> Outcome:
         try:
             code = process.wait()
         except SystemExit as end:
+            if ours:
+                os.killpg(process.pid, signal.SIGKILL)
             _end(process, signal.Signals(int(end.code or 0) - 128))
             raise
     return Outcome(what, code if code >= 0 else 128 - code, time.monotonic() - begin)
@@ -109,17 +116,23 @@ def _end(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
 
 def _clear_leftovers(settings: Settings) -> None:
     """Remove the throw-away environments whose `ci` was killed."""
-    folders = sorted(settings.throwaways.glob("[!.]*")) if settings.throwaways.is_dir() else []
-    for folder in folders:
-        if state.hold(folder):
-            stack = folder.name.partition("_")[0]
+    for stack in stacks.MODULES:
+        for folder in settings.throwaways.glob(f"{stack}_*"):
+            if not state.hold(folder):
+                continue
             console.say(f"ci: removing {folder.name}, left over from a run that was killed")
-            _tear_down(replace(settings, stack=stack, throwaway=folder.name))
+            try:
+                _tear_down(replace(settings, stack=stack, throwaway=folder.name))
+            except DevError as error:  # the engine is off, say: a later run tries again
+                console.say(f"ci: {folder.name} stays: {error.reason}")
 
 
 def _tear_down(environment: Settings) -> None:
     execution.run(environment, "down", lambda: bootstrap.down(environment, volumes=True))
-    shutil.rmtree(environment.state)
+    try:
+        shutil.rmtree(environment.state)
+    except OSError as error:
+        raise state.not_writable(environment.state, error) from None
 
 
 @contextlib.contextmanager

@@ -107,11 +107,10 @@ def start(
 
 def stop(server: Server) -> bool:
     """Stop the server gracefully, by force when that takes too long. False if it did not run."""
-    process = find(server)
-    if process is None:
-        return False
-    end(process, server.stop_signal)
-    return True
+    if process := find(server):
+        end(process, server.stop_signal)
+        return True
+    return stop_strays(server)
 
 
 def log_tail(server: Server, lines: int = 8) -> str:
@@ -146,11 +145,13 @@ def list_strays(server: Server) -> list[psutil.Process]:
     return [one for one in psutil.process_iter() if one != known and _is_ours(one, server.marker)]
 
 
-def stop_strays(server: Server) -> None:
+def stop_strays(server: Server) -> bool:
     """End servers of ours that no record tells of; at once where their `.dev` was deleted."""
     first = server.stop_signal if server.log.exists() else signal.SIGKILL
-    for process in list_strays(server):
+    strays = list_strays(server)
+    for process in strays:
         end(process, first)
+    return bool(strays)
 
 
 def end(process: psutil.Process, first: signal.Signals) -> None:

@@ -113,8 +113,11 @@ def make_held_folder(parent: Path, name: str) -> None:
 
 
 def hold(folder: Path) -> bool:
-    """Hold a folder until this process ends. False where another one does."""
-    held = os.open(folder, os.O_RDONLY)
+    """Hold a folder until this process ends. False where another one does, or has removed it."""
+    try:
+        held = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

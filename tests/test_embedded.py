@@ -304,3 +304,13 @@ def test_a_second_pipeline_waits_for_the_first(checkout: Checkout) -> None:
         assert waiting.stderr.readline() == f"waiting for ./invoke reset (pid {os.getpid()}) ...\n"
     _, talk = waiting.communicate(timeout=60)
     assert waiting.returncode == 0, talk
+
+
+def test_down_stops_a_server_that_no_record_tells_of(checkout: Checkout) -> None:
+    checkout.run("up")
+    records = [checkout.root / ".dev" / f"{service}.json" for service in ("postgres", "aws")]
+    held = [json.loads(record.read_text())["port"] for record in records]
+    for record in records:
+        record.unlink()
+    assert checkout.run("down").stderr.count("  stopped\n") == 2
+    assert all(map(ports.is_free, held))
