@@ -140,9 +140,10 @@ def read_log(server: Server, lines: int, follow: bool) -> Iterator[str]:
 
 
 def list_strays(server: Server) -> list[psutil.Process]:
-    """Processes of this server that no record tells of."""
+    """Processes of this server that no record tells of; not its new children, who look alike."""
+    ours = {one.pid: one for one in psutil.process_iter(["ppid"]) if _is_ours(one, server.marker)}
     known = find(server)
-    return [one for one in psutil.process_iter() if one != known and _is_ours(one, server.marker)]
+    return [one for one in ours.values() if one != known and one.info["ppid"] not in ours]
 
 
 def stop_strays(server: Server) -> bool:
