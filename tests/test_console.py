@@ -241,3 +241,40 @@ def test_a_reader_that_goes_ends_the_output_quietly(tmp_path: Path, lines: int) 
         assert process.stderr.read() == ""
     assert read == [f"{number}\n" for number in range(lines)]
     assert process.returncode == 0
+
+
+PROGRESS = """
+import time
+from scripts import console
+
+console._LIVE_SECONDS = 0.0
+with console.progress("items", before=100) as show:
+    show(100, 0.25)
+    time.sleep(0.01)
+    show(1_600, 0.5)
+console.say("done")
+"""
+
+
+def test_on_a_terminal_progress_is_one_line_that_is_gone_at_the_end() -> None:
+    shown = run_on_a_terminal(PROGRESS, {"COLUMNS": "80"})[1]
+    drawn = shown.split("\r\x1b[2K")
+    assert [re.sub(r"[\d,]+/s", "N/s", text) for text in drawn] == [
+        "",
+        "100 items  N/s  ...",
+        "1,600 items  N/s  50%, 0:00:00 left",
+        "done\r\n",
+    ]
+
+
+def test_progress_fits_a_narrow_terminal() -> None:
+    drawn = run_on_a_terminal(PROGRESS, {"COLUMNS": "10"})[1].split("\r\x1b[2K")
+    assert [text for text in drawn if len(text) > 9] == []
+
+
+def test_without_a_terminal_short_work_shows_no_progress(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with console.progress("items") as show:
+        show(100, 0.5)
+    assert capsys.readouterr() == ("", "")
