@@ -27,7 +27,8 @@ def run(settings: Settings, command: str, steps: Sequence[Step], following: str 
         ):
 
             def emit(event: Event) -> None:
-                record(event)
+                if event.kind != "progress":  # a record says what became of the steps
+                    record(event)
                 show(event)
 
             pipeline.run(steps, emit)

@@ -156,6 +156,15 @@ def test_without_a_terminal_each_end_is_a_line_and_a_start_is_none(
     assert capsys.readouterr() == ("", "done  a      1.00 s  made it\n")
 
 
+def test_without_a_terminal_a_long_step_says_how_far_it_is_every_ten_seconds(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with console.show([Step("a", "", str)]) as show:
+        for seconds in (1.0, 10.0, 11.0, 19.9, 20.0):
+            show(Event("progress", "a", seconds, seconds, f"{seconds:.0f} of 30"))
+    assert capsys.readouterr().err == "goes  a  10.00 s  10 of 30\ngoes  a  20.00 s  20 of 30\n"
+
+
 def run_on_a_terminal(code: str, environment: Mapping[str, str]) -> tuple[str, str]:
     """What code writes on stdout, and on a stderr that is a terminal."""
     ours, theirs = pty.openpty()
@@ -210,6 +219,14 @@ def test_on_a_terminal_the_board_ends_with_what_became_of_each_step() -> None:
     shown = [" ".join(re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line).split()) for line in last_lines]
     assert "✗ first 1.25 s it [bold]broke[/nonsense]" in shown
     assert "- second needs first" in shown
+
+
+def test_on_a_terminal_a_running_step_shows_how_far_it_is() -> None:
+    code = BOARD.replace(
+        'show(Event("failed"', 'show(Event("progress", "first", 0.5, 0.5, "7 of 9"))\n    board'
+    )
+    code = code[: code.index("board")] + "import time; time.sleep(0.5)"
+    assert "7 of 9" in run_on_a_terminal(code, {"COLUMNS": "80"})[1]
 
 
 TASKS = """
