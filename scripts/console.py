@@ -23,6 +23,7 @@ _WIDEST = 120
 _CELLS = 48  # of a timeline's axis
 _LIVE_SECONDS, _PLAIN_SECONDS = 0.2, 10.0
 _MARKS = {
+    "progress": "goes",
     "finished": "done",
     "skipped": "same",
     "failed": "FAIL",
@@ -224,7 +225,7 @@ def show(steps: Sequence[Step]) -> Iterator[Callable[[Event], None]]:
     """A listener that shows events: a live board on a terminal, plain lines elsewhere."""
     width = max(len(step.name) for step in steps)
     if not is_live():
-        yield lambda event: _say_event(event, width)
+        yield _plain_listener(width)
         return
     from scripts.board import Board
 
@@ -253,9 +254,19 @@ def _time_left(seconds: float, first: float, share: float) -> str:
     return f"{share:.0%}, {left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"
 
 
-def _say_event(event: Event, width: int) -> None:
-    if event.kind != "started":
-        say(event_line(event, width))
+def _plain_listener(width: int) -> Callable[[Event], None]:
+    """A line for the end of each step, and now and then for how far it is."""
+    said: dict[str, float] = {}
+
+    def show(event: Event) -> None:
+        if event.kind == "progress":
+            if event.seconds - said.get(event.step, 0.0) < _PLAIN_SECONDS:
+                return
+            said[event.step] = event.seconds
+        if event.kind != "started":
+            say(event_line(event, width))
+
+    return show
 
 
 def _bar_line(bar: Bar, whole: float, width: int) -> str:

@@ -44,7 +44,8 @@ def _run(settings: Settings, command: str, steps: Sequence[Step]) -> None:
     ):
 
         def emit(event: Event) -> None:
-            record(event)
+            if event.kind != "progress":  # a record says what became of the steps
+                record(event)
             show(event)
 
         pipeline.run(steps, emit)

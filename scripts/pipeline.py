@@ -29,14 +29,14 @@ class Step:
         return replace(self, needs=(*self.needs, name))
 
 
-Kind = Literal["started", "finished", "skipped", "failed", "blocked", "interrupted"]
+Kind = Literal["started", "progress", "finished", "skipped", "failed", "blocked", "interrupted"]
 
 
 @dataclass(frozen=True)
 class Event:
     """What happened to a step: `at` seconds after the run's start, after `seconds` of work.
 
-    skipped: it was done already; blocked: a step that it needs failed.
+    progress: how far it is; skipped: it was done already; blocked: a step that it needs failed.
     """
 
     kind: Kind
@@ -48,6 +48,14 @@ class Event:
 
 class FailedError(DevError):
     """One or more steps failed; the events said which and why."""
+
+
+_here = threading.local()
+
+
+def report(detail: str) -> None:
+    """Say how far the step is that runs in this thread; outside of a run nobody hears it."""
+    getattr(_here, "report", lambda _: None)(detail)
 
 
 def run(steps: Sequence[Step], emit: Callable[[Event], None]) -> None:
@@ -68,6 +76,12 @@ def run(steps: Sequence[Step], emit: Callable[[Event], None]) -> None:
 
     def work(step: Step) -> None:
         at = since_begin()
+
+        def tell(detail: str) -> None:
+            now = since_begin()
+            outcomes.put((Event("progress", step.name, now, now - at, detail), None))
+
+        _here.report = tell
         event, error = _attempt(step)
         seconds = since_begin() - at
         outcomes.put((Event(event.kind, step.name, at + seconds, seconds, event.detail), error))
@@ -83,6 +97,9 @@ def run(steps: Sequence[Step], emit: Callable[[Event], None]) -> None:
             if not running:
                 break
             event, error = outcomes.get()
+            if event.kind == "progress":
+                emit(event)
+                continue
             running.remove(event.step)
             if error:
                 failures[event.step] = error
