@@ -96,9 +96,11 @@ def _run(what: str, argv: Sequence[str], env: Mapping[str, str], ours: bool = Fa
         try:
             code = process.wait()
         except SystemExit as end:
+            number = signal.Signals(int(end.code or 0) - 128)
             if ours:
                 os.killpg(process.pid, signal.SIGKILL)
-            _end(process, signal.Signals(int(end.code or 0) - 128))
+            _end(process, number)
+            console.say(f"\nci: ended by {number.name}")
             raise
     return Outcome(what, code if code >= 0 else 128 - code, time.monotonic() - begin)
 
