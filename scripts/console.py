@@ -14,13 +14,13 @@ from typing import Any
 
 from invoke.exceptions import Exit
 
+from scripts import timeline
 from scripts.errors import RefusedError
 from scripts.pipeline import Event, Step
 from scripts.targets import Loss
-from scripts.timeline import Bar, Timeline
+from scripts.timeline import Timeline
 
 _WIDEST = 120
-_CELLS = 48  # of a timeline's axis
 _LIVE_SECONDS, _PLAIN_SECONDS = 0.2, 10.0
 _MARKS = {
     "progress": "goes",
@@ -130,16 +130,9 @@ def write_timelines(timelines: Sequence[Timeline], as_json: bool) -> None:
     if as_json:
         write_json(timelines)
         return
-    for timeline in timelines:
-        change = f", {timeline.change:+.2f} s against the run before" if timeline.before else ""
-        started = _cell(timeline.started)
-        write(
-            f"{timeline.command} at {started}: {timeline.state} in {timeline.seconds:.2f} s{change}"
-        )
-        width = max(len(bar.step) for bar in timeline.bars)
-        for bar in timeline.bars:
-            write(_bar_line(bar, timeline.seconds, width).rstrip())
-        write("")
+    for one in timelines:
+        for line in (*timeline.draw(one), ""):
+            write(line)
     if timelines:
         say("* on the critical path: a faster one would have made the run faster")
 
@@ -267,21 +260,6 @@ def _plain_listener(width: int) -> Callable[[Event], None]:
             say(event_line(event, width))
 
     return show
-
-
-def _bar_line(bar: Bar, whole: float, width: int) -> str:
-    """A step's line: its bar is at least one cell, and ends within the axis."""
-    cells = max(1, round(bar.seconds / whole * _CELLS)) if whole else 1
-    offset = min(round(bar.start / whole * _CELLS), _CELLS - cells) if whole else 0
-    drawn = " " * offset + ("█" if bar.critical else "░") * cells
-    if bar.state == "blocked":
-        drawn = ""
-    change = f"{bar.change:+.2f}" if bar.change is not None else ""
-    state = "" if bar.state == "finished" else bar.state
-    star = "*" if bar.critical else " "
-    return (
-        f"{star} {bar.step:{width}}  {drawn:{_CELLS}}  {bar.seconds:6.2f} s  {change:>6}  {state}"
-    )
 
 
 def _get(row: Any, column: str) -> Any:

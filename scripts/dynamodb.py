@@ -231,9 +231,10 @@ def _back_up(aws: Aws, name: str) -> str:
 
 def _shape_problems(definition: Item) -> str:
     """What botocore's own model of CreateTable finds wrong, on one line; "" for nothing."""
+    # After clients has loaded the SDK: threads that load parts of it at once may lock each other.
+    shape = clients.input_shape("dynamodb", "CreateTable")
     from botocore.validate import ParamValidator
 
-    shape = clients.input_shape("dynamodb", "CreateTable")
     report = ParamValidator().validate(definition, shape).generate_report().splitlines()
     # The model lets a replica of a global table leave these out; a table of ours has them.
     missing = [part for part in ("AttributeDefinitions", "KeySchema") if part not in definition]

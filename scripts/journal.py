@@ -45,8 +45,13 @@ def record(
     needs = {"needs": {step.name: step.needs for step in steps}} if steps else {}
     head = {"command": command, "started": started.isoformat(), **needs}
     state.write(path, json.dumps(head) + "\n")
-    with path.open("a", encoding="utf-8", buffering=1) as file:
-        yield lambda event: print(json.dumps(dataclasses.asdict(event)), file=file)
+    with path.open("ab", buffering=0) as file:
+
+        def write(event: Event) -> None:
+            with contextlib.suppress(OSError):  # the disk may be full, and the run go on
+                file.write(json.dumps(dataclasses.asdict(event)).encode() + b"\n")
+
+        yield write
 
 
 def list_runs(folder: Path) -> list[Run]:

@@ -102,6 +102,8 @@ def write(path: Path, text: str) -> None:
             file.write(text)
         draft.replace(path)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            draft.unlink()
         raise not_writable(path, error) from None
 
 
@@ -148,8 +150,7 @@ def lock(settings: Settings, command: str, say: Callable[[str], None]) -> Iterat
             time.sleep(0.05)
         with contextlib.suppress(OSError):  # only those who wait read it; a disk may be full
             file.truncate(0)
-            file.write(f"./invoke {command} (pid {os.getpid()})")
-            file.flush()
+            os.write(file.fileno(), os.fsencode(f"./invoke {command} (pid {os.getpid()})"))
         yield
 
 

@@ -3,8 +3,10 @@
 `checkout` is a copy of the project for tests that run it as its users do, by the command line.
 """
 
+import contextlib
 import itertools
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -64,6 +66,17 @@ def remove_state(root: Path) -> None:
     if postgres.is_symlink():
         shutil.rmtree(postgres.readlink(), ignore_errors=True)
     shutil.rmtree(loaded.state, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def full_disk() -> Iterator[None]:
+    """No file can grow meanwhile, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @dataclass(frozen=True)

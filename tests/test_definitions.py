@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -251,3 +253,19 @@ def test_a_definition_with_one_part_changed_is_one_or_refused(
 ) -> None:
     path.write_text(json.dumps(changed(place, value)))
     assert is_refused(path) or isinstance(value, str | int | list | dict)
+
+
+def test_the_sdk_is_loaded_by_one_thread_at_a_time() -> None:
+    """Threads that load parts of it at once can lock each other, and one gets an error."""
+    code = (
+        "import sys, threading, time\n"
+        "from pathlib import Path\n"
+        "from scripts import clients, dynamodb\n"
+        "with clients._lock:\n"
+        "    threading.Thread(\n"
+        "        target=dynamodb.read_definitions, args=(Path('ddb/tables'),), daemon=True\n"
+        "    ).start()\n"
+        "    time.sleep(0.5)\n"
+        "    assert 'botocore' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=True)

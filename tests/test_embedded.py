@@ -19,7 +19,14 @@ import pytest
 
 from scripts import clients, ports, settings, stacks, state
 from scripts.errors import DevError
-from tests.conftest import PROJECT, Checkout, clean_environment, copy_project, remove_state
+from tests.conftest import (
+    PROJECT,
+    Checkout,
+    clean_environment,
+    copy_project,
+    full_disk,
+    remove_state,
+)
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to act as another user")
 
@@ -314,3 +321,21 @@ def test_down_stops_a_server_that_no_record_tells_of(checkout: Checkout) -> None
         record.unlink()
     assert checkout.run("down").stderr.count("  stopped\n") == 2
     assert all(map(ports.is_free, held))
+
+
+def test_the_lock_holds_on_a_full_disk(tmp_path: Path) -> None:
+    where = settings.load(tmp_path, {})
+    with full_disk(), state.lock(where, "reset", print):
+        assert state.find_lock_holder(where) == "another command"
+
+
+def test_what_did_not_fit_on_the_disk_leaves_no_draft(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("old")
+    with full_disk(), pytest.raises(DevError) as caught:
+        state.write(tmp_path / "file", "new")
+    assert caught.value.message == (
+        f"{tmp_path}/file cannot be written: File too large\n"
+        "hint: check its owner, permissions and free space"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_text() == "old"

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scripts import journal, pipeline
 from scripts.errors import DevError, RefusedError
 from scripts.pipeline import Event, FailedError, Step
+from tests.conftest import full_disk
 
 PATIENCE = 20  # seconds until a thread that waits in vain gives up: never in a run that is right
 
@@ -299,6 +300,15 @@ def test_an_event_is_in_the_journal_at_once(tmp_path: Path) -> None:
         record(Event("started", "a", 0.0))
         (file,) = (tmp_path / "runs").iterdir()
         assert '"started", "step": "a"' in file.read_text().splitlines()[1]
+
+
+def test_a_run_goes_on_when_the_disk_has_no_room_for_its_journal(tmp_path: Path) -> None:
+    with journal.record(tmp_path / "runs", "setup") as record:
+        record(Event("started", "a", 0.0))
+        with full_disk():
+            record(Event("finished", "a", 1.0))
+    (file,) = (tmp_path / "runs").iterdir()
+    assert [json.loads(line).get("kind") for line in file.open()] == [None, "started"]
 
 
 def test_the_journal_keeps_the_last_20_runs(tmp_path: Path) -> None:

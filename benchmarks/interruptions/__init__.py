@@ -1,0 +1,1 @@
+"""What is left of an environment after a command is interrupted."""

@@ -1,0 +1,202 @@
+"""All that an environment holds, as values that can be compared."""
+
+import dataclasses
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scripts import (
+    changes,
+    clients,
+    cognito,
+    databases,
+    ddb_files,
+    dynamodb,
+    postgres,
+    snapshots,
+    stacks,
+    users,
+)
+from scripts.errors import NotFoundError
+from scripts.settings import Settings
+from scripts.snapshots import Kept
+from scripts.targets import Aws, Database
+
+Times = frozenset[str]
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?\+00:00")
+_NOT_COMPARED = {"made", "oid"}  # of a kept state: when, and as which database, it was written
+
+
+@dataclass(frozen=True)
+class Content:
+    """A database: is it marked as ours, which files made it, and its rows by table.
+
+    The ids of Cognito are no part: whether they are right depends on the pool.
+    """
+
+    disposable: bool
+    files: dict[str, str]
+    rows: dict[str, list[str]]
+
+    def without_rows(self) -> "Content":
+        """The same with the schema only."""
+        files = {"schema": self.files["schema"]}
+        return Content(self.disposable, files, {table: [] for table in self.rows})
+
+    def without_tables(self) -> "Content":
+        """The same as it is created."""
+        return Content(self.disposable, {}, {})
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """An environment.
+
+    `links` tells of each handle in Postgres whether its id is the one that the pool has for it.
+    `undo` is what `undo` would bring back, with all its rows, items and users; so are `snapshots`.
+    """
+
+    database: Content | None
+    links: dict[str, str]
+    tables: dict[str, list[str]]
+    pool: list[str]
+    undo: Any
+    snapshots: dict[str, Any]
+
+    def list_differences(self, other: "Fingerprint") -> list[str]:
+        """The names of the parts that differ."""
+        names = [field.name for field in dataclasses.fields(self)]
+        return [name for name in names if getattr(self, name) != getattr(other, name)]
+
+
+def take(settings: Settings, known: Times) -> Fingerprint:
+    """The fingerprint of an environment that runs. A time that is not `known` counts as any."""
+    database, aws = stacks.get_database(settings), stacks.get_aws(settings)
+    pool = cognito.find_pool(aws)
+    home = snapshots.get_home(settings)
+    return Fingerprint(
+        database=read(database, known),
+        links=_link(database, aws, pool),
+        tables={name: _items(aws, name) for name in dynamodb.list_tables(aws)},
+        pool=_dump(cognito.save_users(aws, pool)) if pool else [],
+        undo=_undo(settings, known),
+        snapshots={
+            one.name: _kept(
+                home / one.name,
+                snapshots.get_snapshot(settings, one.name),
+                databases.of_snapshot(database, one.name),
+                known,
+            )
+            for one in snapshots.list_all(settings)
+        },
+    )
+
+
+def read(database: Database, known: Times) -> Content | None:
+    """What a database holds, None where there is none."""
+    if not postgres.exists(database):
+        return None
+    with clients.cursor(database) as cursor:
+        rows = {table: _rows(cursor, table, known) for table in postgres.count_rows(database)}
+    return Content(postgres.is_disposable(database), postgres.loaded(database), rows)
+
+
+def list_times(database: Database) -> Times:
+    """The times in a database and in those that stand beside it."""
+    times: set[str] = set()
+    for one in (database, *databases.list_beside(database)):
+        with clients.cursor(one) as cursor:
+            for table in postgres.count_rows(one):
+                times.update(*map(_TIME.findall, _raw_rows(cursor, table)))
+    return frozenset(times)
+
+
+def list_left_over(settings: Settings) -> list[str]:
+    """What a command should not leave behind: drafts, databases and folders that nobody refers to.
+
+    Raises DevError where Postgres does not run.
+    """
+    database = stacks.get_database(settings)
+    referred = {databases.beside(database, databases.PREV).name}
+    referred |= {
+        databases.of_snapshot(database, one.name).name for one in snapshots.list_all(settings)
+    }
+    others = [other.name for other in databases.list_beside(database)]
+    return [*(name for name in others if name not in referred), *_drafts(settings)]
+
+
+def _drafts(settings: Settings) -> Iterator[str]:
+    drafts = {".draft", ".new", ".gone", ".tmp"}
+    for path in sorted(settings.state.rglob("*")):
+        if path.suffix in drafts or path.name in {"kept", "change.json"}:
+            yield str(path.relative_to(settings.state))
+
+
+def _rows(cursor: Any, table: str, known: Times) -> list[str]:
+    return [
+        _TIME.sub(lambda time: time[0] if time[0] in known else "any time", line)
+        for line in _raw_rows(cursor, table)
+    ]
+
+
+def _raw_rows(cursor: Any, table: str) -> list[str]:
+    cursor.execute("SET TIME ZONE 'UTC'")
+    statement = "SELECT (to_jsonb(one) - 'cognito_user_id')::text FROM public.{} AS one ORDER BY 1"
+    cursor.execute(postgres.compose(statement, table))
+    return [line for (line,) in cursor.fetchall()]
+
+
+def _link(database: Database, aws: Aws, pool: str | None) -> dict[str, str]:
+    subs = cognito.subs_by_handle(cognito.list_users(aws, pool)) if pool else {}
+    try:
+        everybody = users.list_users(database)
+    except NotFoundError:
+        return {}
+    return {
+        user.handle: "none"
+        if not user.cognito_user_id
+        else "right"
+        if user.cognito_user_id == subs.get(user.handle)
+        else "wrong"
+        for user in everybody
+    }
+
+
+def _items(aws: Aws, table: str) -> list[str]:
+    return _dump(list(dynamodb.scan(aws, table)))
+
+
+def _undo(settings: Settings, known: Times) -> Any:
+    try:
+        folder, kept = changes.get_last(settings)
+    except NotFoundError:
+        return None
+    previous = databases.beside(stacks.get_database(settings), databases.PREV)
+    return _kept(folder, kept, previous, known)
+
+
+def _kept(folder: Path, kept: Kept, database: Database, known: Times) -> Any:
+    """A kept state with all that it would bring back; it must have the database that it names."""
+    manifest = {
+        name: value for name, value in dataclasses.asdict(kept).items() if name not in _NOT_COMPARED
+    }
+    there = kept.oid is not None and kept.oid == databases.find_oid(database)
+    saved = [name for name, table in kept.tables.items() if table]
+    return manifest | {
+        "database": read(database, known) if there else "none" if kept.oid is None else "lost",
+        "items": {name: _lines(folder / "tables" / name) for name in saved},
+        "saved users": _dump(json.loads((folder / "users.json").read_text()))
+        if kept.users is not None
+        else None,
+    }
+
+
+def _lines(folder: Path) -> list[str]:
+    return sorted(line.text.decode() for line in ddb_files.read(sorted(folder.iterdir())))
+
+
+def _dump(values: list[Any]) -> list[str]:
+    return sorted(json.dumps(value, sort_keys=True, default=str) for value in values)
