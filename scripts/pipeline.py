@@ -50,6 +50,7 @@ class FailedError(DevError):
     """One or more steps failed; the events said which and why."""
 
 
+_Outcomes = queue.SimpleQueue[tuple["Event", BaseException | None]]
 _here = threading.local()
 
 
@@ -65,7 +66,7 @@ def run(steps: Sequence[Step], emit: Callable[[Event], None]) -> None:
     error that is no DevError is raised as it is, once the running steps have ended.
     """
     begin = time.monotonic()
-    outcomes: queue.SimpleQueue[tuple[Event, BaseException | None]] = queue.SimpleQueue()
+    outcomes: _Outcomes = queue.SimpleQueue()
     waiting = {step.name: step for step in steps}
     running: set[str] = set()
     done: set[str] = set()
@@ -74,18 +75,6 @@ def run(steps: Sequence[Step], emit: Callable[[Event], None]) -> None:
     def since_begin() -> float:
         return time.monotonic() - begin
 
-    def work(step: Step) -> None:
-        at = since_begin()
-
-        def tell(detail: str) -> None:
-            now = since_begin()
-            outcomes.put((Event("progress", step.name, now, now - at, detail), None))
-
-        _here.report = tell
-        event, error = _attempt(step)
-        seconds = since_begin() - at
-        outcomes.put((Event(event.kind, step.name, at + seconds, seconds, event.detail), error))
-
     try:
         while waiting or running:
             for step in [step for step in waiting.values() if done.issuperset(step.needs)]:
@@ -93,7 +82,7 @@ def run(steps: Sequence[Step], emit: Callable[[Event], None]) -> None:
                 running.add(step.name)
                 emit(Event("started", step.name, since_begin()))
                 # A daemon: after Ctrl-C nothing waits for it. Every action stands a kill.
-                threading.Thread(target=work, args=(step,), daemon=True).start()
+                threading.Thread(target=_work, args=(step, begin, outcomes), daemon=True).start()
             if not running:
                 break
             event, error = outcomes.get()
@@ -116,6 +105,19 @@ def run(steps: Sequence[Step], emit: Callable[[Event], None]) -> None:
     if waiting and not failures:
         raise ValueError(f"these wait for each other, or for nobody: {', '.join(waiting)}")
     _raise(failures)
+
+
+def _work(step: Step, begin: float, outcomes: _Outcomes) -> None:
+    """Do a step, in a thread of its own, and put what happens to it into the queue."""
+    at = time.monotonic() - begin
+
+    def tell(kind: Kind, detail: str, error: BaseException | None = None) -> None:
+        now = time.monotonic() - begin
+        outcomes.put((Event(kind, step.name, now, now - at, detail), error))
+
+    _here.report = lambda detail: tell("progress", detail)
+    event, error = _attempt(step)
+    tell(event.kind, event.detail, error)
 
 
 def _raise(failures: Mapping[str, BaseException]) -> None:
