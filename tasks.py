@@ -1,5 +1,6 @@
 """Every task: `./invoke --list`. What they do is in scripts/; docs/architecture.md is the map."""
 
+import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -15,11 +16,14 @@ from scripts import (
     accounts,
     bootstrap,
     changes,
+    ci,
     cognito,
+    completion,
     console,
     doctor,
     dynamodb,
     execution,
+    github,
     journal,
     loads,
     messages,
@@ -33,13 +37,16 @@ from scripts import (
     steps,
     timeline,
     users,
+    variables,
     web,
 )
 from scripts.optional import OptionalPositional
 from scripts.pipeline import Step
+from scripts.program import DevProgram
 from scripts.targets import Loss
 
 console.end_on_interrupt()
+variables.restore(os.environ)
 
 CONFIRM = {"confirm": "the name of what may go although it is not disposable"}
 NEXT = bootstrap.NEXT | resets.NEXT
@@ -48,10 +55,26 @@ JSON = {"json": "print JSON on stdout"}
 PLAN = {"plan": "print the steps and what each would do, and do nothing", **STACK}
 
 
-@task(help=PLAN | {"with-seed": "write the mock data also where it does not belong (aws)"})
-def setup(context: Context, stack: str = "", plan: bool = False, with_seed: bool = False) -> None:
+@task(
+    help=PLAN
+    | {
+        "with-seed": "write the mock data also where it does not belong (aws)",
+        "export-env": "add what ./invoke env prints to the job of GitHub Actions",
+    }
+)
+def setup(
+    context: Context,
+    stack: str = "",
+    plan: bool = False,
+    with_seed: bool = False,
+    export_env: bool = False,
+) -> None:
     """Make everything run, filled with seed data."""
+    if export_env:
+        github.require_job(os.environ)
     _run(context, "setup", lambda chosen: bootstrap.setup(chosen, with_seed), stack, plan)
+    if export_env and not (plan or context.config.run.dry):
+        variables.export(settings.load(stack=stack), "github", os.environ)
 
 
 @task(help=PLAN)
@@ -161,7 +184,19 @@ def status(context: Context, stack: str = "", json: bool = False) -> None:
     rows = stacks.list_status(chosen)
     console.say(stacks.describe_choice(chosen))
     console.write_rows(rows, ["service", "state", "address", "since", "reason"], json)
-    console.end_with(all(row.state == "healthy" for row in rows))
+    console.end_with(int(any(row.state != "healthy" for row in rows)))
+
+
+@task(
+    name="env",
+    help=STACK
+    | {
+        "format": f"{', '.join(variables.FORMATS)}; the last one adds them to the job it runs in",
+    },
+)
+def export_variables(context: Context, format: str = "dotenv", stack: str = "") -> None:
+    """Print what an app needs to use all this."""
+    variables.export(_load(stack), format, os.environ)
 
 
 @task(
@@ -178,7 +213,7 @@ def examine(context: Context, stack: str = "", fix: bool = False, json: bool = F
     for line in () if json else doctor.lines(findings):
         console.write(console.one_line(line))
     console.say(doctor.summary(findings))
-    console.end_with(all(finding.state != "FAIL" for finding in findings))
+    console.end_with(int(any(finding.state == "FAIL" for finding in findings)))
 
 
 @task(
@@ -223,11 +258,28 @@ def serve_pages(context: Context, stack: str = "", port: str = "") -> None:
         web.serve(chosen, console.say)
 
 
+@task(name="ci", help=STACK)
+def run_ci(context: Context, stack: str = "") -> None:
+    """Set up, check, run what follows --, remove."""
+    chosen = settings.load(stack=stack)
+    command = console.words_after_dashes()
+    if not _is_dry(context, f"set up a throw-away environment, and run: {shlex.join(command)}"):
+        console.end_with(ci.run(chosen, command))
+
+
 @task
 def screenshots(context: Context) -> None:
     """Take the README's pictures of the pages."""
     with context.cd(str(settings.ROOT)):
         context.run(f"{shlex.quote(sys.executable)} -m tests.screenshots", echo=True)
+
+
+@task(help={"quick": "few rounds and small loads, and write nothing down"})
+def bench(context: Context, quick: bool = False) -> None:
+    """Measure against other ways; docs/benchmarks.md."""
+    words = " --quick" if quick else ""
+    with context.cd(str(settings.ROOT)):
+        context.run(f"{shlex.quote(sys.executable)} -m benchmarks{words}", echo=True)
 
 
 @task
@@ -237,6 +289,23 @@ def test(context: Context) -> None:
     with context.cd(str(settings.ROOT)):
         for tool in ("ruff format --check --quiet", "ruff check --quiet", "mypy", "pytest"):
             context.run(f"{python} -m {tool}", echo=True)
+
+
+@task(
+    name="completion",
+    help={
+        "install": "put it where the shell finds it, instead of printing it",
+        "shell": f"which one: {', '.join(completion.SHELLS)}; without it, the one of $SHELL",
+    },
+)
+def complete(context: Context, install: bool = False, shell: str = "") -> None:
+    """Print or install completion for the shell."""
+    chosen = completion.choose_shell(shell, os.environ)
+    if not install:
+        console.write(completion.script(chosen).rstrip())
+    elif not _is_dry(context, f"install the completion of {chosen}"):
+        for line in completion.install(chosen, os.environ):
+            console.say(line)
 
 
 @task(help=PLAN)
@@ -595,8 +664,8 @@ def _collection(name: str, **tasks: Task[Any]) -> Collection:
 
 
 ns = Collection(
-    *(setup, reset, undo, up, down, status, logs, check, examine),
-    *(show_timeline, serve_pages, screenshots, test),
+    *(setup, reset, undo, up, down, status, logs, check, examine, export_variables),
+    *(show_timeline, serve_pages, run_ci, complete, bench, screenshots, test),
 )
 ns.add_collection(
     _collection(
@@ -644,7 +713,6 @@ _ddb.add_collection(
     )
 )
 ns.add_collection(_ddb)
-ns.add_collection(_collection("rds", update_sg_rule=rds_update_sg_rule))
 ns.add_collection(
     _collection(
         "cognito",
@@ -654,3 +722,7 @@ ns.add_collection(
         sync=cognito_sync,
     )
 )
+ns.add_collection(_collection("rds", update_sg_rule=rds_update_sg_rule))
+
+if __name__ == "__main__":
+    DevProgram(ns).run()

@@ -1,16 +1,13 @@
-"""Loads against what they cannot avoid: `python -m benchmarks.loads [ITEMS] [ROUNDS]`.
-
-Prints ratios of rates; the sides of each are measured in turn, and a figure is the median over the
-rounds. Runs on servers of its own; nothing of this checkout's environment is touched.
+"""Loads against what they cannot avoid.
 
 - ddb.load: the whole command, its start included, against bare BatchWriteItem requests to the same
   emulator: signed and serialized before the clock starts, sent by http.client over as many
-  connections as ddb.load has workers, every answer read (goal: 0.9).
-- ddb.load against one PutItem per item through boto3, on a sample of 1,000 (goal: 10).
-- memory: the peak of a whole ddb.load of 1,000,000 lines into a stub: the lowest doors
-  answer every batch at once; all above it is as it is (goal: 200 MB).
+  connections as ddb.load has workers, every answer read.
+- ddb.load against one PutItem per item through boto3, on a sample.
+- memory: the peak of a whole ddb.load into a stub: the lowest doors answer every batch at once; all
+  above them is as it is.
 - db.load: what the command does once Python has started, against the whole of psql's own copy, of
-  the same file into the same table, emptied before (goal: 0.9).
+  the same file into the same table, emptied before.
 """
 
 import csv
@@ -18,11 +15,8 @@ import http.client
 import json
 import os
 import queue
-import shutil
-import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import uuid
@@ -31,14 +25,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from benchmarks.setup import INVOKE, PROJECT, remove
-from scripts import bulk, clients, dynamodb, rows, settings, shell, stacks
+from benchmarks import places
+from benchmarks.figures import Figure, measure, pair
+from scripts import bulk, clients, dynamodb, processes, rows, shell, stacks
 from scripts.ddb_files import to_line
+from scripts.stacks import aws_emulator
 from scripts.targets import Aws, Database
+from tests.conftest import PROJECT, Checkout, clean_environment
 
 TABLE = "cruddur-messages"
 SAMPLE = 1_000
-MEMORY_LINES = 1_000_000
+MOST_MEMORY = 200.0  # MB
 SINK = """
 import sys
 from botocore.awsrequest import AWSResponse
@@ -63,75 +60,96 @@ program.run(["invoke", *sys.argv[1:]])
 """
 
 
-def main() -> None:
-    """Measure and print."""
-    items = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
-    rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 5
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        checkout = Path(folder) / "checkout"
-        for part in ("scripts", "sql", "ddb"):
-            shutil.copytree(PROJECT / part, checkout / part)
-        shutil.copy(PROJECT / "tasks.py", checkout)
-        try:
-            invoke(checkout, "setup")
-            loaded = settings.load(checkout, {})
-            against_postgres(checkout, stacks.get_database(loaded), items, rounds)
-            against_emulator(checkout, stacks.get_aws(loaded), items, rounds)
-            memory(checkout, MEMORY_LINES)
-        finally:
-            remove(checkout)
+def figures(checkout: Checkout, items: int, lines: int, rounds: int) -> list[Figure]:
+    """Loads of so many items and rows, and the memory of a load of so many lines."""
+    checkout.run("setup")
+    loaded = checkout.settings()
+    return [
+        *against_emulator(checkout, stacks.get_aws(loaded), items, rounds),
+        memory(checkout, lines),
+        against_psql(checkout, stacks.get_database(loaded), items, rounds),
+    ]
 
 
-def against_emulator(checkout: Path, aws: Aws, count: int, rounds: int) -> None:
+def against_emulator(checkout: Checkout, aws: Aws, count: int, rounds: int) -> list[Figure]:
     """ddb.load, prepared requests, and one put per item."""
-    path = checkout / "items.jsonl"
+    path = checkout.root / "items.jsonl"
     write_items(path, count)
     prepared = prepare(aws, path)
     definition = dynamodb.read_definition(PROJECT / "ddb" / "tables" / f"{TABLE}.json")
 
-    def emptied(work: Callable[[], float]) -> float:
+    def emptied(work: Callable[[], float], wanted: int) -> float:
         dynamodb.drop_table(aws, TABLE)
         dynamodb.ensure_table(aws, definition)
-        return work()
+        seconds = work()
+        found = clients.dynamodb(aws).describe_table(TableName=TABLE)["Table"]["ItemCount"]
+        assert found == wanted, found
+        return wanted / seconds
 
     def ours() -> float:
-        return count / invoke(checkout, "ddb.load", str(path))
+        return places.invoke(checkout, "ddb.load", str(path))
 
-    def bare() -> float:
-        return count / send(aws, prepared)
+    def profile() -> str:
+        return explain(checkout, path, prepared, lambda work: emptied(work, count))
 
-    emptied(lambda: send(aws, prepared[:200]))
-    sides = [
-        [emptied(side) for side in (ours, bare, lambda: puts(aws, path))] for _ in range(rounds)
+    emptied(lambda: send(aws, prepared[:40]), min(1_000, count))
+    found = measure(
+        rounds,
+        lambda: emptied(ours, count),
+        lambda: emptied(lambda: send(aws, prepared), count),
+        lambda: emptied(lambda: puts(aws, path), SAMPLE),
+        warm_up=False,
+    )
+    return [
+        Figure("ddb.load", "prepared batches, bare", pair(found), "/s", 0.9, profile),
+        Figure("ddb.load", "one put per item", pair(found, 0, 2), "/s", 10),
     ]
-    found = len(list(dynamodb.scan(aws, TABLE)))
-    assert found == SAMPLE, found
-    emptied(ours)
-    found = clients.dynamodb(aws).describe_table(TableName=TABLE)["Table"]["ItemCount"]
-    assert found == count, found
-    show("ddb.load / prepared batches", sides, 0, 1, "goal 0.9")
-    show("ddb.load / one put per item", sides, 0, 2, "goal 10")
 
 
-def against_postgres(checkout: Path, database: Database, count: int, rounds: int) -> None:
+def explain(
+    checkout: Checkout,
+    path: Path,
+    prepared: list[tuple[bytes, dict[str, str]]],
+    emptied: Callable[[Callable[[], float]], float],
+) -> str:
+    """How busy the emulator was, and what the command's start took of its time."""
+    loaded = checkout.settings()
+    process = processes.find(aws_emulator.server(loaded))
+    assert process
+    texts = []
+    for name, work in {
+        "ddb.load": lambda: places.invoke(checkout, "ddb.load", str(path)),
+        "prepared": lambda: send(stacks.get_aws(loaded), prepared),
+    }.items():
+        before, begin = sum(process.cpu_times()[:2]), time.perf_counter()
+        emptied(work)
+        busy = sum(process.cpu_times()[:2]) - before
+        seconds = time.perf_counter() - begin
+        texts.append(f"{name}  {seconds:6.2f} s, the emulator busy for {busy:6.2f} s of them")
+    start = places.invoke(checkout, "ddb.list-tables")
+    return "\n".join([*texts, f"start     {start:6.2f} s: a command with one call"])
+
+
+def against_psql(checkout: Checkout, database: Database, count: int, rounds: int) -> Figure:
     """db.load and psql's own copy, each into the same table, emptied."""
-    path = checkout / "users.csv"
+    path = checkout.root / "users.csv"
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["uuid", "display_name", "handle", "email"])
         for n in range(count):
             key = uuid.uuid5(uuid.NAMESPACE_DNS, str(n))
             writer.writerow([key, f"User, number {n}", f"user{n}", f"user{n}@example.com"])
-    psql: list[str | Path] = [
-        shell.postgres_home() / "bin" / "psql",
+    copy = f"\\copy users (uuid, display_name, handle, email) from '{path}' csv header"
+    psql = [
+        str(shell.postgres_home() / "bin" / "psql"),
         "-X",
         "-q",
         "-v",
         "ON_ERROR_STOP=1",
         "-c",
+        copy,
     ]
-    copy = f"\\copy users (uuid, display_name, handle, email) from '{path}' csv header"
+    addresses = clients.psql_environment(database)
 
     def emptied(work: Callable[[], float]) -> float:
         with clients.cursor(database, autocommit=True) as cursor:
@@ -146,40 +164,24 @@ def against_postgres(checkout: Path, database: Database, count: int, rounds: int
         rows.load(database, path, "users", lambda *_: None)
         return time.perf_counter() - begin
 
-    def theirs() -> float:
-        begin = time.perf_counter()
-        subprocess.run([*psql, copy], env=clients.psql_environment(database), check=True)
-        return time.perf_counter() - begin
-
-    sides = [[emptied(side) for side in (ours, theirs)] for _ in range(rounds + 1)][1:]
-    show("db.load / psql \\copy", sides, 0, 1, "goal 0.9")
-    invoke(checkout, "db.drop", "setup")
+    found = measure(
+        rounds, lambda: emptied(ours), lambda: emptied(lambda: places.run(psql, env=addresses))
+    )
+    return Figure("db.load", "psql's own copy", pair(found), "/s", 0.9)
 
 
-def memory(checkout: Path, count: int) -> None:
+def memory(checkout: Checkout, count: int) -> Figure:
     """The peak memory of a whole load into a stub."""
-    path = checkout / "many.jsonl"
+    path = checkout.root / "many.jsonl"
     write_items(path, count)
-    begin = time.perf_counter()
-    command = [sys.executable, "-c", SINK, "ddb.load", str(path)]
-    child = subprocess.Popen(command, cwd=checkout, env=environment())
+    command = places.python("-c", SINK, "ddb.load", str(path))
+    child = subprocess.Popen(
+        command, cwd=checkout.root, env=clean_environment(), stderr=subprocess.DEVNULL
+    )
     _, status, usage = os.wait4(child.pid, 0)
     assert status == 0
-    seconds = time.perf_counter() - begin
     peak = usage.ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)
-    print(f"ddb.load of {count:,} lines: peak {peak:.0f} MB in {seconds:.0f} s  goal 200 MB")
-
-
-def show(what: str, sides: list[list[float]], mine: int, other: int, goal: str) -> None:
-    """Print the median rates of two sides, and the median of their ratios."""
-    ratio = statistics.median(row[mine] / row[other] for row in sides)
-    low, high = min(r[mine] / r[other] for r in sides), max(r[mine] / r[other] for r in sides)
-    rates = [statistics.median(row[side] for row in sides) for side in (mine, other)]
-    print(
-        f"{what:28} {rates[0]:8,.0f}/s against {rates[1]:8,.0f}/s"
-        f"   ratio {ratio:5.2f} ({low:.2f} to {high:.2f})   {goal}",
-        flush=True,
-    )
+    return Figure(f"memory of {count:,} lines", "the limit", [(peak, MOST_MEMORY)], "MB", 1)
 
 
 def write_items(path: Path, count: int) -> None:
@@ -252,29 +254,14 @@ def send(aws: Aws, requests: list[tuple[bytes, dict[str, str]]]) -> float:
 
 
 def puts(aws: Aws, path: Path) -> float:
-    """Items a second, each put by a call of its own."""
+    """Seconds to put a sample of the items, each by a call of its own."""
     client = clients.dynamodb(aws)
     with path.open("rb") as file:
         items = [json.loads(next(file))["Item"] for _ in range(SAMPLE)]
     begin = time.perf_counter()
     for item in items:
         client.put_item(TableName=TABLE, Item=item)
-    return SAMPLE / (time.perf_counter() - begin)
-
-
-def invoke(checkout: Path, *words: str) -> float:
-    """Seconds that a whole command takes."""
-    begin = time.perf_counter()
-    subprocess.run(
-        [*INVOKE, *words], cwd=checkout, env=environment(), check=True, capture_output=True
-    )
     return time.perf_counter() - begin
-
-
-def environment() -> dict[str, str]:
-    """The environment, without settings of this checkout's own."""
-    ours = {str(field.metadata["variable"]) for field in settings.declared()}
-    return {name: value for name, value in os.environ.items() if name not in ours}
 
 
 def count_users(database: Database) -> int:
@@ -282,7 +269,3 @@ def count_users(database: Database) -> int:
     with clients.cursor(database) as cursor:
         cursor.execute("SELECT count(*) FROM users")
         return int(cursor.fetchone()[0])
-
-
-if __name__ == "__main__":
-    main()

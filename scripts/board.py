@@ -65,9 +65,10 @@ class Board:
     def _row(self, name: str, event: Event | None) -> tuple[Text | Spinner, Text, Text, Text]:
         if event is None:
             return Text(" "), Text(name, style="dim"), Text(), Text()
-        if event.kind == "started":
+        if event.kind in ("started", "progress"):
             seconds = time.monotonic() - self._started[name]
-            return self._spinner, Text(name), Text(f"{seconds:.1f} s", style="cyan"), Text()
+            shown = Text(f"{seconds:.1f} s", style="cyan")
+            return self._spinner, Text(name), shown, Text(event.detail, style="dim")
         sign, style = _SIGNS[event.kind]
         seconds_text = f"{event.seconds:.2f} s" if event.seconds else ""
         detail = Text(event.detail, style="" if event.kind == "failed" else "dim")

@@ -1,7 +1,6 @@
 """The pipelines that make an environment, as lists of steps: setup and its parts."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 
 from scripts import changes, stacks, steps
@@ -89,7 +88,7 @@ def recovered(settings: Settings, chosen: Sequence[Step]) -> list[Step]:
         lambda: changes.recover(settings),
         needs=("postgres", "aws", "dynamodb"),
     )
-    return [recover, *(replace(step, needs=(*step.needs, "recover")) for step in blaming)]
+    return [recover, *(step.after("recover") for step in blaming)]
 
 
 def _find_running(service: stacks.Service) -> str | None:

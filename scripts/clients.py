@@ -108,16 +108,8 @@ def ping(database: Database) -> None:
 def psql_environment(database: Database) -> dict[str, str]:
     """The environment in which libpq's programs reach `database`; no password in any argv."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-    return inherited | {
-        "PGHOST": database.host,
-        "PGPORT": str(database.port),
-        "PGUSER": database.user,
-        "PGPASSWORD": database.password,
-        "PGDATABASE": database.name,
-        "PGSSLMODE": database.sslmode,
-        "PGCONNECT_TIMEOUT": str(CONNECT_SECONDS),
-        "PGAPPNAME": "invoke",
-    }
+    ours = {"PGCONNECT_TIMEOUT": str(CONNECT_SECONDS), "PGAPPNAME": "invoke"}
+    return inherited | database.variables() | ours
 
 
 def dynamodb(aws: Aws) -> Any:

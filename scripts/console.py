@@ -15,15 +15,16 @@ from typing import Any
 
 from invoke.exceptions import Exit
 
+from scripts import timeline
 from scripts.errors import RefusedError
 from scripts.pipeline import Event, Step
 from scripts.targets import Loss
-from scripts.timeline import Bar, Timeline
+from scripts.timeline import Timeline
 
 _WIDEST = 120
-_CELLS = 48  # of a timeline's axis
 _LIVE_SECONDS, _PLAIN_SECONDS = 0.2, 10.0
 _MARKS = {
+    "progress": "goes",
     "finished": "done",
     "skipped": "same",
     "failed": "FAIL",
@@ -39,8 +40,18 @@ def say(text: str) -> None:
 
 def write(text: str) -> None:
     """A line of data, on stdout. Ends quietly when its reader has gone (`| head`)."""
+    with reader_may_go():
+        print(text)  # noqa: T201
+
+
+@contextlib.contextmanager
+def reader_may_go() -> Iterator[None]:
+    """End quietly, with success, when the reader of what is printed has gone."""
     try:
-        print(text, flush=True)  # noqa: T201
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise Exit(code=0) from None
@@ -120,16 +131,9 @@ def write_timelines(timelines: Sequence[Timeline], as_json: bool) -> None:
     if as_json:
         write_json(timelines)
         return
-    for timeline in timelines:
-        change = f", {timeline.change:+.2f} s against the run before" if timeline.before else ""
-        started = _cell(timeline.started)
-        write(
-            f"{timeline.command} at {started}: {timeline.state} in {timeline.seconds:.2f} s{change}"
-        )
-        width = max(len(bar.step) for bar in timeline.bars)
-        for bar in timeline.bars:
-            write(_bar_line(bar, timeline.seconds, width).rstrip())
-        write("")
+    for one in timelines:
+        for line in (*timeline.draw(one), ""):
+            write(line)
     if timelines:
         say("* on the critical path: a faster one would have made the run faster")
 
@@ -194,10 +198,10 @@ def words_after_dashes() -> list[str]:
     return sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
 
 
-def end_with(success: bool) -> None:
-    """End with exit code 1 unless it is a success; the output said why."""
-    if not success:
-        raise Exit(code=1)
+def end_with(code: int) -> None:
+    """End with this exit code; the output said why."""
+    if code:
+        raise Exit(code=code)
 
 
 def end_on_interrupt() -> None:
@@ -216,7 +220,7 @@ def show(steps: Sequence[Step]) -> Iterator[Callable[[Event], None]]:
     """A listener that shows events: a live board on a terminal, plain lines elsewhere."""
     width = max(len(step.name) for step in steps)
     if not is_live():
-        yield lambda event: _say_event(event, width)
+        yield _plain_listener(width)
         return
     from scripts.board import Board
 
@@ -245,24 +249,19 @@ def _time_left(seconds: float, first: float, share: float) -> str:
     return f"{share:.0%}, {left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"
 
 
-def _say_event(event: Event, width: int) -> None:
-    if event.kind != "started":
-        say(event_line(event, width))
+def _plain_listener(width: int) -> Callable[[Event], None]:
+    """A line for the end of each step, and now and then for how far it is."""
+    said: dict[str, float] = {}
 
+    def show(event: Event) -> None:
+        if event.kind == "progress":
+            if event.seconds - said.get(event.step, 0.0) < _PLAIN_SECONDS:
+                return
+            said[event.step] = event.seconds
+        if event.kind != "started":
+            say(event_line(event, width))
 
-def _bar_line(bar: Bar, whole: float, width: int) -> str:
-    """A step's line: its bar is at least one cell, and ends within the axis."""
-    cells = max(1, round(bar.seconds / whole * _CELLS)) if whole else 1
-    offset = min(round(bar.start / whole * _CELLS), _CELLS - cells) if whole else 0
-    drawn = " " * offset + ("█" if bar.critical else "░") * cells
-    if bar.state == "blocked":
-        drawn = ""
-    change = f"{bar.change:+.2f}" if bar.change is not None else ""
-    state = "" if bar.state == "finished" else bar.state
-    star = "*" if bar.critical else " "
-    return (
-        f"{star} {bar.step:{width}}  {drawn:{_CELLS}}  {bar.seconds:6.2f} s  {change:>6}  {state}"
-    )
+    return show
 
 
 def _get(row: Any, column: str) -> Any:

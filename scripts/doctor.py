@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from scripts import checks, console, content, stacks, state
+from scripts import changes, checks, console, content, stacks, state
 from scripts.checks import Check, Finding, fail, note, ok
 from scripts.errors import DevError
 from scripts.settings import Settings
@@ -92,8 +92,17 @@ def _of_services(settings: Settings) -> list[Check]:
     return [
         *(Check(service.name, partial(_service, service)) for service in services),
         *of_ports,
+        Check("changes", partial(_changes, settings)),
         *content.checks(settings, running),
     ]
+
+
+def _changes(settings: Settings) -> Finding:
+    """Is a reset, an undo or a restore half-way?"""
+    change = changes.find(settings)
+    if not change:
+        return ok("none is half-way")
+    return fail(f"{change.command} is under way, or was interrupted", "./invoke setup")
 
 
 def _service(service: Service) -> Finding:

@@ -30,9 +30,10 @@ def run(
         os._exit(int(interrupt.code or 0))
     seconds = f"{time.monotonic() - begin:.2f} s"
     if failure:
-        hint = f"mend that, then go on with: ./invoke {command}"
+        again = "ci" if settings.throwaway else command
+        hint = f"mend that, then go on with: ./invoke {again}"
         raise DevError(f"{command}: {failure.reason} after {seconds}", hint, failure.code)
-    hint = f"; next: {following}" if following else ""
+    hint = f"; next: {following}" if following and not settings.throwaway else ""
     console.say(f"{command}: done in {seconds}{hint}")
 
 
@@ -43,7 +44,8 @@ def _run(settings: Settings, command: str, steps: Sequence[Step]) -> None:
     ):
 
         def emit(event: Event) -> None:
-            record(event)
+            if event.kind != "progress":  # a record says what became of the steps
+                record(event)
             show(event)
 
         pipeline.run(steps, emit)

@@ -1,20 +1,18 @@
 """What doctor asks about this machine and this checkout: no service, no data."""
 
-import contextlib
 import os
 import platform
 import re
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
 from functools import partial
 from importlib import metadata
 from pathlib import Path
 
 import psutil
 
-from scripts import processes, state
+from scripts import ports, processes, state
 from scripts.checks import Check, Finding, fail, note, ok
 from scripts.errors import DevError
 from scripts.settings import Settings
@@ -61,11 +59,11 @@ def port(settings: Settings, setting: str, ours: int | None) -> Finding:
     elsewhere = f"; ours is {ours}" if ours and ours != wanted else ""
     if ours == wanted:
         return ok(f"{wanted} is ours")
-    if processes.is_free(wanted):
+    if ports.is_free(wanted):
         return ok(f"{wanted} is free{elsewhere}")
-    holder = processes.holder(wanted)
-    if processes.pinned_port(settings, setting):
-        taken = processes.taken_port(settings, setting, holder)
+    holder = ports.holder(wanted)
+    if ports.find_pinned(settings, setting):
+        taken = ports.taken(settings, setting, holder)
         return fail(taken.reason, taken.hint)
     return ok(f"{wanted} is held by {holder}{elsewhere or '; ours will be the next free one'}")
 
@@ -156,13 +154,15 @@ def _clear(settings: Settings) -> list[str]:
     return [f"removed {draft}" for draft in drafts]
 
 
-def _list_leftovers() -> Iterator[tuple[psutil.Process, Path]]:
-    """Servers that this project started for checkouts that are gone."""
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            root = state.find_origin(process.cmdline())
-            if root and state.is_gone(root) and _sees_our_files(process):
-                yield process, root
+def _list_leftovers() -> list[tuple[psutil.Process, Path]]:
+    """Servers that this project started for checkouts that are gone, and where those were."""
+    found = {}
+    for process in psutil.process_iter(["ppid", "name", "cmdline"]):
+        root = state.find_origin(process.info["cmdline"] or ())
+        if root and state.is_gone(root) and _sees_our_files(process):
+            found[process.pid] = process, root
+    # A new child has its server's arguments for a moment.
+    return [(one, root) for one, root in found.values() if one.info["ppid"] not in found]
 
 
 def _sees_our_files(process: psutil.Process) -> bool:
@@ -177,15 +177,16 @@ def _sees_our_files(process: psutil.Process) -> bool:
 
 
 def _leftovers() -> Finding:
-    lines = [f"{one.name()} (pid {one.pid}) of {root}, gone" for one, root in _list_leftovers()]
+    found = _list_leftovers()
+    lines = [f"{one.info['name']} (pid {one.pid}) of {root}, gone" for one, root in found]
     return note("\n".join(lines), "./invoke doctor --fix stops them") if lines else ok("none")
 
 
 def _stop_leftovers() -> list[str]:
     """Postgres ends in order, its data may be elsewhere; an emulator's went with its checkout."""
     done = []
-    for process, root in list(_list_leftovers()):
-        name = process.name()
+    for process, root in _list_leftovers():
+        name = process.info["name"]
         processes.end(process, signal.SIGINT if name == "postgres" else signal.SIGKILL)
         done.append(f"stopped {name} (pid {process.pid}) of {root}")
     return done

@@ -4,7 +4,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from scripts.errors import DevError
@@ -24,15 +24,19 @@ class Step:
     needs: tuple[str, ...] = ()
     probe: Callable[[], str | None] | None = None
 
+    def after(self, name: str) -> "Step":
+        """The same step, which waits for another one too."""
+        return replace(self, needs=(*self.needs, name))
 
-Kind = Literal["started", "finished", "skipped", "failed", "blocked", "interrupted"]
+
+Kind = Literal["started", "progress", "finished", "skipped", "failed", "blocked", "interrupted"]
 
 
 @dataclass(frozen=True)
 class Event:
     """What happened to a step: `at` seconds after the run's start, after `seconds` of work.
 
-    skipped: it was done already; blocked: a step that it needs failed.
+    progress: how far it is; skipped: it was done already; blocked: a step that it needs failed.
     """
 
     kind: Kind
@@ -46,6 +50,15 @@ class FailedError(DevError):
     """One or more steps failed; the events said which and why."""
 
 
+_Outcomes = queue.SimpleQueue[tuple["Event", BaseException | None]]
+_here = threading.local()
+
+
+def report(detail: str) -> None:
+    """Say how far the step is that runs in this thread; outside of a run nobody hears it."""
+    getattr(_here, "report", lambda _: None)(detail)
+
+
 def run(steps: Sequence[Step], emit: Callable[[Event], None]) -> None:
     """Run every step as soon as those it needs are done; `emit` is called in this thread only.
 
@@ -53,7 +66,7 @@ def run(steps: Sequence[Step], emit: Callable[[Event], None]) -> None:
     error that is no DevError is raised as it is, once the running steps have ended.
     """
     begin = time.monotonic()
-    outcomes: queue.SimpleQueue[tuple[Event, BaseException | None]] = queue.SimpleQueue()
+    outcomes: _Outcomes = queue.SimpleQueue()
     waiting = {step.name: step for step in steps}
     running: set[str] = set()
     done: set[str] = set()
@@ -62,12 +75,6 @@ def run(steps: Sequence[Step], emit: Callable[[Event], None]) -> None:
     def since_begin() -> float:
         return time.monotonic() - begin
 
-    def work(step: Step) -> None:
-        at = since_begin()
-        event, error = _attempt(step)
-        seconds = since_begin() - at
-        outcomes.put((Event(event.kind, step.name, at + seconds, seconds, event.detail), error))
-
     try:
         while waiting or running:
             for step in [step for step in waiting.values() if done.issuperset(step.needs)]:
@@ -75,10 +82,13 @@ def run(steps: Sequence[Step], emit: Callable[[Event], None]) -> None:
                 running.add(step.name)
                 emit(Event("started", step.name, since_begin()))
                 # A daemon: after Ctrl-C nothing waits for it. Every action stands a kill.
-                threading.Thread(target=work, args=(step,), daemon=True).start()
+                threading.Thread(target=_work, args=(step, begin, outcomes), daemon=True).start()
             if not running:
                 break
             event, error = outcomes.get()
+            if event.kind == "progress":
+                emit(event)
+                continue
             running.remove(event.step)
             if error:
                 failures[event.step] = error
@@ -95,6 +105,19 @@ def run(steps: Sequence[Step], emit: Callable[[Event], None]) -> None:
     if waiting and not failures:
         raise ValueError(f"these wait for each other, or for nobody: {', '.join(waiting)}")
     _raise(failures)
+
+
+def _work(step: Step, begin: float, outcomes: _Outcomes) -> None:
+    """Do a step, in a thread of its own, and put what happens to it into the queue."""
+    at = time.monotonic() - begin
+
+    def tell(kind: Kind, detail: str, error: BaseException | None = None) -> None:
+        now = time.monotonic() - begin
+        outcomes.put((Event(kind, step.name, now, now - at, detail), error))
+
+    _here.report = lambda detail: tell("progress", detail)
+    event, error = _attempt(step)
+    tell(event.kind, event.detail, error)
 
 
 def _raise(failures: Mapping[str, BaseException]) -> None:

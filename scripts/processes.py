@@ -3,7 +3,6 @@
 import contextlib
 import json
 import signal
-import socket
 import subprocess
 import time
 from collections import deque
@@ -16,12 +15,11 @@ from typing import BinaryIO
 
 import psutil
 
-from scripts import state
+from scripts import ports, state
 from scripts.errors import DevError
 from scripts.settings import Settings
 
 STOP_SECONDS = 60.0
-_PORTS_TRIED = 100
 _FOLLOW_SECONDS = 0.1
 
 
@@ -91,10 +89,10 @@ def start(
     the log when it ends early or READY_TIMEOUT is over, and names who holds a port the user set.
     """
     last = find_port(server)
-    _check_pinned_port(settings, port_setting, last if find(server) else None)
+    ports.check_pinned(settings, port_setting, last if find(server) else None)
     stop(server)
     stop_strays(server)
-    for port in ports_to_try(settings, port_setting, last):
+    for port in ports.to_try(settings, port_setting, last):
         process = _spawn(server, launch(port))
         state.write(server.record, json.dumps({"pid": process.pid, "port": port}))
         reason = _wait(process, partial(not_ready, port), settings.ready_timeout)
@@ -102,96 +100,18 @@ def start(
             return port
         if process.poll() is None:
             stop(server)
-        elif not is_free(port):  # somebody was faster: take the next one
+        elif not ports.is_free(port):  # somebody was faster: take the next one
             continue
         raise DevError(f"{server.name} did not get ready: {reason}{log_tail(server)}")
-    raise no_free_port(server.name)
+    raise ports.none_free(server.name)
 
 
 def stop(server: Server) -> bool:
     """Stop the server gracefully, by force when that takes too long. False if it did not run."""
-    process = find(server)
-    if process is None:
-        return False
-    end(process, server.stop_signal)
-    return True
-
-
-def pinned_port(settings: Settings, setting: str) -> int | None:
-    """The port that the user set, None where the default stands."""
-    pinned = settings.source(setting) != "default"
-    return int(getattr(settings, setting)) if pinned else None
-
-
-def choose_port(settings: Settings, setting: str) -> int:
-    """A free port for a server inside this process: the one that the user set, else the next free.
-
-    Raises DevError that names who holds it where the user's own is taken.
-    """
-    _check_pinned_port(settings, setting, None)
-    for port in ports_to_try(settings, setting, None):
-        return port
-    raise no_free_port(setting)
-
-
-def _check_pinned_port(settings: Settings, setting: str, ours: int | None) -> None:
-    """Raise DevError where somebody else holds the port that the user set; `ours` is our own."""
-    port = pinned_port(settings, setting)
-    if port and port != ours and not is_free(port):
-        raise taken_port(settings, setting, holder(port))
-
-
-def taken_port(settings: Settings, setting: str, holder: str) -> DevError:
-    """The DevError for a port that the user set and somebody else holds."""
-    variable = settings.variable(setting)
-    return DevError(
-        f"{variable}={getattr(settings, setting)} is taken by {holder}",
-        f"stop it, set {variable} to a free port, or unset it to take the next free one",
-    )
-
-
-def no_free_port(name: str) -> DevError:
-    """The DevError for a server that none of the ports to try would have."""
-    return DevError(f"{name} found no free port", f"stop one of the {_PORTS_TRIED} tried")
-
-
-def ports_to_try(
-    settings: Settings, setting: str, last: int | None, anywhere: bool = False
-) -> Iterator[int]:
-    """Ports to try: the one that the user set; else the last one, the default and those above.
-
-    Only those that are free here, unless the server runs `anywhere`.
-    """
-    if pinned := pinned_port(settings, setting):
-        yield pinned
-        return
-    preferred = getattr(settings, setting)
-    candidates = [*([last] if last else []), *range(preferred, preferred + _PORTS_TRIED)]
-    yield from (port for port in candidates if port < 65536 and (anywhere or is_free(port)))
-
-
-def is_free(port: int) -> bool:
-    """Could a server listen on this port of 127.0.0.1 now?"""
-    with socket.socket() as probe:
-        if probe.connect_ex(("127.0.0.1", port)) == 0:
-            return False
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
-def holder(port: int) -> str:
-    """Who listens on a port, in words."""
-    with contextlib.suppress(psutil.Error):
-        for connection in psutil.net_connections("tcp"):
-            listens = connection.status == psutil.CONN_LISTEN
-            if listens and connection.laddr[1:] == (port,) and connection.pid:
-                return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
-    return "another user's process"
+    if process := find(server):
+        end(process, server.stop_signal)
+        return True
+    return stop_strays(server)
 
 
 def log_tail(server: Server, lines: int = 8) -> str:
@@ -221,16 +141,19 @@ def read_log(server: Server, lines: int, follow: bool) -> Iterator[str]:
 
 
 def list_strays(server: Server) -> list[psutil.Process]:
-    """Processes of this server that no record tells of."""
+    """Processes of this server that no record tells of; not its new children, who look alike."""
+    ours = {one.pid: one for one in psutil.process_iter(["ppid"]) if _is_ours(one, server.marker)}
     known = find(server)
-    return [one for one in psutil.process_iter() if one != known and _is_ours(one, server.marker)]
+    return [one for one in ours.values() if one != known and one.info["ppid"] not in ours]
 
 
-def stop_strays(server: Server) -> None:
+def stop_strays(server: Server) -> bool:
     """End servers of ours that no record tells of; at once where their `.dev` was deleted."""
     first = server.stop_signal if server.log.exists() else signal.SIGKILL
-    for process in list_strays(server):
+    strays = list_strays(server)
+    for process in strays:
         end(process, first)
+    return bool(strays)
 
 
 def end(process: psutil.Process, first: signal.Signals) -> None:

@@ -1,7 +1,6 @@
 """The pipelines that replace what is there, as lists of steps: reset, drop, undo, snapshots."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from scripts import (
     bootstrap,
@@ -33,21 +32,21 @@ def reset(settings: Settings, confirmed: str = "") -> list[Step]:
     names = [table["TableName"] for table in steps.read_tables(settings)]
     built = steps.make_data(settings, databases.NEXT)
     made = [step for step in built if step.name not in bootstrap.left_out(settings)]
-    last = tuple(step.name for step in made if step.name.startswith(("db.", "cognito.")))
+    before = [step for step in made if step.name.startswith(("db.", "cognito."))]
+    after = [step for step in made if step not in before]
     change = _change(
         settings,
         lambda: changes.keep(settings, "reset", True, names, users=True),
         lambda: changes.commit(settings, databases.NEXT, names, confirmed=confirmed),
-        after=last,
+        after=tuple(step.name for step in before),
     )
-    later = {"cognito.create-pool": "keep", "ddb.schema-load": "settle"}
-    made = [
-        replace(step, needs=(*step.needs, later[step.name])) if step.name in later else step
-        for step in made
+    chosen = [
+        *(step.after("keep") if step.name == "cognito.create-pool" else step for step in before),
+        *change,
+        *(step.after("settle") if step.name == "ddb.schema-load" else step for step in after),
     ]
     return steps.among_themselves(
-        [*bootstrap.up(settings), *bootstrap.recovered(settings, [*made, *change])],
-        [*built, *change],
+        [*bootstrap.up(settings), *bootstrap.recovered(settings, chosen)], [*built, *change]
     )
 
 
@@ -85,7 +84,7 @@ def db_drop(settings: Settings, confirmed: str = "") -> list[Step]:
         return None if there else f"there is no {target}"
 
     step = Step("db.drop", f"drop the database {target}", drop, probe=probe)
-    return steps.among_themselves(bootstrap.recovered(settings, [step]), [])
+    return _alone(settings, step)
 
 
 def ddb_drop(settings: Settings, table: str, confirmed: str = "") -> list[Step]:
@@ -102,7 +101,7 @@ def ddb_drop(settings: Settings, table: str, confirmed: str = "") -> list[Step]:
         return changes.settle(settings)
 
     step = Step("ddb.drop", f"delete the table {table} in {target}", drop)
-    return steps.among_themselves(bootstrap.recovered(settings, [step]), [])
+    return _alone(settings, step)
 
 
 def undo(settings: Settings, confirmed: str = "") -> list[Step]:
@@ -128,7 +127,7 @@ def snapshot_save(settings: Settings, name: str) -> list[Step]:
         f"copy {stacks.targets(settings).database}, the tables and the users as {name}",
         lambda: snapshots.save(settings, name),
     )
-    return steps.among_themselves(bootstrap.recovered(settings, [step]), [])
+    return _alone(settings, step)
 
 
 def snapshot_restore(settings: Settings, name: str, confirmed: str = "") -> list[Step]:
@@ -153,7 +152,7 @@ def snapshot_restore(settings: Settings, name: str, confirmed: str = "") -> list
         lambda: changes.keep(settings, "snapshot.restore", True, names(), users=True),
         lambda: changes.commit(settings, databases.NEXT, names(), folder, confirmed),
     )
-    chosen = [create, replace(keep, needs=(*keep.needs, "db.create")), *change]
+    chosen = [create, keep.after("db.create"), *change]
     return steps.among_themselves(
         [*bootstrap.up(settings), *bootstrap.recovered(settings, chosen)], chosen
     )
@@ -167,7 +166,7 @@ def snapshot_delete(settings: Settings, name: str) -> list[Step]:
         f"delete the snapshot {name}",
         lambda: snapshots.delete(settings, name),
     )
-    return steps.among_themselves(bootstrap.recovered(settings, [step]), [])
+    return _alone(settings, step)
 
 
 def find_loss(settings: Settings, database: bool, names: Sequence[str] | None) -> Loss | None:
@@ -187,6 +186,10 @@ def find_loss(settings: Settings, database: bool, names: Sequence[str] | None) -
         losses += [dynamodb.find_loss(where.aws, name) for name in going]
     content = [line for loss in losses if loss for line in loss.content]
     return Loss(where.database.name, content) if content else None
+
+
+def _alone(settings: Settings, step: Step) -> list[Step]:
+    return steps.among_themselves(bootstrap.recovered(settings, [step]), [])
 
 
 def _change(

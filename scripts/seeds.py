@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from scripts import bulk, ddb_files, dynamodb, items, messages
+from scripts import bulk, ddb_files, dynamodb, items, messages, pipeline
 from scripts.ddb_files import Line
 from scripts.errors import DevError
 from scripts.items import Conversation, Message
@@ -141,9 +141,12 @@ def seed_further(aws: Aws, script: Script, people: Mapping[str, Person], count: 
                 f"message {one.line.number} is refused: {one.reason}", "correct ddb/seeds"
             )
 
+    def show(done: int, _: float) -> None:
+        pipeline.report(f"{done:,} of {count:,} messages")
+
     table = dynamodb.get_table(aws, messages.TABLE)
     meter = bulk.find_meter(aws, table, rate=None)
-    done = bulk.Writer(aws, table, meter, bulk.Tally()).run(lines(), save, lambda *_: None)
+    done = bulk.Writer(aws, table, meter, bulk.Tally()).run(lines(), save, show)
     newest = _further(script, people, count)
     messages.replace_rows(aws, _FURTHER, _rows(script, people, newest))
     return done.acknowledged

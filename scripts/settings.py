@@ -111,6 +111,9 @@ class Settings:
     sources: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     stack: str = _setting("DEV_STACK", "embedded", "who provides the services")
+    throwaway: str = _setting(
+        "DEV_THROWAWAY", "", "a throw-away environment beside the usual one, by its name", _role
+    )
     postgres_port: int = _setting(
         "POSTGRES_PORT", 5432, "Postgres' port; unset, the next free one is taken", _port
     )
@@ -156,8 +159,13 @@ class Settings:
 
     @property
     def state(self) -> Path:
-        """The checkout's own folder for data, logs and run records."""
-        return self.root / ".dev"
+        """The environment's own folder for data, logs and run records."""
+        return self.throwaways / self.throwaway if self.throwaway else self.root / ".dev"
+
+    @property
+    def throwaways(self) -> Path:
+        """The folder of the throw-away environments, each with a folder of its name."""
+        return self.root / ".dev" / "throwaway"
 
     @property
     def remembered_stack(self) -> Path:
@@ -180,12 +188,7 @@ def declared() -> list[dataclasses.Field[Any]]:
 
 def load(root: Path = ROOT, environ: Mapping[str, str] = os.environ, **flags: str) -> Settings:
     """Settings of the checkout at `root`. Raises DevError for a value that cannot be used."""
-    layers = (
-        ("flag", flags),
-        ("environment", environ),
-        (".env", read_env_file(root / ".env")),
-        ("remembered", _read_remembered(Settings(root).remembered_stack)),
-    )
+    layers = (("flag", flags), ("environment", environ), (".env", read_env_file(root / ".env")))
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     for field in declared():
@@ -196,14 +199,18 @@ def load(root: Path = ROOT, environ: Mapping[str, str] = os.environ, **flags: st
                 values[field.name] = field.metadata["parse"](variable, text)
                 sources[field.name] = source
                 break
-    return Settings(root=root, sources=sources, **values)
+    chosen = Settings(root=root, sources=sources, **values)
+    stack = "" if "stack" in sources else _read_remembered(chosen.remembered_stack)
+    if not stack:
+        return chosen
+    return dataclasses.replace(chosen, stack=stack, sources=sources | {"stack": "remembered"})
 
 
-def _read_remembered(path: Path) -> dict[str, str]:
+def _read_remembered(path: Path) -> str:
     try:
-        return {"DEV_STACK": path.read_text(encoding="utf-8", errors="replace").strip()}
+        return path.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:  # there is none, or it is another user's, which is said where it matters
-        return {}
+        return ""
 
 
 def read_env_file(path: Path) -> dict[str, str]:

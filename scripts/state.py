@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import os
 import secrets
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -22,9 +23,10 @@ _making_password = threading.Lock()
 def identity(settings: Settings) -> str:
     """A short name for this checkout, from its path; its servers carry it in their arguments.
 
-    A copied checkout gets another one, so it never takes the original's servers for its own.
+    A copied checkout gets another one, so it never takes the original's servers for its own; and
+    so does a throw-away environment of this checkout.
     """
-    return identity_of(settings.root)
+    return identity_of(_place(settings))
 
 
 def identity_of(root: Path) -> str:
@@ -34,7 +36,7 @@ def identity_of(root: Path) -> str:
 
 def origin(settings: Settings) -> str:
     """The checkout's path, as its servers carry it in their arguments, for `find_origin`."""
-    return f"{CHECKOUT}={settings.root.resolve()}"
+    return f"{CHECKOUT}={_place(settings).resolve()}"
 
 
 def find_origin(words: Iterable[str]) -> Path | None:
@@ -53,12 +55,14 @@ def find_origin(words: Iterable[str]) -> Path | None:
 def is_gone(root: Path) -> bool:
     """Is no checkout at this path any more? One that we may not look into is not gone."""
     try:
-        (root / "tasks.py").stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return True
+        return not any((root / name).exists() for name in ("tasks.py", "lock"))
     except OSError:
         return False
-    return False
+
+
+def _place(settings: Settings) -> Path:
+    """The folder whose path tells this environment from others: the checkout's, or its own."""
+    return settings.state if settings.throwaway else settings.root
 
 
 def ensure_folder(path: Path) -> Path:
@@ -101,6 +105,27 @@ def write(path: Path, text: str) -> None:
         with contextlib.suppress(OSError):
             draft.unlink()
         raise not_writable(path, error) from None
+
+
+def make_held_folder(parent: Path, name: str) -> None:
+    """Make a folder that this process holds as long as it lives; nobody sees it before that."""
+    draft = Path(tempfile.mkdtemp(prefix=".", dir=ensure_folder(parent)))
+    hold(draft)
+    draft.rename(parent / name)
+
+
+def hold(folder: Path) -> bool:
+    """Hold a folder until this process ends. False where another one does, or has removed it."""
+    try:
+        held = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(held)
+        return False
+    return True
 
 
 @contextlib.contextmanager

@@ -23,6 +23,17 @@ class Database:
     def __str__(self) -> str:
         return f"{self.name} on {self.host}:{self.port}"
 
+    def variables(self) -> dict[str, str]:
+        """The environment variables by which libpq and its programs find it."""
+        return {
+            "PGHOST": self.host,
+            "PGPORT": str(self.port),
+            "PGUSER": self.user,
+            "PGPASSWORD": self.password,
+            "PGDATABASE": self.name,
+            "PGSSLMODE": self.sslmode,
+        }
+
     def named(self, name: str) -> "Database":
         """Another database of the same server."""
         return replace(self, name=name)

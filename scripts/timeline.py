@@ -1,12 +1,14 @@
 """Runs as timelines: a bar for each step, the critical path, and the run before in comparison."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from scripts.journal import Run
 from scripts.pipeline import Event
+
+_CELLS = 48  # of the axis
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,15 @@ def build(runs: Sequence[Run], command: str = "") -> list[Timeline]:
         _draw(run, next((old for old in chosen[place:] if old.command == run.command), None))
         for place, run in enumerate(chosen, start=1)
     ]
+
+
+def draw(timeline: Timeline) -> Iterator[str]:
+    """Lines for a terminal: what it was, and a bar for each step; the critical path is solid."""
+    change = f", {timeline.change:+.2f} s against the run before" if timeline.before else ""
+    started = f"{timeline.started.astimezone():%Y-%m-%d %H:%M:%S}"
+    yield f"{timeline.command} at {started}: {timeline.state} in {timeline.seconds:.2f} s{change}"
+    width = max(len(bar.step) for bar in timeline.bars)
+    yield from (_bar_line(bar, timeline.seconds, width).rstrip() for bar in timeline.bars)
 
 
 def ticks(seconds: float, most: int = 6) -> list[float]:
@@ -134,3 +145,18 @@ def _state(states: set[str]) -> str:
     if states & {"failed", "blocked"}:
         return "failed"
     return "unfinished" if "unfinished" in states else "done"
+
+
+def _bar_line(bar: Bar, whole: float, width: int) -> str:
+    """A step's line: its bar is at least one cell, and ends within the axis."""
+    cells = max(1, round(bar.seconds / whole * _CELLS)) if whole else 1
+    offset = min(round(bar.start / whole * _CELLS), _CELLS - cells) if whole else 0
+    drawn = " " * offset + ("█" if bar.critical else "░") * cells
+    if bar.state == "blocked":
+        drawn = ""
+    change = f"{bar.change:+.2f}" if bar.change is not None else ""
+    state = "" if bar.state == "finished" else bar.state
+    star = "*" if bar.critical else " "
+    return (
+        f"{star} {bar.step:{width}}  {drawn:{_CELLS}}  {bar.seconds:6.2f} s  {change:>6}  {state}"
+    )

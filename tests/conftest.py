@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts import bootstrap, clients, pipeline, settings, stacks
+from scripts import bootstrap, clients, dynamodb, messages, pipeline, settings, stacks
 from scripts.settings import Settings
 from scripts.targets import Aws, Database
 from tests.engine import why_not
@@ -122,8 +122,8 @@ class Checkout:
         )
 
     def command(self, *arguments: str) -> list[str]:
-        """The words that run Invoke on this checkout."""
-        return [sys.executable, "-m", "invoke", *arguments]
+        """The words that run tasks of this checkout."""
+        return [sys.executable, "tasks.py", *arguments]
 
     def settings(self) -> Settings:
         """Its settings, without the tests' own environment."""
@@ -200,6 +200,21 @@ def database(environment: Settings) -> Database:
 def aws(environment: Settings) -> Aws:
     """This test's AWS account, empty."""
     return stacks.targets(environment).aws
+
+
+@pytest.fixture
+def seeded(environment: Settings, database: Database) -> Database:
+    """The database, with the schema and the seed in it."""
+    pipeline.run(bootstrap.pick(environment, *bootstrap.DB_SETUP), lambda event: None)
+    return database
+
+
+@pytest.fixture
+def table(environment: Settings, aws: Aws) -> Aws:
+    """The account, with the table in it."""
+    path = environment.root / "ddb" / "tables" / f"{messages.TABLE}.json"
+    dynamodb.ensure_table(aws, dynamodb.read_definition(path))
+    return aws
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-from scripts import console, processes
+from scripts import console, ports
 from scripts.errors import DevError
 from scripts.web import app
 from tests import browser
@@ -34,7 +34,7 @@ def main() -> None:
 
 def take(checkout: Checkout, chromium: str) -> None:
     """Serve the pages of the checkout and picture them."""
-    port = processes.choose_port(checkout.settings(), "web_port")
+    port = ports.choose(checkout.settings(), "web_port")
     server = app.make_server(checkout.settings(), "127.0.0.1", port)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     IMAGES.mkdir(exist_ok=True)

@@ -18,24 +18,24 @@ SCRIPTS = PROJECT / "scripts"
 LEVELS = (
     {"errors"},
     {"ddb_files", "express", "optional", "pipeline", "settings", "shell", "targets"},
-    {"board", "checks", "clients", "state"},
-    {"sql_files"},
+    {"board", "checks", "clients", "ports", "state"},
+    {"completion", "github", "sql_files"},
     {"batches", "cognito", "dynamodb", "journal", "postgres", "processes", "rds", "rows", "users"},
     {"accounts", "bulk", "databases", "drift", "exports", "items", "s3_items", "stacks"}
     | {"timeline"},
     {"console", "inventory", "machine", "messages", "tables"},
-    {"content", "execution", "loads", "seeds", "snapshots"},
-    {"changes", "doctor", "steps", "web"},
-    {"bootstrap"},
-    {"resets"},
+    {"content", "execution", "loads", "program", "seeds", "snapshots", "variables"},
+    {"changes", "steps", "web"},
+    {"bootstrap", "doctor"},
+    {"ci", "resets"},
 )
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 
 SDKS = {"boto3", "botocore", "docker", "flask", "ministack", "psutil", "psycopg2", "rich"}
 
 TASKS = {
-    "setup", "reset", "undo", "up", "down", "status", "logs", "check", "doctor", "test",
-    "timeline", "web", "screenshots",
+    "setup", "reset", "undo", "up", "down", "status", "logs", "check", "doctor", "env", "test",
+    "ci", "timeline", "web", "bench", "screenshots", "completion",
     "db.create", "db.drop", "db.schema-load", "db.seed", "db.setup", "db.reset", "db.connect",
     "db.sessions", "db.kill-sessions", "db.load",
     "ddb.schema-load", "ddb.list-tables", "ddb.drop", "ddb.seed", "ddb.scan",
@@ -110,11 +110,11 @@ def test_the_pages_ask_no_database_and_only_they_know_flask() -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [("--list",), ("--complete", "--", "invoke"), ("--complete", "--", "invoke", "up", "-")],
+    [(), ("--list",), ("--complete", "--", "invoke"), ("--complete", "--", "invoke", "up", "-")],
 )
 def test_listing_and_completion_import_no_sdk(words: tuple[str, ...]) -> None:
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "invoke", *words],
+        [sys.executable, "-X", "importtime", "tasks.py", *words],
         cwd=PROJECT,
         env=clean_environment(),
         capture_output=True,

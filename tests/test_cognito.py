@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 import pytest
 
-from scripts import accounts, bootstrap, clients, cognito, pipeline, postgres, users
+from scripts import accounts, bootstrap, clients, cognito, pipeline, users
 from scripts.accounts import Comparison
 from scripts.errors import DevError, NotFoundError
 from scripts.pipeline import Event
@@ -10,15 +10,6 @@ from scripts.settings import Settings
 from scripts.targets import Aws, Database
 
 SEEDED = ["korney", "smirnov"]
-
-
-@pytest.fixture
-def seeded(database: Database, environment: Settings) -> Database:
-    """A database with the two users of the seed."""
-    postgres.create(database)
-    postgres.load_schema(database, environment.root / "sql" / "schema.sql")
-    postgres.load_seed(database, environment.root / "sql" / "seed.sql")
-    return database
 
 
 @pytest.fixture

@@ -156,6 +156,15 @@ def test_without_a_terminal_each_end_is_a_line_and_a_start_is_none(
     assert capsys.readouterr() == ("", "done  a      1.00 s  made it\n")
 
 
+def test_without_a_terminal_a_long_step_says_how_far_it_is_every_ten_seconds(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with console.show([Step("a", "", str)]) as show:
+        for seconds in (1.0, 10.0, 11.0, 19.9, 20.0):
+            show(Event("progress", "a", seconds, seconds, f"{seconds:.0f} of 30"))
+    assert capsys.readouterr().err == "goes  a  10.00 s  10 of 30\ngoes  a  20.00 s  20 of 30\n"
+
+
 def run_on_a_terminal(code: str, environment: Mapping[str, str]) -> tuple[str, str]:
     """What code writes on stdout, and on a stderr that is a terminal."""
     ours, theirs = pty.openpty()
@@ -212,6 +221,14 @@ def test_on_a_terminal_the_board_ends_with_what_became_of_each_step() -> None:
     assert "- second needs first" in shown
 
 
+def test_on_a_terminal_a_running_step_shows_how_far_it_is() -> None:
+    code = BOARD.replace(
+        'show(Event("failed"', 'show(Event("progress", "first", 0.5, 0.5, "7 of 9"))\n    board'
+    )
+    code = code[: code.index("board")] + "import time; time.sleep(0.5)"
+    assert "7 of 9" in run_on_a_terminal(code, {"COLUMNS": "80"})[1]
+
+
 TASKS = """
 from invoke import task
 from scripts import console
@@ -241,3 +258,40 @@ def test_a_reader_that_goes_ends_the_output_quietly(tmp_path: Path, lines: int) 
         assert process.stderr.read() == ""
     assert read == [f"{number}\n" for number in range(lines)]
     assert process.returncode == 0
+
+
+PROGRESS = """
+import time
+from scripts import console
+
+console._LIVE_SECONDS = 0.0
+with console.progress("items", before=100) as show:
+    show(100, 0.25)
+    time.sleep(0.01)
+    show(1_600, 0.5)
+console.say("done")
+"""
+
+
+def test_on_a_terminal_progress_is_one_line_that_is_gone_at_the_end() -> None:
+    shown = run_on_a_terminal(PROGRESS, {"COLUMNS": "80"})[1]
+    drawn = shown.split("\r\x1b[2K")
+    assert [re.sub(r"[\d,]+/s", "N/s", text) for text in drawn] == [
+        "",
+        "100 items  N/s  ...",
+        "1,600 items  N/s  50%, 0:00:00 left",
+        "done\r\n",
+    ]
+
+
+def test_progress_fits_a_narrow_terminal() -> None:
+    drawn = run_on_a_terminal(PROGRESS, {"COLUMNS": "10"})[1].split("\r\x1b[2K")
+    assert [text for text in drawn if len(text) > 9] == []
+
+
+def test_without_a_terminal_short_work_shows_no_progress(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with console.progress("items") as show:
+        show(100, 0.5)
+    assert capsys.readouterr() == ("", "")

@@ -17,14 +17,6 @@ HINT = "\nhint: correct the row; nothing of the file was kept"
 
 
 @pytest.fixture
-def seeded(database: Database, environment: Settings) -> Database:
-    postgres.create(database)
-    postgres.load_schema(database, environment.root / "sql" / "schema.sql")
-    postgres.load_seed(database, environment.root / "sql" / "seed.sql")
-    return database
-
-
-@pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows, "CHUNK_BYTES", 300)
 

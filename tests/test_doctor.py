@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -530,7 +531,7 @@ def test_the_aws_stack_says_who_and_where(checkout: Checkout, linked: Settings) 
 
 
 def test_it_ends_quietly_when_its_reader_has_gone(checkout: Checkout) -> None:
-    command = " ".join(["exec", *checkout.command("doctor"), "|", "head", "-1"])
+    command = f"exec {shlex.join(checkout.command('doctor'))} | head -1"
     done = subprocess.run(
         command, shell=True, cwd=checkout.root, capture_output=True, text=True, check=True
     )

@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from scripts import clients, processes, settings, stacks, state
+from scripts import clients, ports, settings, stacks, state
 from scripts.errors import DevError
 from tests.conftest import (
     PROJECT,
@@ -150,7 +150,7 @@ def test_state_is_private(checkout: Checkout) -> None:
 def test_a_taken_preferred_port_means_the_next_free_one_remembered_and_shown(
     checkout: Checkout, listener: Callable[[int], int]
 ) -> None:
-    held = processes.is_free(5432)
+    held = ports.is_free(5432)
     if held:
         listener(5432)
     first = checkout.run("up")
@@ -161,7 +161,7 @@ def test_a_taken_preferred_port_means_the_next_free_one_remembered_and_shown(
     checkout.run("down")
     checkout.run("up")
     remembered = record(checkout, "postgres")["port"] == port
-    assert remembered or not processes.is_free(port)  # another test's server may have taken it
+    assert remembered or not ports.is_free(port)  # another test's server may have taken it
 
 
 @pytest.mark.parametrize(
@@ -311,6 +311,16 @@ def test_a_second_pipeline_waits_for_the_first(checkout: Checkout) -> None:
         assert waiting.stderr.readline() == f"waiting for ./invoke reset (pid {os.getpid()}) ...\n"
     _, talk = waiting.communicate(timeout=60)
     assert waiting.returncode == 0, talk
+
+
+def test_down_stops_a_server_that_no_record_tells_of(checkout: Checkout) -> None:
+    checkout.run("up")
+    records = [checkout.root / ".dev" / f"{service}.json" for service in ("postgres", "aws")]
+    held = [json.loads(record.read_text())["port"] for record in records]
+    for record in records:
+        record.unlink()
+    assert checkout.run("down").stderr.count("  stopped\n") == 2
+    assert all(map(ports.is_free, held))
 
 
 def test_the_lock_holds_on_a_full_disk(tmp_path: Path) -> None:

@@ -4,21 +4,13 @@ from typing import Any
 
 import pytest
 
-from scripts import batches, clients, dynamodb, exports
+from scripts import batches, clients, exports
 from scripts.dynamodb import Item
 from scripts.errors import DevError
 from scripts.express import Express
-from scripts.settings import Settings
 from scripts.targets import Aws
 
 NAME = "cruddur-messages"
-
-
-@pytest.fixture
-def table(aws: Aws, environment: Settings) -> str:
-    path = environment.root / "ddb" / "tables" / f"{NAME}.json"
-    dynamodb.ensure_table(aws, dynamodb.read_definition(path))
-    return NAME
 
 
 @dataclass
@@ -47,26 +39,24 @@ def make_items(count: int) -> list[Item]:
     return [{"pk": {"S": "p"}, "sk": {"S": f"{n:03}"}} for n in range(count)]
 
 
-def test_batches_take_the_short_way(aws: Aws, table: str, watched: Watched) -> None:
-    assert batches.write_items(aws, table, make_items(60)) == 60
+def test_batches_take_the_short_way(table: Aws, watched: Watched) -> None:
+    assert batches.write_items(table, NAME, make_items(60)) == 60
     assert watched.statuses == [200, 200, 200]
-    assert len(list(exports.scan(aws, table))) == 60
+    assert len(list(exports.scan(table, NAME))) == 60
 
 
 def test_a_batch_without_an_answer_is_sent_by_botocore_and_the_next_connects_again(
-    aws: Aws, table: str, watched: Watched
+    table: Aws, watched: Watched
 ) -> None:
-    batches.write_items(aws, table, make_items(1))
+    batches.write_items(table, NAME, make_items(1))
     watched.doors[0]._own.connection.sock.shutdown(socket.SHUT_RDWR)
-    assert batches.write_items(aws, table, make_items(60)) == 60
+    assert batches.write_items(table, NAME, make_items(60)) == 60
     assert watched.statuses == [200, None, 200, 200]
-    assert len(list(exports.scan(aws, table))) == 60
+    assert len(list(exports.scan(table, NAME))) == 60
 
 
-def test_a_refused_batch_is_refused_in_dynamodbs_words(
-    aws: Aws, table: str, watched: Watched
-) -> None:
-    refused = batches.write(aws, table, [b'{"Item":{}}'], lambda _: None)
+def test_a_refused_batch_is_refused_in_dynamodbs_words(table: Aws, watched: Watched) -> None:
+    refused = batches.write(table, NAME, [b'{"Item":{}}'], lambda _: None)
     assert [one.reason for one in refused] == ["The provided key element does not match the schema"]
     assert watched.statuses == [400]
 

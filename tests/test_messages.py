@@ -12,7 +12,6 @@ from scripts import clients, dynamodb, items, messages
 from scripts.errors import DevError, InvalidError, NotFoundError
 from scripts.items import Conversation, Message
 from scripts.messages import TABLE
-from scripts.settings import Settings
 from scripts.targets import Aws
 from scripts.users import Person
 
@@ -25,14 +24,6 @@ def make_person(handle: str) -> Person:
 
 
 KORNEY, SMIRNOV, STRANGER = map(make_person, ("korney", "smirnov", "stranger"))
-
-
-@pytest.fixture
-def table(aws: Aws, environment: Settings) -> Aws:
-    """The account with the table in it."""
-    path = environment.root / "ddb" / "tables" / f"{TABLE}.json"
-    dynamodb.ensure_table(aws, dynamodb.read_definition(path))
-    return aws
 
 
 @pytest.fixture

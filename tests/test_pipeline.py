@@ -326,3 +326,23 @@ def test_nobody_else_can_read_the_journal(tmp_path: Path) -> None:
     (file,) = (tmp_path / "runs").iterdir()
     modes = [path.stat().st_mode & 0o777 for path in (file, file.parent)]
     assert modes == [0o600, 0o700]
+
+
+def test_a_step_says_how_far_it_is_before_it_ends() -> None:
+    def work() -> str:
+        pipeline.report("1 of 2")
+        pipeline.report("2 of 2")
+        return "done"
+
+    events: list[Event] = []
+    pipeline.run([Step("a", "", work)], events.append)
+    assert [(event.kind, event.detail) for event in events] == [
+        ("started", ""),
+        ("progress", "1 of 2"),
+        ("progress", "2 of 2"),
+        ("finished", "done"),
+    ]
+
+
+def test_outside_of_a_run_nobody_hears_how_far_it_is() -> None:
+    pipeline.report("1 of 2")

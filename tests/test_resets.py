@@ -16,6 +16,7 @@ from scripts import (
     clients,
     cognito,
     databases,
+    doctor,
     dynamodb,
     exports,
     messages,
@@ -303,6 +304,12 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(changes, name, die)
 
 
+def change_found(settings: Settings) -> str:
+    """What doctor says of changes."""
+    findings = doctor.examine(lambda: settings)
+    return next(finding.state for finding in findings if finding.check == "changes")
+
+
 @pytest.mark.parametrize("pipe", [resets.reset, resets.undo])
 def test_setup_completes_a_change_whose_databases_are_exchanged(
     lived_in: Settings, monkeypatch: pytest.MonkeyPatch, pipe: Callable[[Settings], list[Step]]
@@ -321,7 +328,9 @@ def test_setup_completes_a_change_whose_databases_are_exchanged(
         f"{command.command} is under way, or was interrupted:"
         " ./invoke setup waits for it, or ends it"
     ]
+    assert change_found(lived_in) == "FAIL"
     done = run(bootstrap.setup(lived_in))
+    assert change_found(lived_in) == "ok"
     assert done["recover"].detail.startswith(f"completed {command.command}: dropped the table")
     assert changes.find(lived_in) is None
     assert (content(lived_in) == after) == (pipe is resets.reset)

@@ -29,14 +29,6 @@ PEOPLE = make_people("1")
 
 
 @pytest.fixture
-def table(aws: Aws, environment: Settings) -> Aws:
-    """The account with the table in it."""
-    path = environment.root / "ddb" / "tables" / f"{TABLE}.json"
-    dynamodb.ensure_table(aws, dynamodb.read_definition(path))
-    return aws
-
-
-@pytest.fixture
 def script(environment: Settings) -> Script:
     """The project's own conversation."""
     (script,) = seeds.read(environment.root / "ddb" / "seeds" / f"{TABLE}.txt")

@@ -62,6 +62,7 @@ def test_the_remembered_stack_comes_after_every_choice_of_now(tmp_path: Path) ->
 def test_every_setting_is_read_from_its_variable(tmp_path: Path) -> None:
     texts = {
         "DEV_STACK": "other",
+        "DEV_THROWAWAY": "once",
         "POSTGRES_PORT": "6000",
         "POSTGRES_USER": "me",
         "POSTGRES_PASSWORD": "p w",

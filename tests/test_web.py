@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from scripts import clients, messages, processes, stacks, users
+from scripts import clients, messages, ports, stacks, users
 from scripts.errors import DevError
 from scripts.settings import Settings
 from scripts.users import Person
@@ -89,7 +89,7 @@ def windows(browser: Browser) -> Iterator[Callable[..., Page]]:
 
 
 def serve(settings: Settings) -> Iterator[str]:
-    port = processes.choose_port(settings, "web_port")
+    port = ports.choose(settings, "web_port")
     server = app.make_server(settings, "127.0.0.1", port)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{port}"
@@ -408,7 +408,7 @@ def test_a_port_that_is_taken_is_passed_over_unless_it_was_asked_for(services: S
     for address in serve(services):
         taken = int(address.rpartition(":")[2])
         free = replace(services, web_port=taken)
-        assert processes.choose_port(free, "web_port") > taken
+        assert ports.choose(free, "web_port") > taken
         with pytest.raises(DevError) as error:
-            processes.choose_port(replace(free, sources={"web_port": "flag"}), "web_port")
+            ports.choose(replace(free, sources={"web_port": "flag"}), "web_port")
         assert str(error.value.message).startswith(f"WEB_PORT={taken} is taken by ")

@@ -114,6 +114,18 @@ def get_aws(settings: Settings) -> Aws:
     return _running(settings, "aws", "dynamodb").aws
 
 
+def local_database(settings: Settings, host: str, port: int) -> Database:
+    """The app's database on a server of this checkout."""
+    return Database(
+        host=host,
+        port=port,
+        user=settings.postgres_user,
+        password=state.find_password(settings) or "",
+        name=settings.postgres_db,
+        owned=True,
+    )
+
+
 def describe_trouble(settings: Settings) -> str:
     """The services that are not well, each with the reason and the end of its log; "" for none."""
     services = get(settings).services(settings)

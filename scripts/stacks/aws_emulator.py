@@ -55,13 +55,14 @@ def not_ready(settings: Settings, port: int) -> str | None:
 
 def _environment(settings: Settings) -> dict[str, str]:
     home = state.ensure_folder(data_folder(settings))
+    persist = "0" if settings.throwaway else "1"
     return dict(os.environ) | {
         "BIND_HOST": "127.0.0.1",
         "SFTP_ENABLED": "0",
         "IOT_MTLS_ENABLED": "0",
-        "PERSIST_STATE": "1",
+        "PERSIST_STATE": persist,
         "STATE_DIR": str(home / "state"),
-        "S3_PERSIST": "1",
+        "S3_PERSIST": persist,
         "S3_DATA_DIR": str(home / "s3"),
         "TMPDIR": str(home),  # for its pid file: in /tmp another user's may stand in the way
         "MINISTACK_EDITION": state.identity(settings),  # comes back in its health answer

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from scripts import clients, cognito, dynamodb, processes, state
+from scripts import clients, cognito, dynamodb, ports, processes, state
 from scripts.checks import Check
 from scripts.errors import DevError, LoginRefusedError
 from scripts.settings import Settings
@@ -17,9 +17,11 @@ from scripts.stacks import (
     docker_compose,
     docker_engine,
     docker_places,
+    local_database,
+    postgres_server,
 )
 from scripts.stacks.docker_places import Part
-from scripts.targets import Aws, Database, Targets
+from scripts.targets import Aws, Targets
 
 TAIL = 8
 _DATA_VERSIONS = (
@@ -54,14 +56,7 @@ def targets(settings: Settings) -> Targets:
     """The addresses where the containers were published last, or else would be."""
     postgres, dynamodb_local, emulator = (docker_places.find(settings, part) for part in PARTS)
     return Targets(
-        database=Database(
-            host=postgres.host,
-            port=postgres.port,
-            user=settings.postgres_user,
-            password=state.find_password(settings) or "",
-            name=settings.postgres_db,
-            owned=True,
-        ),
+        database=local_database(settings, postgres.host, postgres.port),
         aws=Aws(
             region=settings.aws_region,
             endpoint=f"http://{emulator}",
@@ -116,7 +111,7 @@ def _start(settings: Settings, part: Part) -> str:
         try:
             docker_compose.up(settings, part.name, _variables(settings, part, port))
         except docker_compose.PortTakenError:
-            if processes.pinned_port(settings, part.port_setting):
+            if ports.find_pinned(settings, part.port_setting):
                 raise docker_places.taken(settings, part, port) from None
             continue
         docker_places.record(
@@ -124,7 +119,7 @@ def _start(settings: Settings, part: Part) -> str:
         )
         _wait(settings, part)
         return f"listening on {docker_places.find(settings, part)}"
-    raise processes.no_free_port(part.name)
+    raise ports.none_free(part.name)
 
 
 def _variables(settings: Settings, part: Part, port: int) -> dict[str, str]:
@@ -132,6 +127,8 @@ def _variables(settings: Settings, part: Part, port: int) -> dict[str, str]:
     return {
         "POSTGRES_USER": settings.postgres_user,
         "POSTGRES_PASSWORD": state.ensure_password(settings),
+        "POSTGRES_INITDB_ARGS": " ".join(postgres_server.UNSAFE) if settings.throwaway else "",
+        "PERSIST": "0" if settings.throwaway else "1",
         settings.variable("docker_publish"): docker_places.publish_address(settings),
         settings.variable(part.port_setting): str(port),
     }
@@ -202,7 +199,7 @@ def _health(settings: Settings, part: Part) -> str | None:
         return error.reason
     if container is None or container.status != "running":
         return "not running"
-    wanted = processes.pinned_port(settings, part.port_setting)
+    wanted = ports.find_pinned(settings, part.port_setting)
     if wanted and wanted != docker_engine.published_port(container):
         return f"not where {settings.variable(part.port_setting)}={wanted} wants it"
     if not docker_places.is_right(settings, part, container):

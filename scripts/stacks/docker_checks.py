@@ -42,7 +42,7 @@ def _without(look: Callable[[], Finding], finding: Callable[[str], Finding]) -> 
 
 
 def _images(settings: Settings) -> Finding:
-    wanted = docker_compose.list_images(settings)
+    wanted = sorted(docker_compose.list_images(settings))
     missing = [image for image in wanted if not docker_engine.has_image(image)]
     if missing:
         return note(f"not pulled yet: {', '.join(missing)}", "./invoke up --stack docker")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scripts import processes, state
+from scripts import ports, state
 from scripts.errors import DevError
 from scripts.settings import Settings
 from scripts.stacks import docker_engine
@@ -60,22 +60,22 @@ def is_right(settings: Settings, part: Part, container: Any) -> bool:
 
 def ports_to_try(settings: Settings, part: Part, ours: int | None) -> Iterator[int]:
     """The port that the container has already, if it may keep that; else those that may be free."""
-    pinned = processes.pinned_port(settings, part.port_setting)
+    pinned = ports.find_pinned(settings, part.port_setting)
     if ours and pinned in (None, ours):
         yield ours
     remote = not is_loopback(docker_engine.endpoint().host)
-    if pinned and pinned != ours and not remote and not processes.is_free(pinned):
+    if pinned and pinned != ours and not remote and not ports.is_free(pinned):
         raise taken(settings, part, pinned)
     last = find(settings, part).port
-    yield from processes.ports_to_try(settings, part.port_setting, last, anywhere=remote)
+    yield from ports.to_try(settings, part.port_setting, last, anywhere=remote)
 
 
 def taken(settings: Settings, part: Part, port: int) -> DevError:
     """The DevError for a port that the user set; says which container or process holds it."""
     host = docker_engine.endpoint().host
-    other = processes.holder(port) if is_loopback(host) else f"another process on {host}"
+    other = ports.holder(port) if is_loopback(host) else f"another process on {host}"
     holder = docker_engine.find_publisher(port) or other
-    return processes.taken_port(settings, part.port_setting, holder)
+    return ports.taken(settings, part.port_setting, holder)
 
 
 def publish_address(settings: Settings) -> str:

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from scripts import processes, state
+from scripts import ports, processes, state
 from scripts.checks import Check, Finding, fail, note, ok
 from scripts.settings import Settings
-from scripts.stacks import LOG_LINES, Service, aws_emulator, postgres_server
-from scripts.targets import Aws, Database, Targets
+from scripts.stacks import LOG_LINES, Service, aws_emulator, local_database, postgres_server
+from scripts.targets import Aws, Targets
 
 
 def targets(settings: Settings) -> Targets:
@@ -18,14 +18,7 @@ def targets(settings: Settings) -> Targets:
     postgres = processes.find_port(postgres_server.server(settings))
     emulator = processes.find_port(aws_emulator.server(settings))
     return Targets(
-        database=Database(
-            host="127.0.0.1",
-            port=postgres or settings.postgres_port,
-            user=settings.postgres_user,
-            password=state.find_password(settings) or "",
-            name=settings.postgres_db,
-            owned=True,
-        ),
+        database=local_database(settings, "127.0.0.1", postgres or settings.postgres_port),
         aws=Aws(
             region=settings.aws_region,
             endpoint=f"http://127.0.0.1:{emulator or settings.emulator_port}",
@@ -151,7 +144,7 @@ def _service(
     def health() -> str | None:
         if not processes.find(server):
             return "not running"
-        wanted = processes.pinned_port(settings, port_setting)
+        wanted = ports.find_pinned(settings, port_setting)
         if wanted and wanted != processes.find_port(server):
             return f"not where {settings.variable(port_setting)}={wanted} wants it"
         return answer()

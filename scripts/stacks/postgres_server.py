@@ -6,6 +6,7 @@ import shutil
 import signal
 import tempfile
 import time
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -21,6 +22,11 @@ SHARED_HOME = Path("/var/lib/dev-bootstrap")
 UNPRIVILEGED = "nobody"
 ORPHAN_SECONDS = 10.0
 PORT_SETTING = "postgres_port"
+# What a throw-away cluster is made with: after a crash of the machine nobody wants it back.
+UNSAFE = (
+    *("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off"),
+    *("-c", "wal_level=minimal", "-c", "max_wal_senders=0"),
+)
 
 
 def server(settings: Settings) -> processes.Server:
@@ -38,7 +44,7 @@ def start(settings: Settings, database: Database) -> int:
     programs = _programs(home)
     data = home / "data"
     if not data.exists():
-        _create_cluster(programs, data, database)
+        _create_cluster(programs, data, database, UNSAFE if settings.throwaway else ())
 
     def launch(port: int) -> processes.Launch:
         _clear_stale_lock(data)
@@ -64,12 +70,16 @@ def start(settings: Settings, database: Database) -> int:
 
 
 def data_folder(settings: Settings) -> Path | None:
-    """Where the cluster is, None for a link that leads to another checkout's."""
-    link = settings.state / "postgres"
-    if not link.is_symlink():
-        return link / "data"
-    home = link.readlink()
-    return home / "data" if home.name.startswith(state.identity(settings)) else None
+    """Where the cluster is, None for a link that leads to another checkout's.
+
+    Of a throw-away environment it is all that there is of Postgres.
+    """
+    home = link = settings.state / "postgres"
+    if link.is_symlink():
+        home = link.readlink()
+        if not home.name.startswith(state.identity(settings)):
+            return None
+    return home if settings.throwaway else home / "data"
 
 
 def list_leftovers() -> list[Path]:
@@ -107,7 +117,7 @@ def not_ready(database: Database) -> str | None:
     return None
 
 
-def _create_cluster(programs: Path, data: Path, database: Database) -> None:
+def _create_cluster(programs: Path, data: Path, database: Database, options: Sequence[str]) -> None:
     """Make the cluster beside its place and move it there when it is whole."""
     for old in data.parent.glob("data.draft-*"):  # of a killed run; its initdb may live on
         shutil.rmtree(old, ignore_errors=True)
@@ -121,7 +131,7 @@ def _create_cluster(programs: Path, data: Path, database: Database) -> None:
     quick = ("-c", "scram_iterations=1", "--no-sync", "--no-instructions")
     locale = ("--encoding=UTF8", "--locale=C.UTF-8", "--locale-provider=builtin")
     done = shell.run(
-        [programs / "initdb", "-D", draft, *login, *locale, *quick],
+        [programs / "initdb", "-D", draft, *login, *locale, *quick, *options],
         env=_environment(),
         user=user,
     )

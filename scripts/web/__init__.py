@@ -10,10 +10,10 @@ ADDRESS = "127.0.0.1"
 
 def serve(settings: Settings, say: Callable[[str], None]) -> None:
     """Serve the pages until the process is interrupted; the address is told to `say`."""
-    from scripts import processes
+    from scripts import ports
     from scripts.web import app
 
-    port = processes.choose_port(settings, "web_port")
+    port = ports.choose(settings, "web_port")
     server = app.make_server(settings, ADDRESS, port)
     say(f"the pages are at http://{ADDRESS}:{port}/, Ctrl-C ends them")
     try:

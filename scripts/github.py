@@ -1,0 +1,66 @@
+"""GitHub Actions' own language: what a job's log, its summary and its variables understand."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from scripts import state
+from scripts.errors import DevError
+
+
+def is_here(environ: Mapping[str, str]) -> bool:
+    """Do we run as a step of a job?"""
+    return environ.get("GITHUB_ACTIONS") == "true"
+
+
+def append(environ: Mapping[str, str], variable: str, text: str) -> None:
+    """Append lines to the file that the job gave with `variable`, GITHUB_ENV say."""
+    path = Path(environ[variable])
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(f"{text}\n")
+    except OSError as error:
+        raise state.not_writable(path, error) from None
+
+
+def require_job(environ: Mapping[str, str]) -> None:
+    """Raise DevError where there is no job that could take variables."""
+    if not environ.get("GITHUB_ENV"):
+        raise DevError(
+            "this is no job of GitHub Actions: GITHUB_ENV is not set",
+            'in a shell: eval "$(./invoke env --format shell)"',
+        )
+
+
+def mask(secret: str) -> list[str]:
+    """The commands that keep a text out of the log, one for each of its lines."""
+    return [f"::add-mask::{_escape(line)}" for line in secret.splitlines() if line]
+
+
+def error(message: str, **where: str) -> str:
+    """The command that shows an error at the job, and beside the line `file`, `line`."""
+    properties = ",".join(f"{name}={_escape_property(text)}" for name, text in where.items())
+    return f"::error {properties}::{_escape(message)}"
+
+
+def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    """A table in Markdown, for the job's summary."""
+    cells = [header, ("---",) * len(header), *rows]
+    return "\n".join(f"| {' | '.join(map(_escape_cell, row))} |" for row in cells)
+
+
+def relative(path: Path, environ: Mapping[str, str]) -> str:
+    """A file as the job names it: from its workspace."""
+    return os.path.relpath(path, environ.get("GITHUB_WORKSPACE") or Path.cwd())
+
+
+def _escape(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _escape_property(text: str) -> str:
+    return _escape(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def _escape_cell(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())

@@ -1,0 +1,96 @@
+"""Which port a server takes: the one that the user set, or else the next free one."""
+
+import contextlib
+import socket
+from collections.abc import Iterator
+
+import psutil
+
+from scripts.errors import DevError
+from scripts.settings import Settings
+
+PORTS_TRIED = 100
+
+
+def find_pinned(settings: Settings, setting: str) -> int | None:
+    """The port that the user set, None where the default stands."""
+    pinned = settings.source(setting) != "default" and not settings.throwaway
+    return int(getattr(settings, setting)) if pinned else None
+
+
+def choose(settings: Settings, setting: str) -> int:
+    """A free port for a server inside this process: the one that the user set, else the next free.
+
+    Raises DevError that names who holds it where the user's own is taken.
+    """
+    check_pinned(settings, setting, None)
+    for port in to_try(settings, setting, None):
+        return port
+    raise none_free(setting)
+
+
+def check_pinned(settings: Settings, setting: str, ours: int | None) -> None:
+    """Raise DevError where somebody else holds the port that the user set; `ours` is our own."""
+    port = find_pinned(settings, setting)
+    if port and port != ours and not is_free(port):
+        raise taken(settings, setting, holder(port))
+
+
+def taken(settings: Settings, setting: str, holder: str) -> DevError:
+    """The DevError for a port that the user set and somebody else holds."""
+    variable = settings.variable(setting)
+    return DevError(
+        f"{variable}={getattr(settings, setting)} is taken by {holder}",
+        f"stop it, set {variable} to a free port, or unset it to take the next free one",
+    )
+
+
+def none_free(name: str) -> DevError:
+    """The DevError for a server that none of the ports to try would have."""
+    return DevError(f"{name} found no free port", f"stop one of the {PORTS_TRIED} tried")
+
+
+def to_try(
+    settings: Settings, setting: str, last: int | None, anywhere: bool = False
+) -> Iterator[int]:
+    """Ports to try: the one that the user set; else the last one, the default and those above.
+
+    Only those that are free here, unless it runs `anywhere`; any others for a throw-away one.
+    """
+    while settings.throwaway:
+        yield _any_free_port()
+    if pinned := find_pinned(settings, setting):
+        yield pinned
+        return
+    preferred = getattr(settings, setting)
+    candidates = [*([last] if last else []), *range(preferred, preferred + PORTS_TRIED)]
+    yield from (port for port in candidates if port < 65536 and (anywhere or is_free(port)))
+
+
+def is_free(port: int) -> bool:
+    """Could a server listen on this port of 127.0.0.1 now?"""
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", port)) == 0:
+            return False
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _any_free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def holder(port: int) -> str:
+    """Who listens on a port, in words."""
+    with contextlib.suppress(psutil.Error):
+        for connection in psutil.net_connections("tcp"):
+            listens = connection.status == psutil.CONN_LISTEN
+            if listens and connection.laddr[1:] == (port,) and connection.pid:
+                return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
+    return "another user's process"
