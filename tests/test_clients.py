@@ -1,9 +1,13 @@
+import io
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
+import urllib3
+from botocore.awsrequest import AWSResponse
 
 from scripts import clients, dynamodb, stacks
 from scripts.errors import DevError
@@ -88,6 +92,28 @@ def test_an_emulator_that_is_down_is_said(aws: Aws, closed_port: int) -> None:
     assert failure(lambda: dynamodb.list_tables(down)) == (
         f"no answer from http://127.0.0.1:{closed_port}: EndpointConnectionError\nhint: ./invoke up"
     )
+
+
+def test_an_emulator_that_fails_is_said(aws: Aws) -> None:
+    def fail(request: Any, **_: Any) -> AWSResponse:
+        body = io.BytesIO(b'{"__type":"InternalError","message":"No space left on device"}')
+        raw = urllib3.HTTPResponse(body, preload_content=False)
+        return AWSResponse(request.url, 500, {}, raw)
+
+    clients.dynamodb(aws).meta.events.register("before-send.dynamodb.ListTables", fail)
+    assert failure(lambda: dynamodb.list_tables(aws)) == (
+        f"{aws} failed: No space left on device\nhint: ./invoke logs aws"
+    )
+
+
+def test_a_database_server_that_fails_is_said(services: Settings) -> None:
+    server = stacks.get_database(services).named("postgres")
+
+    def work() -> None:
+        with clients.cursor(server) as cursor:
+            cursor.execute("DO $$ BEGIN RAISE 'no checkpoint' USING ERRCODE = 'XX000'; END $$")
+
+    assert failure(work) == f"{server}: no checkpoint\nhint: ./invoke status"
 
 
 def test_each_account_and_region_has_a_client_of_its_own(aws: Aws) -> None:

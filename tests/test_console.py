@@ -295,3 +295,15 @@ def test_without_a_terminal_short_work_shows_no_progress(
     with console.progress("items") as show:
         show(100, 0.5)
     assert capsys.readouterr() == ("", "")
+
+
+def test_an_interrupt_when_all_is_done_is_passed_over() -> None:
+    code = (
+        "import atexit, os, signal\n"
+        "from scripts import console\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "console.end_on_interrupt()\n"
+        "atexit.register(os.kill, os.getpid(), signal.SIGINT)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

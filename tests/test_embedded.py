@@ -339,3 +339,10 @@ def test_what_did_not_fit_on_the_disk_leaves_no_draft(tmp_path: Path) -> None:
     )
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
     assert (tmp_path / "file").read_text() == "old"
+
+
+def test_a_log_that_cannot_be_written_is_said(checkout: Checkout) -> None:
+    log = checkout.root / ".dev" / "aws.log"
+    log.mkdir(mode=0o700, parents=True)
+    talk = checkout.run("up", expect=1).stderr
+    assert f"{log} cannot be written: Is a directory\n" in talk
