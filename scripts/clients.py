@@ -26,6 +26,7 @@ _NOT_LET_IN = (
     "UnauthorizedOperation",
     "UnrecognizedClientException",
 )
+_FAILED = "InternalError"  # an emulator's own trouble: a full disk, say
 
 
 @contextlib.contextmanager
@@ -38,7 +39,11 @@ def cursor(database: Database, autocommit: bool = False) -> Iterator[Any]:
         with connection.cursor() as cursor:
             yield cursor
         connection.commit()
-    except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+    except (
+        psycopg2.OperationalError,
+        psycopg2.InterfaceError,
+        psycopg2.errors.InternalError_,  # the server's own trouble: a full disk, say
+    ) as error:
         raise DevError(f"{database}: {_first_line(error)}", "./invoke status") from None
     except (psycopg2.errors.UndefinedTable, psycopg2.errors.UndefinedColumn) as error:
         raise NotFoundError(f"{database}: {_first_line(error)}", "./invoke db.setup") from None
@@ -256,9 +261,11 @@ def _aws_errors(aws: Aws) -> Iterator[None]:
     except (exceptions.NoCredentialsError, exceptions.CredentialRetrievalError) as error:
         raise DevError(f"no credentials for {aws}: {error}", "aws configure") from None
     except exceptions.ClientError as error:
-        if error.response["Error"]["Code"] not in _NOT_LET_IN:
+        code, reason = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
+        if code == _FAILED:
+            raise DevError(f"{aws} failed: {reason}", "./invoke logs aws") from None
+        if code not in _NOT_LET_IN:
             raise
-        reason = error.response["Error"].get("Message", "")
         raise DevError(
             f"{aws} does not let us in: {reason}", "log in, or ask for the right"
         ) from None

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import attrgetter
@@ -207,7 +208,8 @@ def end_on_interrupt() -> None:
     """Let Ctrl-C end the program with exit code 130, without a traceback."""
 
     def end(number: int, frame: object) -> None:
-        raise SystemExit(130)
+        if threading.main_thread().is_alive():  # else all is done, and the interpreter is closing
+            raise SystemExit(130)
 
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, end)

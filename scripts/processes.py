@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import psutil
 
@@ -169,8 +170,7 @@ def end(process: psutil.Process, first: signal.Signals) -> None:
 
 def _spawn(server: Server, launch: Launch) -> "subprocess.Popen[bytes]":
     groups: dict[str, object] = {"extra_groups": []} if launch.user else {}
-    with server.log.open("ab") as log:
-        server.log.chmod(0o600)
+    with _open_log(server) as log:
         return subprocess.Popen(  # type: ignore[call-overload,no-any-return]
             launch.argv,
             env=launch.env,
@@ -182,6 +182,15 @@ def _spawn(server: Server, launch: Launch) -> "subprocess.Popen[bytes]":
             user=launch.user,
             **groups,
         )
+
+
+def _open_log(server: Server) -> BinaryIO:
+    try:
+        log = server.log.open("ab")
+        server.log.chmod(0o600)
+    except OSError as error:
+        raise state.not_writable(server.log, error) from None
+    return log
 
 
 def _wait(
