@@ -154,7 +154,7 @@ def snapshot_list(context: Context, stack: str = "", json: bool = False) -> None
 def snapshot_restore(
     context: Context, name: str, stack: str = "", plan: bool = False, confirm: str = ""
 ) -> None:
-    """Put a snapshot in the place of the present state."""
+    """Go back to a snapshot; undo comes back."""
 
     def steps(chosen: settings.Settings, confirmed: str) -> list[Step]:
         return resets.snapshot_restore(chosen, name, confirmed)

@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import Callable
 
-from benchmarks import loads, pipelines, places, setup
+from benchmarks import everyday, loads, pipelines, places, setup
 from benchmarks.figures import Figure, machine, table
 from tests.conftest import PROJECT, Checkout
 
@@ -23,15 +23,12 @@ ours / theirs.
 """
 
 
-def everyday(checkout: Checkout, quick: bool) -> list[Figure]:
-    """What is done every day beside setup. The place for `reset` and `undo`."""
-    return []
-
-
 PARTS: dict[str, Callable[[Checkout, bool], list[Figure]]] = {
     "setup": lambda checkout, quick: setup.figures(checkout, 1 if quick else 9),
     "pipelines": lambda checkout, quick: pipelines.figures(checkout, 1 if quick else 5, not quick),
-    "everyday": everyday,
+    "everyday": lambda checkout, quick: (
+        everyday.figures(checkout, 1, 20_000) if quick else everyday.figures(checkout, 5, 1_000_000)
+    ),
     "loads": lambda checkout, quick: (
         loads.figures(checkout, 1_000, 2_000, 1)
         if quick

@@ -26,6 +26,7 @@ _CODES = (
 _TITLES = {
     "": "The environment",
     "db": "Postgres",
+    "snapshot": "Snapshots",
     "ddb": "DynamoDB",
     "ddb.patterns": "The app's access patterns",
     "cognito": "Cognito",

@@ -36,6 +36,7 @@ def test_a_quick_run_measures_everything_and_leaves_nothing_behind(open_folder: 
     rows = re.findall(r"^\| (.+?) +\| [\d.,]+", done.stdout, re.M)
     assert rows == [
         *("cold setup", "second setup", "--list", "setup, services up"),
+        *("reset", "undo of 20,000 rows", "db.reset, 20,000 rows again"),
         *("ddb.load", "ddb.load", "memory of 2,000 lines", "db.load"),
     ]
     assert not list(open_folder.iterdir())
