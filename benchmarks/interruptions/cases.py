@@ -107,7 +107,8 @@ def keep(world: World, folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     world.stop_servers()
     world.copy_to(folder)
-    shutil.copy(world.talk, folder / "talk")
+    if world.talk.exists():
+        shutil.copy(world.talk, folder / "talk")
 
 
 def _fits(command: Command, fault: str) -> bool:

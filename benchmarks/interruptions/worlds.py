@@ -168,8 +168,9 @@ class World:
         """Let nothing in `.dev` be written that is not open already."""
         folder = str(self.root / ".dev")
         _mount("--bind", folder, folder)
-        _mount("-o", "remount,bind,ro", folder)
         try:
+            while not _try_mount("-o", "remount,bind,ro", folder):  # somebody writes just now
+                time.sleep(0.01)
             yield
         finally:
             subprocess.run(["umount", "--lazy", folder], check=True)
@@ -199,8 +200,7 @@ class World:
         used = DISK - shutil.disk_usage(self.disk).free
         page = os.sysconf("SC_PAGE_SIZE")
         size = -(-(used + left) // page) * page
-        words = ["mount", "-o", f"remount,size={size}", str(self.disk)]
-        return subprocess.run(words, capture_output=True, check=False).returncode == 0
+        return _try_mount("-o", f"remount,size={size}", str(self.disk))
 
     def _server(self, name: str) -> processes.Server:
         if name == "postgres":
@@ -233,6 +233,10 @@ def _works_in(folder: Path, process: psutil.Process) -> bool:
         return Path(process.cwd()).is_relative_to(folder)
     except psutil.Error:
         return False
+
+
+def _try_mount(*words: str) -> bool:
+    return subprocess.run(["mount", *words], capture_output=True, check=False).returncode == 0
 
 
 def _mount(*words: str) -> None:
