@@ -51,7 +51,8 @@ def main() -> None:
         print(f"\n{outcome.case}: {'; '.join(outcome.trouble)}")
         print(f"  again: {COMMAND} --seed {options.seed} --only '{outcome.case}'")
     if options.write:
-        _write(f"{table}\n{count}; `{COMMAND} --seed {options.seed}`, {minutes:.0f} minutes.\n")
+        again = f"{COMMAND} --seed {options.seed} --cases {len(outcomes)}"
+        _write(f"{table}\n{count}; `{again} --workers {options.workers}`, {minutes:.0f} minutes.\n")
     sys.exit(bool(failed))
 
 
