@@ -16,7 +16,7 @@ SCRIPTS = PROJECT / "scripts"
 
 # A module may import from the levels below its own. A folder is one room, known by its name.
 LEVELS = (
-    {"errors"},
+    {"emulator", "errors"},
     {"ddb_files", "express", "optional", "pipeline", "settings", "shell", "targets"},
     {"board", "checks", "clients", "ports", "state"},
     {"completion", "github", "sql_files"},

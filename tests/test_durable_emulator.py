@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from scripts import clients, cognito, dynamodb, exports, processes, stacks
+from scripts.errors import DevError
 from scripts.stacks import aws_emulator
 from scripts.targets import Aws
 from tests.conftest import Checkout
@@ -251,6 +252,25 @@ def test_accounts_and_regions_stay_apart(emulator: Emulator) -> None:
         assert [item["where"]["S"] for item in items] == [" ".join(place)]
 
 
+def test_many_users_are_lines_of_a_log_and_later_changes_of_them_hold(emulator: Emulator) -> None:
+    aws = emulator.aws()
+    pool = cognito.create_pool(aws)
+    for number in range(300):
+        cognito.create_user(aws, pool, f"user-{number}", f"{number}@example.com", "U")
+    assert emulator.state("users.log").read_bytes().count(b"\n") == 300
+    clients.cognito(aws).admin_disable_user(UserPoolId=pool, Username="user-7")
+    cognito.delete_users(aws, pool, ["user-8"])
+    cognito.create_user(aws, pool, "later", "later@example.com", "L")
+    before = cognito.list_users(aws, pool)
+    emulator.restart()
+    assert cognito.list_users(aws, pool) == before
+    assert len(before) == 300
+    assert [user.username for user in before if not user.enabled] == ["user-7"]
+    emulator.end(signal.SIGTERM)
+    emulator.start()
+    assert cognito.list_users(aws, pool) == before
+
+
 def test_the_pool_and_its_users_keep_their_ids(emulator: Emulator) -> None:
     pool = cognito.create_pool(emulator.aws())
     for handle in ("korney", "smirnov", "gone"):
@@ -476,8 +496,7 @@ def test_what_the_disk_does_not_take_is_not_acknowledged(table: Emulator) -> Non
     process = table.process()
     _, most = process.rlimit(psutil.RLIMIT_FSIZE)
     process.rlimit(psutil.RLIMIT_FSIZE, (size + 100, most))
-    client = table.dynamodb()
-    with pytest.raises(client.exceptions.ClientError, match="File too large"):
+    with pytest.raises(DevError, match="File too large"):
         put(table, "too much", text={"S": "x" * 1000})
     process.rlimit(psutil.RLIMIT_FSIZE, (most, most))
     put(table, "after")

@@ -9,10 +9,10 @@ from functools import partial
 from pathlib import Path
 
 from scripts import processes, state
-from scripts.settings import Settings
+from scripts.settings import ROOT, Settings
 
 PORT_SETTING = "emulator_port"
-PROGRAM = Path(__file__).with_name("durable_emulator.py")
+PROGRAM = "scripts.emulator"
 
 
 def server(settings: Settings) -> processes.Server:
@@ -27,8 +27,8 @@ def start(settings: Settings) -> int:
 
     def launch(port: int) -> processes.Launch:
         ours_for = [word for mark in (ours.marker, state.origin(settings)) for word in ("-X", mark)]
-        # -P: the folder of the program is no place to import from.
-        argv = [sys.executable, "-P", *ours_for, str(PROGRAM)]
+        # -P: whatever the folder that we are run in holds, nothing is imported from there.
+        argv = [sys.executable, "-P", *ours_for, "-m", PROGRAM]
         return processes.Launch(argv, environment | {"GATEWAY_PORT": str(port)})
 
     return processes.start(ours, settings, PORT_SETTING, launch, partial(not_ready, settings))
@@ -57,6 +57,7 @@ def _environment(settings: Settings) -> dict[str, str]:
     home = state.ensure_folder(data_folder(settings))
     persist = "0" if settings.throwaway else "1"
     return dict(os.environ) | {
+        "PYTHONPATH": str(ROOT),
         "BIND_HOST": "127.0.0.1",
         "SFTP_ENABLED": "0",
         "IOT_MTLS_ENABLED": "0",

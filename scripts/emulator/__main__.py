@@ -1,19 +1,17 @@
 """The program that the embedded AWS emulator runs: ministack, its data safe from a kill.
 
 Ministack writes its state when it is stopped, and only then. Here nothing is answered before it is
-written: what a request does to items goes into a log, and the rest of a service's state, which is
-small and changes rarely, is written anew. It is run by its path and imports nothing of ours, so it
-starts as fast as ministack alone.
+written: what a request does to items goes into a log, and so does a new user of a pool; the rest of
+a service's state, which is small and changes rarely, is written anew. It imports nothing of ours
+outside of its folder, so it starts as fast as ministack alone.
 """
 
 import json
 import logging
 import re
 import sys
-import threading
 import uuid
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import FunctionType, SimpleNamespace
 from typing import Any
@@ -21,135 +19,22 @@ from typing import Any
 from ministack import app
 from ministack.core import persistence
 from ministack.core.responses import AccountRegionScopedDict, get_account_id
-from ministack.services import dynamodb
+from ministack.services import cognito, dynamodb
+
+from scripts.emulator.item_log import Change, ItemLog, damaged
 
 STATE = Path(persistence.STATE_DIR)
-LOG_BYTES = 16_000_000  # a longer log is looked through for what nobody needs any more
 
 SAVED = ("cognito-identity", "cognito-idp", "dynamodb", "ec2", "s3")
 ITEM_ACTIONS = {
     *("PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"),
     *("ExecuteStatement", "BatchExecuteStatement", "ExecuteTransaction", "TransactGetItems"),
+    "AdminCreateUser",  # the users of a pool are items to us
 }
 # Some only seem to read: who asks for an import moves it on, and who asks for an identity makes it.
 READ = re.compile(r"(Admin|Batch)?(Get(?!Id$|OpenId)|List|Query|Scan|Describe(?!Import|Export))")
 
 Table = dict[str, Any]
-Items = dict[str, dict[str, Any]]  # by partition key and sort key
-Change = list[Any]
-
-logger = logging.getLogger("durable")
-
-
-class ItemLog:
-    """Every change of an item, in order; a line of JSON for what one request changed.
-
-    A change is [table's id, partition key, sort key, item], None for an item that is gone; or the
-    table's id alone, when the table was emptied. Applied twice, the changes give the same again.
-    A line that a kill cut off was never answered, and counts as not written.
-    """
-
-    def __init__(self, path: Path, live: Callable[[], Iterator[list[Change]]]) -> None:
-        self.lock = threading.Lock()  # imports and expiries write from threads of their own
-        self._path, self._live = path, live
-        self._pending: list[Change] = []
-        self.items, self._size, self._changes = read(path)
-        self._most = max(LOG_BYTES, 2 * self._size)
-        self._file = path.open("ab", buffering=0)
-        self._file.truncate(self._size)
-
-    def add(self, *change: Any) -> None:
-        """Take a change, to be written before the next answer."""
-        self._pending.append(list(change))
-
-    def write(self) -> None:
-        """Write down what was added. Raises OSError; then it is written the next time."""
-        with self.lock:
-            if self._pending:
-                self._append(encode(self._pending))
-                self._changes += len(self._pending)
-                self._pending = []
-        if self._size > self._most:
-            self._shorten()
-
-    def rewrite(self) -> None:
-        """Start a log that has only what is there, in place of this one."""
-        draft = self._path.with_suffix(".draft")
-        with self.lock:
-            changes = 0
-            with draft.open("wb") as file:
-                for part in self._live():
-                    file.write(encode(part))
-                    changes += len(part)
-            draft.replace(self._path)
-            self._file.close()
-            self._file = self._path.open("ab", buffering=0)
-            self._pending, self._changes = [], changes
-            self._size = self._path.stat().st_size
-
-    def _append(self, line: bytes) -> None:
-        rest = memoryview(line)
-        try:
-            while rest:
-                rest = rest[self._file.write(rest) :]
-        except OSError:
-            self._file.truncate(self._size)
-            raise
-        self._size += len(line)
-
-    def _shorten(self) -> None:
-        """Start a new log when more than half of this one is of no use any more."""
-        try:
-            with self.lock:
-                needed = sum(len(part) for part in self._live())
-            if self._changes > 2 * needed:
-                self.rewrite()
-        except OSError as error:
-            logger.warning("%s could not be shortened: %s", self._path, error)
-        self._most = max(LOG_BYTES, 2 * self._size)
-
-
-def encode(changes: Iterable[Change]) -> bytes:
-    """Changes as a line of the log."""
-    return json.dumps(changes, check_circular=False).encode() + b"\n"
-
-
-def read(path: Path) -> tuple[dict[str, Items], int, int]:
-    """What a log says: each table's items, its length in bytes, and how many changes it holds.
-
-    Ends the program where a line is damaged.
-    """
-    tables: dict[str, Items] = defaultdict(lambda: defaultdict(dict))
-    size = count = 0
-    for line in path.open("rb") if path.exists() else ():
-        if not line.endswith(b"\n"):
-            break
-        try:
-            changes = json.loads(line)
-        except ValueError as error:
-            sys.exit(damaged(path, f"at byte {size}: {error}"))
-        for table, *change in changes:
-            apply(tables[table], *change)
-        size += len(line)
-        count += len(changes)
-    return tables, size, count
-
-
-def apply(items: Items, partition: str = "", sort: str = "", item: Any = ...) -> None:
-    """Make a change in a table's items."""
-    if item is ...:
-        items.clear()
-    elif item is not None:
-        items[partition][sort] = item
-    elif partition in items:
-        items[partition].pop(sort, None)
-        if not items[partition]:
-            del items[partition]
-
-
-def damaged(path: Path, reason: str) -> str:
-    """What the log and so `./invoke up` say of a file that cannot be read."""
-    return f"{path} is damaged ({reason}); remove it to start without what it held"
 
 
 def check_states() -> None:
@@ -258,6 +143,44 @@ def keep_items_in(log: ItemLog) -> None:
     )
 
 
+def list_users() -> Iterator[list[Change]]:
+    """The changes that make all users that there are, a pool at a time."""
+    for pool in cognito._user_pools.all_values():
+        if pool["_users"]:
+            yield [[pool["Id"], name, "", user] for name, user in pool["_users"].items()]
+
+
+def keep_users_in(log: ItemLog) -> None:
+    """Keep the users out of Cognito's state: a new one is a line, other requests rewrite all."""
+    get_state, load_state = cognito.get_state, cognito.load_persisted_state
+    create_user = cognito._admin_create_user
+
+    def get_state_without_users() -> Any:
+        log.rewrite()
+        state = get_state()
+        for pool in state["user_pools"].all_values():
+            pool["_users"] = {}
+        return state
+
+    def load_state_with_users(state: Any) -> None:
+        load_state(state)
+        for pool in cognito._user_pools.all_values():
+            found = log.items.pop(pool["Id"], {})
+            pool["_users"] |= {name: user for name, one in found.items() for user in one.values()}
+            pool["EstimatedNumberOfUsers"] = len(pool["_users"])
+
+    def create_logged(data: dict[str, Any]) -> Any:
+        answer = create_user(data)
+        if answer[0] == 200:
+            name = json.loads(answer[2])["User"]["Username"]
+            user = cognito._user_pools[data["UserPoolId"]]["_users"][name]
+            log.add(data["UserPoolId"], name, "", user)
+        return answer
+
+    cognito.get_state, cognito.load_persisted_state = get_state_without_users, load_state_with_users
+    cognito._admin_create_user = create_logged
+
+
 def answer_when_written(service: str, log: ItemLog) -> None:
     """Have a service answer once the log is written, and its state where that may have changed."""
     handler = app.SERVICE_HANDLERS[service]
@@ -281,8 +204,10 @@ def main() -> None:
     log = ItemLog(STATE / "items.log", list_live)
     keep_items_in(log)
     log_changes(log)
+    users = ItemLog(STATE / "users.log", list_users)
+    keep_users_in(users)
     for service in SAVED:
-        answer_when_written(service, log)
+        answer_when_written(service, users if service == "cognito-idp" else log)
     app.main()
 
 

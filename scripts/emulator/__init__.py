@@ -1,0 +1,1 @@
+"""The program that the embedded AWS emulator runs: `python -m scripts.emulator`."""
