@@ -23,8 +23,10 @@ from scripts.settings import Settings
 from scripts.targets import Aws, Database
 from tests.engine import why_not
 
-# Started in a shell's background, we ignore Ctrl-C, and so would all whom the tests interrupt.
+# Started in a shell's background, or by nohup, we ignore Ctrl-C or a hang-up, and so would all whom
+# the tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 PROJECT = Path(__file__).resolve().parent.parent
 PARTS = (

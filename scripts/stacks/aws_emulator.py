@@ -17,7 +17,8 @@ PROGRAM = "scripts.emulator"
 
 def server(settings: Settings) -> processes.Server:
     """The emulator's process."""
-    return processes.Server("aws", settings.state, state.identity(settings), signal.SIGTERM)
+    marker = f"emulator={state.identity(settings)}"
+    return processes.Server("aws", settings.state, marker, signal.SIGTERM)
 
 
 def start(settings: Settings) -> int:
@@ -57,7 +58,7 @@ def _environment(settings: Settings) -> dict[str, str]:
     home = state.ensure_folder(data_folder(settings))
     persist = "0" if settings.throwaway else "1"
     return dict(os.environ) | {
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
         "BIND_HOST": "127.0.0.1",
         "SFTP_ENABLED": "0",
         "IOT_MTLS_ENABLED": "0",
