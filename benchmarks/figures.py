@@ -45,7 +45,11 @@ class Figure:
 def measure(
     rounds: int, *sides: Callable[[], float], warm_up: bool = True
 ) -> list[tuple[float, ...]]:
-    """The sides in turn, so many rounds; what the first, warming round gave is left out."""
+    """The sides in turn, so many rounds; what the first, warming round gave is left out.
+
+    A single round is for a look: it has none to warm up.
+    """
+    warm_up = warm_up and rounds > 1
     found = [tuple(side() for side in sides) for _ in range(rounds + warm_up)]
     return found[warm_up:]
 

@@ -10,10 +10,13 @@
   the same file into the same table, emptied before.
 """
 
+import cProfile
 import csv
 import http.client
+import io
 import json
 import os
+import pstats
 import queue
 import subprocess
 import sys
@@ -164,10 +167,17 @@ def against_psql(checkout: Checkout, database: Database, count: int, rounds: int
         rows.load(database, path, "users", lambda *_: None)
         return time.perf_counter() - begin
 
+    def profile() -> str:
+        watched = cProfile.Profile()
+        emptied(lambda: watched.runcall(ours))
+        text = io.StringIO()
+        pstats.Stats(watched, stream=text).strip_dirs().sort_stats("tottime").print_stats(6)
+        return "\n".join(line for line in text.getvalue().splitlines() if line.strip())
+
     found = measure(
         rounds, lambda: emptied(ours), lambda: emptied(lambda: places.run(psql, env=addresses))
     )
-    return Figure("db.load", "psql's own copy", pair(found), "/s", 0.9)
+    return Figure("db.load", "psql's own copy", pair(found), "/s", 0.9, profile)
 
 
 def memory(checkout: Checkout, count: int) -> Figure:
