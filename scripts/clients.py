@@ -15,6 +15,7 @@ from scripts.errors import DevError, LoginRefusedError, NotFoundError
 from scripts.targets import Aws, Database
 
 CONNECT_SECONDS = 5
+REDIRECT = "AWS_ENDPOINT_URL"  # and those that begin with it: AWS_ENDPOINT_URL_DYNAMODB
 _NOT_LET_IN = (
     "AccessDenied",
     "AccessDeniedException",
@@ -135,6 +136,12 @@ def ec2(aws: Aws) -> Any:
 def sts(aws: Aws) -> Any:
     """A client for STS, which knows who we are."""
     return _client("sts", aws)
+
+
+def list_redirects() -> list[str]:
+    """The variables that lead calls to AWS elsewhere, each as `NAME=value`."""
+    names = [name for name in sorted(os.environ) if name.startswith(REDIRECT) and os.environ[name]]
+    return [f"{name}={os.environ[name]}" for name in names]
 
 
 def input_shape(service: str, operation: str) -> Any:

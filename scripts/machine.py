@@ -12,14 +12,13 @@ from pathlib import Path
 
 import psutil
 
-from scripts import ports, processes, state
+from scripts import clients, ports, processes, state
 from scripts.checks import Check, Finding, fail, note, ok
 from scripts.errors import DevError
 from scripts.settings import Settings
 
 LEAST_FREE = 500_000_000  # bytes; a fresh environment takes a tenth of it
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^ \\;]+)( ;)?", re.M)
-_REDIRECT = "AWS_ENDPOINT_URL"
 _REINSTALL = "rm -r .venv, then ./invoke installs it anew"
 
 
@@ -193,8 +192,9 @@ def _stop_leftovers() -> list[str]:
 
 
 def _redirects() -> Finding:
-    found = [name for name in sorted(os.environ) if name.startswith(_REDIRECT) and os.environ[name]]
+    found = clients.list_redirects()
     if not found:
-        return ok(f"none: {_REDIRECT} is not set")
-    shown = "\n".join(f"{name}={os.environ[name]}" for name in found)
-    return note(f"{shown}\nredirects calls to AWS itself", f"unset {' '.join(found)}")
+        return ok(f"none: {clients.REDIRECT} is not set")
+    names = [redirect.partition("=")[0] for redirect in found]
+    shown = "\n".join([*found, "redirects calls to AWS itself"])
+    return note(shown, f"unset {' '.join(names)}")

@@ -1,6 +1,5 @@
 """The aws stack: a production database and AWS itself. It starts nothing and stops nothing."""
 
-import os
 from collections.abc import Callable
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -10,8 +9,6 @@ from scripts.errors import DevError, RefusedError
 from scripts.settings import Settings
 from scripts.stacks import Service
 from scripts.targets import Aws, Database, Targets, is_loopback
-
-_REDIRECT = "AWS_ENDPOINT_URL"
 
 
 def targets(settings: Settings) -> Targets:
@@ -65,17 +62,16 @@ def introduce(settings: Settings) -> list[str]:
     where = targets(settings)
     who = clients.sts(where.aws).get_caller_identity()
     endpoint = clients.dynamodb(where.aws).meta.endpoint_url
-    redirects = [f"{name}={os.environ[name]}" for name in sorted(os.environ) if _REDIRECT in name]
     if is_loopback(where.database.host) != is_loopback(urlsplit(endpoint).hostname or ""):
         raise RefusedError(
             f"the database is at {where.database.host}, but the tables are at {endpoint}",
-            f"give both of production: PROD_DATABASE_URL, and no {_REDIRECT}",
+            f"give both of production: PROD_DATABASE_URL, and no {clients.REDIRECT}",
         )
     return [
         f"stack aws: account {who['Account']} as {who['Arn']}, region {where.aws.region},",
         f"  database {where.database}, tables at {endpoint},",
         f"  user pool {where.aws.pool_id or where.aws.pool_name}",
-        *(f"  calls are redirected by {redirect}" for redirect in redirects),
+        *(f"  calls are redirected by {redirect}" for redirect in clients.list_redirects()),
     ]
 
 
