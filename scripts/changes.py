@@ -98,14 +98,7 @@ def settle(settings: Settings) -> str:
     change = find(settings)
     if not change:
         return "nothing is left to do"
-    done = []
-    for name, identity in change.tables.items():
-        aws = stacks.get_aws(settings)
-        table = dynamodb.find_table(aws, name)
-        if table and tables.get_identity(table) == identity:
-            done.append(
-                dynamodb.drop_table(aws, name, _confirmed(settings, name, change.confirmed))
-            )
+    done = _drop_tables(settings, change)
     if change.source:
         source = snapshots.get(Path(change.source))
         if source.tables or source.users is not None:
@@ -199,13 +192,27 @@ def _find_incoming(settings: Settings, suffix: str, source: Path | None) -> int 
 
 def _identify(settings: Settings, names: Sequence[str], confirmed: str) -> dict[str, str]:
     """The tables of these names that are there; RefusedError for one that may not go."""
-    identities = {}
+    if not names:
+        return {}
+    aws, identities = stacks.get_aws(settings), {}
     for name in names:
-        aws = stacks.get_aws(settings)
         if table := dynamodb.find_table(aws, name):
             dynamodb.check_disposable(aws, table, _confirmed(settings, name, confirmed))
             identities[name] = tables.get_identity(table)
     return identities
+
+
+def _drop_tables(settings: Settings, change: Change) -> list[str]:
+    """Drop the tables that go, if they are still the ones that were decided on; says which."""
+    if not change.tables:
+        return []
+    aws, done = stacks.get_aws(settings), []
+    for name, identity in change.tables.items():
+        table = dynamodb.find_table(aws, name)
+        if table and tables.get_identity(table) == identity:
+            confirmed = _confirmed(settings, name, change.confirmed)
+            done.append(dynamodb.drop_table(aws, name, confirmed))
+    return done
 
 
 def _confirmed(settings: Settings, table: str, name: str) -> str:

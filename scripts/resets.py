@@ -180,7 +180,8 @@ def find_loss(settings: Settings, database: bool, names: Sequence[str] | None) -
     losses = []
     if database and "postgres" in running:
         losses.append(postgres.find_loss(where.database))
-    if "aws" in running and ("dynamodb" in running or not where.aws.dynamodb_endpoint):
+    answers = "aws" in running and ("dynamodb" in running or not where.aws.dynamodb_endpoint)
+    if answers and names != []:  # with nothing to ask, the SDK need not even be loaded
         present = dynamodb.list_tables(where.aws)
         going = [name for name in present if names is None or name in names]
         losses += [dynamodb.find_loss(where.aws, name) for name in going]
