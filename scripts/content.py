@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from scripts import accounts, drift, dynamodb, messages, postgres, stacks, state, users
+from scripts import accounts, databases, drift, dynamodb, messages, postgres, stacks, state, users
 from scripts.checks import Check, Finding, fail, note, ok
 from scripts.settings import Settings
 
@@ -51,7 +51,7 @@ def _passing(settings: Settings) -> Finding:
 
 def _list_passing(settings: Settings) -> dict[str, int]:
     """Not among them: the scratch databases of commands that still work."""
-    found = postgres.list_passing(stacks.get_database(settings))
+    found = databases.list_passing(stacks.get_database(settings))
     owners = {name: name.partition(postgres.SCRATCH)[2] for name in found}
     return {
         name: size

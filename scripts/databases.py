@@ -34,7 +34,7 @@ def beside(database: Database, suffix: str) -> Database:
 
 def find_oid(database: Database) -> int | None:
     """What identifies the database also under another name; None where there is none."""
-    with clients.cursor(database.named("postgres")) as cursor:
+    with postgres.maintenance(database) as cursor:
         cursor.execute("SELECT oid FROM pg_database WHERE datname = %s", (database.name,))
         row = cursor.fetchone()
     return int(row[0]) if row else None
@@ -124,7 +124,7 @@ def seal(built: Database, database: Database, files: Iterable[Path]) -> bool:
 
 def list_beside(database: Database, suffix: str = "__") -> list[Database]:
     """The databases that stand beside the app's, by name; all, or those of one kind."""
-    with clients.cursor(database.named("postgres")) as cursor:
+    with postgres.maintenance(database) as cursor:
         cursor.execute(
             "SELECT datname FROM pg_database WHERE starts_with(datname, %s) ORDER BY datname",
             (database.name + suffix,),
@@ -132,8 +132,23 @@ def list_beside(database: Database, suffix: str = "__") -> list[Database]:
         return [database.named(name) for (name,) in cursor.fetchall()]
 
 
+def list_passing(database: Database) -> dict[str, int]:
+    """The databases that stand beside this one while a command works, with their bytes.
+
+    Where no command works, one that was killed left them.
+    """
+    names = "|".join((postgres.DRAFT, NEXT, GONE, postgres.SCRATCH))
+    with postgres.maintenance(database) as cursor:
+        cursor.execute(
+            "SELECT datname, pg_database_size(oid) FROM pg_database"
+            " WHERE datname ~ %s AND starts_with(datname, %s) ORDER BY datname",
+            (f"({names})[0-9]*$", database.name[:20]),
+        )
+        return dict(cursor.fetchall())
+
+
 def _sealed(database: Database, files: Iterable[Path]) -> Database:
-    with clients.cursor(database.named("postgres")) as cursor:
+    with postgres.maintenance(database) as cursor:
         version = str(cursor.connection.server_version)
     parts = [version, *(postgres.digest(path) for path in files)]
     return beside(database, SEAL + hashlib.sha256("".join(parts).encode()).hexdigest()[:12])
@@ -155,7 +170,7 @@ def _without_clients(
     """
 
     def run() -> None:
-        with clients.cursor(databases[0].named("postgres"), autocommit) as cursor:
+        with postgres.maintenance(databases[0], autocommit) as cursor:
             work(cursor)
 
     for database in databases:

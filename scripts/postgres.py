@@ -18,8 +18,8 @@ from scripts.targets import Database, Loss
 
 Kind = Literal["schema", "seed"]
 SMALL = 8 << 20  # bytes of a table that is counted row by row
+DRAFT = "__draft"
 SCRATCH = "__scratch"  # and the pid of the command that uses it
-_PASSING = ("__draft", "__next", "__gone", SCRATCH)
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def is_disposable(database: Database) -> bool:
     """May we destroy it? It is on this checkout's own server, and carries our mark of it."""
     if not database.owned:
         return False
-    with _maintenance(database) as cursor:
+    with maintenance(database) as cursor:
         wanted = _mark(cursor)
     return _comment(database) == wanted
 
@@ -66,8 +66,8 @@ def find_loss(database: Database) -> Loss | None:
 
 def create(database: Database) -> str:
     """Create the database, empty. It gets its name once it is complete with its mark."""
-    draft = database.named(f"{database.name}__draft")
-    with _maintenance(database, autocommit=True) as cursor:
+    draft = database.named(f"{database.name}{DRAFT}")
+    with maintenance(database, autocommit=True) as cursor:
         cursor.execute(compose("DROP DATABASE IF EXISTS {} WITH (FORCE)", draft.name))
         cursor.execute(compose("CREATE DATABASE {}", draft.name))
         mark(cursor, draft)
@@ -83,7 +83,7 @@ def drop(database: Database, confirmed: str = "") -> bool:
     if not exists(database):
         return False
     check_disposable(database, confirmed)
-    with _maintenance(database, autocommit=True) as cursor:
+    with maintenance(database, autocommit=True) as cursor:
         cursor.execute(compose("DROP DATABASE IF EXISTS {} WITH (FORCE)", database.name))
     return True
 
@@ -156,24 +156,9 @@ def describe_rows(database: Database) -> str:
 
 def size(database: Database) -> int:
     """How many bytes the database takes on disk."""
-    with _maintenance(database) as cursor:
+    with maintenance(database) as cursor:
         cursor.execute("SELECT pg_database_size(%s)", (database.name,))
         return int(cursor.fetchone()[0])
-
-
-def list_passing(database: Database) -> dict[str, int]:
-    """The databases that stand beside this one while a command works, with their bytes.
-
-    Where no command works, one that was killed left them.
-    """
-    names = "|".join(_PASSING)
-    with _maintenance(database) as cursor:
-        cursor.execute(
-            "SELECT datname, pg_database_size(oid) FROM pg_database"
-            " WHERE datname ~ %s AND starts_with(datname, %s) ORDER BY datname",
-            (f"({names})[0-9]*$", database.name[:20]),
-        )
-        return dict(cursor.fetchall())
 
 
 def in_words(counts: dict[str, int]) -> str:
@@ -183,7 +168,7 @@ def in_words(counts: dict[str, int]) -> str:
 
 def list_sessions(database: Database) -> list[Session]:
     """The connections of clients to the database, ours not among them; the oldest first."""
-    with _maintenance(database) as cursor:
+    with maintenance(database) as cursor:
         cursor.execute(
             "SELECT pid, usename, application_name, coalesce(state, ''), backend_start, query"
             " FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
@@ -195,7 +180,7 @@ def list_sessions(database: Database) -> list[Session]:
 
 def kill_sessions(database: Database) -> int:
     """End every client's connection to the database; how many there were."""
-    with _maintenance(database) as cursor:
+    with maintenance(database) as cursor:
         cursor.execute(
             "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity"
             " WHERE datname = %s AND pid <> pg_backend_pid() AND backend_type = 'client backend'",
@@ -209,6 +194,11 @@ def compose(template: str, *identifiers: str) -> Any:
     from psycopg2 import sql
 
     return sql.SQL(template).format(*map(sql.Identifier, identifiers))
+
+
+def maintenance(database: Database, autocommit: bool = False) -> Any:
+    """A cursor of the server that stands in no database of the app's."""
+    return clients.cursor(database.named("postgres"), autocommit)
 
 
 def mark(cursor: Any, database: Database) -> None:
@@ -230,10 +220,6 @@ def open_psql(database: Database, arguments: list[str]) -> None:
     shell.replace_process(
         [shell.postgres_home() / "bin" / "psql", *arguments], clients.psql_environment(database)
     )
-
-
-def _maintenance(database: Database, autocommit: bool = False) -> Any:
-    return clients.cursor(database.named("postgres"), autocommit)
 
 
 def _loaded(cursor: Any) -> dict[str, str]:
@@ -273,7 +259,7 @@ def _mark(cursor: Any) -> str:
 
 def _comment(database: Database) -> str | None:
     """The database's comment, "" for none; None where there is no such database."""
-    with _maintenance(database) as cursor:
+    with maintenance(database) as cursor:
         cursor.execute(
             "SELECT coalesce(shobj_description(oid, 'pg_database'), '') FROM pg_database"
             " WHERE datname = %s",

@@ -19,6 +19,7 @@ from scripts import (
     checks,
     clients,
     cognito,
+    databases,
     doctor,
     dynamodb,
     machine,
@@ -352,7 +353,7 @@ def test_a_structure_that_was_changed_by_hand(linked: Settings) -> None:
     assert found.fix == "write it into sql/schema.sql, or undo it"
     execute(linked, "ALTER TABLE users ALTER COLUMN email SET NOT NULL")
     assert examine(linked)["schema"].state == "ok"
-    assert postgres.list_passing(stacks.targets(linked).database) == {}
+    assert databases.list_passing(stacks.targets(linked).database) == {}
 
 
 def test_leftover_databases_are_listed_and_only_scratch_is_dropped(linked: Settings) -> None:
