@@ -23,6 +23,7 @@ from scripts.targets import Aws
 WORKERS = 4
 SHARE = 0.9  # of a table's provisioned write capacity; the rest is left to the app
 FEWEST, MOST = 100, 10_000  # lines of a chunk
+GROWTH = 3  # of a chunk over the one before it: it must be read while that one is written
 CHUNK_BYTES = 16_000_000
 CHUNK_SECONDS = 3.0  # what a chunk should take, so that a kill loses little
 
@@ -55,6 +56,7 @@ class _Chunk:
     lines: dict[Key, Line] = field(default_factory=dict)
     rejected: list[Rejected] = field(default_factory=list)
     replaced: int = 0
+    count: int = 0
     size: int = 0
     last: Line | None = None
     pending: list["Future[list[Refused]]"] = field(default_factory=list)
@@ -91,7 +93,7 @@ class Writer:
         self._keys = [
             (key["AttributeName"], types[key["AttributeName"]]) for key in table["KeySchema"]
         ]
-        self._most = 1_000
+        self._most = FEWEST
         self._acknowledged = tally.acknowledged
         self._lock = threading.Lock()
 
@@ -107,16 +109,10 @@ class Writer:
         acknowledged, and the share of the work. Raises StuckError when nothing more is taken.
         """
         pool = ThreadPoolExecutor(WORKERS)
-        running: _Chunk | None = None
         try:
-            for chunk in self._chunks(lines):  # the next is read while the last is written
-                if running:
-                    self._finish(running, save, show)
-                self._start(pool, chunk)
-                running = chunk
-            if running:
-                self._finish(running, save, show)
+            self._feed(pool, lines, save, show)
         except batches.StuckError as error:
+            pool.shutdown(cancel_futures=True)  # what is under way counts, too
             raise batches.StuckError(
                 f"{error.reason}; {self._acknowledged:,} items are acknowledged", error.hint
             ) from None
@@ -124,12 +120,32 @@ class Writer:
             pool.shutdown(cancel_futures=True)
         return self.tally
 
+    def _feed(
+        self,
+        pool: ThreadPoolExecutor,
+        lines: Iterable[Line],
+        save: Callable[[Tally, Sequence[Rejected]], None],
+        show: Callable[[int, float], None],
+    ) -> None:
+        """Read and pack a chunk while the one before it is written, so that no worker waits."""
+        running: _Chunk | None = None
+        for chunk in self._chunks(lines):
+            packed = list(pack(chunk.lines))
+            if running:
+                self._finish(running, show)
+            self._start(pool, chunk, packed)
+            if running:
+                save(self.tally, running.rejected)
+            running = chunk
+        if running:
+            self._finish(running, show)
+            save(self.tally, running.rejected)
+
     def _chunks(self, lines: Iterable[Line]) -> Iterator[_Chunk]:
         chunk = _Chunk()
-        count = 0
-        for count, line in enumerate(lines, start=1):
+        for line in lines:
             self._add(chunk, line)
-            if count % self._most == 0 or chunk.size > CHUNK_BYTES:
+            if chunk.count >= self._most or chunk.size > CHUNK_BYTES:
                 yield chunk
                 chunk = _Chunk()
         if chunk.last:
@@ -137,6 +153,7 @@ class Writer:
 
     def _add(self, chunk: _Chunk, line: Line) -> None:
         chunk.last = line
+        chunk.count += 1
         chunk.size += len(line.text)
         try:
             key = self._key(ddb_files.parse(line.text))
@@ -149,9 +166,9 @@ class Writer:
     def _key(self, item: Item) -> Key:
         return tuple(_key_value(item, name, kind) for name, kind in self._keys)
 
-    def _start(self, pool: ThreadPoolExecutor, chunk: _Chunk) -> None:
+    def _start(self, pool: ThreadPoolExecutor, chunk: _Chunk, packed: list[list[bytes]]) -> None:
         chunk.begun = time.monotonic()
-        chunk.pending = [pool.submit(self._write, batch) for batch in pack(chunk.lines)]
+        chunk.pending = [pool.submit(self._write, batch) for batch in packed]
 
     def _write(self, texts: list[bytes]) -> list[Refused]:
         return batches.write(self._aws, self._name, texts, self._count, self._meter)
@@ -160,12 +177,7 @@ class Writer:
         with self._lock:
             self._acknowledged += number
 
-    def _finish(
-        self,
-        chunk: _Chunk,
-        save: Callable[[Tally, Sequence[Rejected]], None],
-        show: Callable[[int, float], None],
-    ) -> None:
+    def _finish(self, chunk: _Chunk, show: Callable[[int, float], None]) -> None:
         """Wait until the chunk is acknowledged to its end, and count it."""
         assert chunk.last  # noqa: S101 - no chunk is empty
         left = set(chunk.pending)
@@ -174,9 +186,9 @@ class Writer:
             for future in done:
                 self._reject(chunk, future.result())
             show(self._acknowledged, chunk.last.done)
-        lines = len(chunk.lines) + len(chunk.rejected)
         seconds = time.monotonic() - chunk.begun
-        self._most = int(min(MOST, max(FEWEST, lines * CHUNK_SECONDS / seconds)))
+        growth = min(GROWTH, CHUNK_SECONDS / seconds)
+        self._most = int(min(MOST, max(FEWEST, chunk.count * growth)))
         before = self.tally
         self.tally = replace(
             before,
@@ -186,7 +198,6 @@ class Writer:
             rejected=before.rejected + len(chunk.rejected),
         )
         chunk.rejected.sort(key=lambda one: one.line.ordinal)
-        save(self.tally, chunk.rejected)
 
     def _reject(self, chunk: _Chunk, refused: Sequence[Refused]) -> None:
         for one in refused:

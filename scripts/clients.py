@@ -7,9 +7,9 @@ import contextlib
 import json
 import os
 import threading
-from collections.abc import Iterator
-from functools import cache, partial
-from typing import Any, cast
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
 
 from scripts.errors import DevError, LoginRefusedError, NotFoundError
 from scripts.targets import Aws, Database
@@ -183,19 +183,35 @@ def _build_client(service: str, aws: Aws) -> Any:
         )
     except BotoCoreError as error:  # a profile that is not there, a broken file
         raise DevError(f"no client for {aws}: {error}", "aws configure") from None
+    if service == "dynamodb":
+        events = client.meta.events
+        events.register("provide-client-params.dynamodb.BatchWriteItem", _keep_prepared)
+        events.register("before-call.dynamodb.BatchWriteItem", _send_prepared)
     call = client._make_api_call  # the one door: every operation, paginator and waiter
+    send = _find_express(aws) if service == "dynamodb" else None
 
     def translated(operation: str, parameters: dict[str, Any]) -> Any:
+        if send and operation == "BatchWriteItem":
+            body = _prepare(parameters)
+            answer = body and send(body)
+            if answer:
+                return answer
         with _aws_errors(aws):
             return call(operation, parameters)
 
     client._make_api_call = translated
-    if service == "dynamodb":
-        events = client.meta.events
-        events.register("provide-client-params.dynamodb.BatchWriteItem", _keep_prepared)
-        send = partial(_send_prepared, _find_express(aws))
-        events.register("before-call.dynamodb.BatchWriteItem", send)
     return client
+
+
+def _prepare(params: dict[str, Any]) -> bytes | None:
+    """The body of a BatchWriteItem whose requests are JSON text; None for another."""
+    ((table, requests),) = params["RequestItems"].items()
+    if not isinstance(requests[0], bytes):
+        return None
+    others = [(name, value) for name, value in params.items() if name != "RequestItems"]
+    rest = b"".join(b',"%b":"%b"' % (name.encode(), value.encode()) for name, value in others)
+    puts = b",".join(requests)
+    return b'{"RequestItems":{%b:[%b]}%b}' % (json.dumps(table).encode(), puts, rest)
 
 
 def _keep_prepared(
@@ -205,32 +221,26 @@ def _keep_prepared(
 
     That would take most of the time of a large load.
     """
-    ((table, requests),) = params["RequestItems"].items()
-    if not isinstance(requests[0], bytes):
+    context["prepared"] = _prepare(params)
+    if not context["prepared"]:
         return None
-    others = {name: value for name, value in params.items() if name != "RequestItems"}
-    rest = b"".join(b',"%b":"%b"' % (k.encode(), v.encode()) for k, v in others.items())
-    text = b",".join(requests)
-    context["prepared"] = b'{"RequestItems":{%b:[%b]}%b}' % (json.dumps(table).encode(), text, rest)
-    return others | {"RequestItems": {table: [{"PutRequest": {"Item": {}}}]}}
+    (table,) = params["RequestItems"]
+    return params | {"RequestItems": {table: [{"PutRequest": {"Item": {}}}]}}
 
 
-def _send_prepared(
-    express: Any, params: dict[str, Any], context: dict[str, Any], **_: Any
-) -> tuple[Any, Any] | None:
-    """Put the finished body into the request; None lets botocore send it."""
-    if "prepared" not in context:
-        return None
-    params["body"] = context.pop("prepared")
-    return cast(tuple[Any, Any] | None, express.call(params)) if express else None
+def _send_prepared(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
+    """Put the finished body into the request."""
+    params["body"] = context["prepared"] or params["body"]
 
 
-def _find_express(aws: Aws) -> Any:
+def _find_express(aws: Aws) -> Callable[[bytes], dict[str, Any] | None] | None:
     """The short way to an emulator. To AWS itself, botocore alone knows the way."""
     from scripts.express import Express
 
     endpoint = aws.endpoint_of("dynamodb")
-    return endpoint and Express(endpoint, aws.region, aws.access_key, aws.secret_key)
+    if not endpoint:
+        return None
+    return Express(endpoint, aws.region, aws.access_key, aws.secret_key).call
 
 
 @cache
@@ -247,6 +257,8 @@ def _local_session() -> Any:
             "credentials_file": nothing,
         }
     )
+    loader = core.get_component("data_loader")  # it would look into 800 folders to find them
+    loader.list_available_services = lambda _: ["cognito-idp", "dynamodb", "ec2", "s3", "sts"]
     return boto3.session.Session(botocore_session=core)
 
 
