@@ -32,7 +32,7 @@ PARTS: dict[str, Callable[[Checkout, bool], list[Figure]]] = {
     "loads": lambda checkout, quick: (
         loads.figures(checkout, 1_000, 2_000, 1)
         if quick
-        else loads.figures(checkout, 100_000, 1_000_000, 5)
+        else loads.figures(checkout, 100_000, 1_000_000, 9)
     ),
 }
 

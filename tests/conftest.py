@@ -18,9 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from scripts import bootstrap, clients, dynamodb, messages, pipeline, settings, stacks
+from scripts import bootstrap, changes, clients, dynamodb, messages, settings, stacks, users
 from scripts.settings import Settings
 from scripts.targets import Aws, Database
+from tests.contents import run
 from tests.engine import why_not
 
 # Started in a shell's background, or by nohup, we ignore Ctrl-C or a hang-up, and so would all whom
@@ -188,7 +189,24 @@ def environment(services: Settings) -> Settings:
 def filled(environment: Settings) -> Settings:
     """Settings of a database and an AWS account with the seed data, for this test alone."""
     names = (*bootstrap.DB_SETUP, "ddb.schema-load", "ddb.seed")
-    pipeline.run(bootstrap.pick(environment, *names), lambda event: None)
+    run(bootstrap.pick(environment, *names))
+    return environment
+
+
+@pytest.fixture
+def lived_in(environment: Settings) -> Settings:
+    """An environment that somebody has worked in: more users, messages and activities."""
+    changes.erase(environment)
+    run(bootstrap.setup(environment))
+    database, aws = stacks.get_database(environment), stacks.get_aws(environment)
+    with clients.cursor(database) as cursor:
+        cursor.execute(
+            "INSERT INTO users (display_name, handle, email) VALUES ('Ada', 'ada', 'ada@x.org')"
+        )
+        cursor.execute("UPDATE activities SET message = 'changed'")
+    run(bootstrap.setup(environment))
+    people = users.people(users.list_users(database))
+    messages.start(aws, people["ada"], people["korney"], "hello")
     return environment
 
 
@@ -207,7 +225,7 @@ def aws(environment: Settings) -> Aws:
 @pytest.fixture
 def seeded(environment: Settings, database: Database) -> Database:
     """The database, with the schema and the seed in it."""
-    pipeline.run(bootstrap.pick(environment, *bootstrap.DB_SETUP), lambda event: None)
+    run(bootstrap.pick(environment, *bootstrap.DB_SETUP))
     return database
 
 

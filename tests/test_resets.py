@@ -2,19 +2,15 @@
 
 import re
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable
 
 import psycopg2
 import pytest
 
 from scripts import (
-    accounts,
     bootstrap,
     changes,
     clients,
-    cognito,
     databases,
     doctor,
     dynamodb,
@@ -24,60 +20,14 @@ from scripts import (
     postgres,
     resets,
     stacks,
-    users,
 )
 from scripts.errors import DevError, NotFoundError, RefusedError
-from scripts.pipeline import Event, Step
+from scripts.pipeline import Step
 from scripts.settings import Settings
 from tests.conftest import Checkout
+from tests.contents import content, is_linked, run, without_ids
 
 TABLE = messages.TABLE
-
-
-def run(steps: Sequence[Step]) -> dict[str, Event]:
-    """Run the steps; the last event of each."""
-    events: dict[str, Event] = {}
-    pipeline.run(steps, lambda event: events.update({event.step: event}))
-    return events
-
-
-def content(settings: Settings) -> dict[str, Any]:
-    """Everything that an environment holds, except for what the clock wrote."""
-    database, aws = stacks.get_database(settings), stacks.get_aws(settings)
-    held: dict[str, Any] = {"users": None, "activities": None}
-    if postgres.exists(database):
-        held["users"] = users.list_users(database)
-        with clients.cursor(database) as cursor:
-            cursor.execute("SELECT uuid, user_uuid, message FROM activities ORDER BY uuid")
-            held["activities"] = cursor.fetchall()
-    for table in dynamodb.list_tables(aws):
-        held[table] = sorted(map(str, exports.scan(aws, table)))
-    pool = cognito.find_pool(aws)
-    held["pool"] = sorted(map(str, cognito.save_users(aws, pool))) if pool else None
-    return held
-
-
-def is_linked(settings: Settings) -> bool:
-    """Has everybody the id that the pool has for them?"""
-    database, aws = stacks.get_database(settings), stacks.get_aws(settings)
-    return accounts.is_synced(database, aws) and accounts.is_complete(database, aws)
-
-
-@pytest.fixture
-def lived_in(environment: Settings) -> Settings:
-    """An environment that somebody has worked in: more users, messages and activities."""
-    changes.erase(environment)
-    run(bootstrap.setup(environment))
-    database, aws = stacks.get_database(environment), stacks.get_aws(environment)
-    with clients.cursor(database) as cursor:
-        cursor.execute(
-            "INSERT INTO users (display_name, handle, email) VALUES ('Ada', 'ada', 'ada@x.org')"
-        )
-        cursor.execute("UPDATE activities SET message = 'changed'")
-    run(bootstrap.setup(environment))
-    people = users.people(users.list_users(database))
-    messages.start(aws, people["ada"], people["korney"], "hello")
-    return environment
 
 
 CHANGES: dict[str, Callable[[Settings], list[Step]]] = {
@@ -103,10 +53,6 @@ def test_undo_brings_everything_back_and_undo_again_goes_forward(
             now["users"], expected["users"] = map(without_ids, (now["users"], expected["users"]))
         assert now == expected
     assert is_linked(lived_in)
-
-
-def without_ids(everybody: list[users.User]) -> list[users.User]:
-    return [replace(user, cognito_user_id=None) for user in everybody]
 
 
 def test_a_reset_environment_is_that_of_a_fresh_clone(lived_in: Settings) -> None:

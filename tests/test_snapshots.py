@@ -25,9 +25,7 @@ from scripts.errors import DevError, InvalidError, RefusedError
 from scripts.pipeline import Step
 from scripts.settings import Settings
 from tests.conftest import Checkout
-from tests.test_resets import content, is_linked, lived_in, run, without_ids
-
-__all__ = ["lived_in"]  # a fixture
+from tests.contents import content, is_linked, run, without_ids
 
 
 def failure(steps: Sequence[Step]) -> str:

@@ -1,0 +1,43 @@
+"""What an environment holds, to compare it before and after."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from scripts import accounts, clients, cognito, dynamodb, exports, pipeline, postgres, stacks, users
+from scripts.pipeline import Event, Step
+from scripts.settings import Settings
+
+
+def run(steps: Sequence[Step]) -> dict[str, Event]:
+    """Run the steps; the last event of each."""
+    events: dict[str, Event] = {}
+    pipeline.run(steps, lambda event: events.update({event.step: event}))
+    return events
+
+
+def content(settings: Settings) -> dict[str, Any]:
+    """Everything that an environment holds, except for what the clock wrote."""
+    database, aws = stacks.get_database(settings), stacks.get_aws(settings)
+    held: dict[str, Any] = {"users": None, "activities": None}
+    if postgres.exists(database):
+        held["users"] = users.list_users(database)
+        with clients.cursor(database) as cursor:
+            cursor.execute("SELECT uuid, user_uuid, message FROM activities ORDER BY uuid")
+            held["activities"] = cursor.fetchall()
+    for table in dynamodb.list_tables(aws):
+        held[table] = sorted(map(str, exports.scan(aws, table)))
+    pool = cognito.find_pool(aws)
+    held["pool"] = sorted(map(str, cognito.save_users(aws, pool))) if pool else None
+    return held
+
+
+def is_linked(settings: Settings) -> bool:
+    """Has everybody the id that the pool has for them?"""
+    database, aws = stacks.get_database(settings), stacks.get_aws(settings)
+    return accounts.is_synced(database, aws) and accounts.is_complete(database, aws)
+
+
+def without_ids(everybody: list[users.User]) -> list[users.User]:
+    """People as a new pool, with new ids, has them."""
+    return [replace(user, cognito_user_id=None) for user in everybody]
