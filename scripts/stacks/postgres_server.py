@@ -48,14 +48,14 @@ def start(settings: Settings, database: Database) -> int:
 
     def launch(port: int) -> processes.Launch:
         _clear_stale_lock(data)
-        options = {
-            "listen_addresses": "127.0.0.1",
-            "port": port,
-            "unix_socket_directories": "",
-            "cluster_name": state.identity(settings),
-            f"invoke.{state.CHECKOUT}": settings.root.resolve(),
-        }
-        flags = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
+        options = [
+            "listen_addresses=127.0.0.1",
+            f"port={port}",
+            "unix_socket_directories=",
+            f"cluster_name={state.identity(settings)}",
+            f"invoke.{state.origin(settings)}",
+        ]
+        flags = [word for option in options for word in ("-c", option)]
         return processes.Launch(
             [programs / "postgres", "-D", data, *flags], _environment(), _user()
         )
