@@ -49,7 +49,6 @@ console.end_on_interrupt()
 variables.restore(os.environ)
 
 CONFIRM = {"confirm": "the name of what may go although it is not disposable"}
-NEXT = bootstrap.NEXT | resets.NEXT
 STACK = {"stack": f"who provides the services: {', '.join(stacks.MODULES)}"}
 JSON = {"json": "print JSON on stdout"}
 PLAN = {"plan": "print the steps and what each would do, and do nothing", **STACK}
@@ -98,10 +97,10 @@ def down(
     plan: bool = False,
 ) -> None:
     """Stop the services; their data stays."""
+    chosen = _load(stack)
     if volumes and not (plan or context.config.run.dry):
-        chosen = _load(stack)
         console.confirm_removal([*stacks.list_data(chosen), *changes.list_data(chosen)], yes)
-    _run(context, "down", partial(bootstrap.down, volumes=volumes), stack, plan)
+    _execute(context, "down", chosen, lambda: bootstrap.down(chosen, volumes), plan)
 
 
 @task(help=PLAN | CONFIRM)
@@ -335,7 +334,7 @@ def db_seed(context: Context, stack: str = "", plan: bool = False) -> None:
 @task(help=PLAN)
 def db_setup(context: Context, stack: str = "", plan: bool = False) -> None:
     """Create, schema, seed: what is missing."""
-    _run_steps(context, "db.setup", bootstrap.DB_SETUP, stack, plan)
+    _run(context, "db.setup", bootstrap.db_setup, stack, plan)
 
 
 @task(help=PLAN | CONFIRM)
@@ -620,7 +619,7 @@ def _execute(
     if plan or context.config.run.dry:
         console.write_plan(compose())
     else:
-        execution.run(chosen, command, compose, NEXT.get(command, ""))
+        execution.run(chosen, command, compose, resets.following(chosen, command))
 
 
 def _run_steps(

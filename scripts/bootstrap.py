@@ -30,7 +30,7 @@ def up(settings: Settings) -> list[Step]:
     return [
         Step(
             service.name,
-            f"start it at {service.address()}",
+            f"{'start it' if service.ours else 'ask whether it answers'} at {service.address()}",
             service.start,
             probe=partial(_find_running, service),
         )
@@ -43,8 +43,10 @@ def down(settings: Settings, volumes: bool = False) -> list[Step]:
     stopping = [
         Step(
             service.name,
-            f"stop it at {service.address()}; its data {'goes too' if volumes else 'stays'}",
-            partial(_stop_and_erase if volumes else _stop, service),
+            f"stop it at {service.address()}; its data {'goes too' if volumes else 'stays'}"
+            if service.ours
+            else "nothing, it is not ours",
+            partial(_stop_and_erase if volumes and service.ours else _stop, service),
         )
         for service in stacks.get(settings).services(settings)
     ]
@@ -62,6 +64,11 @@ def pick(settings: Settings, *names: str) -> list[Step]:
     data = steps.make_data(settings)
     chosen = [step for step in data if step.name in names]
     return steps.among_themselves(recovered(settings, chosen), data)
+
+
+def db_setup(settings: Settings) -> list[Step]:
+    """The database, its schema and, where the stack is for mock data, that."""
+    return pick(settings, *(name for name in DB_SETUP if name not in left_out(settings)))
 
 
 def ddb_seed(settings: Settings, further: int) -> list[Step]:
@@ -96,6 +103,8 @@ def _find_running(service: stacks.Service) -> str | None:
 
 
 def _stop(service: stacks.Service) -> str:
+    if not service.ours:
+        return "runs on, it is not ours"
     return "stopped" if service.stop() else "was not running"
 
 

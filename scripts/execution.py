@@ -28,12 +28,14 @@ def run(
     except SystemExit as interrupt:
         # The steps' threads may be deep in C code, which a regular exit can crash.
         os._exit(int(interrupt.code or 0))
+    flag = stacks.flag(settings)
     seconds = f"{time.monotonic() - begin:.2f} s"
     if failure:
         again = "ci" if settings.throwaway else command
-        hint = f"mend that, then go on with: ./invoke {again}"
+        hint = f"mend that, then go on with: ./invoke {again} {flag}".rstrip()
         raise DevError(f"{command}: {failure.reason} after {seconds}", hint, failure.code)
-    hint = f"; next: {following}" if following and not settings.throwaway else ""
+    next_ = f"; next, with {flag}" if flag else "; next"
+    hint = f"{next_}: {following}" if following and not settings.throwaway else ""
     console.say(f"{command}: done in {seconds}{hint}")
 
 

@@ -17,7 +17,8 @@ from scripts.settings import Settings
 from scripts.targets import Loss
 
 _UNDO = "./invoke undo brings back what was there"
-NEXT = {
+_UNDO_AND_BACKUPS = "./invoke undo brings back the database; each table has its backup"
+_NEXT = {
     "reset": _UNDO,
     "undo": "./invoke undo again goes forward",
     "db.drop": _UNDO,
@@ -25,6 +26,18 @@ NEXT = {
     "ddb.drop": f"./invoke ddb.schema-load ddb.seed; {_UNDO}",
     "snapshot.restore": _UNDO,
 }
+_NEXT_IN_PRODUCTION = {
+    "reset": _UNDO_AND_BACKUPS,
+    "db.drop": "",
+    "ddb.drop": "./invoke ddb.schema-load",
+    "snapshot.restore": _UNDO_AND_BACKUPS,
+}
+
+
+def following(settings: Settings, command: str) -> str:
+    """How to go on after a pipeline, "" for nothing to say. In production not all is kept."""
+    told = bootstrap.NEXT | _NEXT
+    return (told if stacks.targets(settings).mock else told | _NEXT_IN_PRODUCTION).get(command, "")
 
 
 def reset(settings: Settings, confirmed: str = "") -> list[Step]:
@@ -53,7 +66,8 @@ def reset(settings: Settings, confirmed: str = "") -> list[Step]:
 def db_reset(settings: Settings, confirmed: str = "") -> list[Step]:
     """A new database in the place of the present one, which is kept for `undo`."""
     built = steps.make_data(settings, databases.NEXT)
-    made = [step for step in built if step.name in bootstrap.DB_SETUP]
+    names = set(bootstrap.DB_SETUP) - bootstrap.left_out(settings)
+    made = [step for step in built if step.name in names]
     link = steps.link_users(settings, databases.NEXT)
     change = _change(
         settings,

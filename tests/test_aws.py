@@ -99,6 +99,30 @@ def test_who_and_where_is_said_before_anything_is_done(production: Production) -
     assert rest[0] == f"  calls are redirected by AWS_ENDPOINT_URL={production.aws.endpoint}"
 
 
+@pytest.mark.parametrize("words", [("db.setup",), ("db.reset", "--confirm", "{name}")])
+def test_a_part_of_setup_writes_no_mock_data_either(
+    production: Production, words: tuple[str, ...]
+) -> None:
+    production.run("db.setup")
+    production.run(*(word.format(name=production.database.name) for word in words))
+    assert postgres.count_rows(production.database) == {"activities": 0, "users": 0}
+
+
+def test_how_to_go_on_names_the_stack(production: Production) -> None:
+    done = production.run("setup")
+    assert "next, with --stack aws: ./invoke status, " in done.stderr
+    failed = production.run("setup", expect=1, AWS_COGNITO_USER_POOL_ID="us-east-1_none")
+    assert failed.stderr.endswith("hint: mend that, then go on with: ./invoke setup --stack aws\n")
+    assert "hint: set AWS_COGNITO_USER_POOL_ID to one that is there\n" in failed.stderr
+
+
+def test_undo_is_not_promised_where_nothing_is_kept(filled: Production) -> None:
+    table = filled.run("ddb.drop", "cruddur-messages", "--confirm", "cruddur-messages")
+    assert table.stderr.endswith("; next, with --stack aws: ./invoke ddb.schema-load\n")
+    database = filled.run("db.drop", "--confirm", filled.database.name)
+    assert "next" not in database.stderr.splitlines()[-1]
+
+
 def test_mock_data_is_written_when_asked_for(production: Production) -> None:
     production.run("setup", "--with-seed")
     held = production.content()
@@ -172,7 +196,11 @@ def test_missing_credentials_are_said(production: Production) -> None:
 
 def test_status_and_up_and_down_ask_but_start_and_stop_nothing(production: Production) -> None:
     production.run("db.create")
-    production.run("down", "--volumes", "--yes")
+    plan = production.run("up", "--plan").stdout
+    assert plan.count("ask whether it answers at ") == 2
+    down = production.run("down", "--volumes", "--yes").stderr
+    assert down.count("runs on, it is not ours") == 2
+    assert down.count("stack aws: account") == 1
     rows = json.loads(production.run("status", "--json").stdout)
     assert [row["state"] for row in rows] == ["healthy", "healthy"]
     production.run("up")

@@ -30,7 +30,7 @@ class Service:
     when it is well, else the reason. `log` gives its last lines, and when it is to follow those
     that come until the service stops. `data` says what it keeps, None for nothing, and `erase`
     deletes that; the service is stopped then. `port_setting` is the setting of its port, "" where
-    that is not ours to choose.
+    that is not ours to choose. `ours`: it is started and stopped by us, not by somebody elsewhere.
     """
 
     name: str
@@ -45,6 +45,7 @@ class Service:
     data: Callable[[], str | None]
     erase: Callable[[], None]
     port_setting: str = ""
+    ours: bool = True
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,14 @@ def describe_choice(settings: Settings) -> str:
         "default": "the default",
     }
     return f"stack: {settings.stack} ({why.get(source) or f'DEV_STACK, from: {source}'})"
+
+
+def flag(settings: Settings) -> str:
+    """What the next command has to say to mean this stack; "" where that is known without."""
+    remembered = state.find_remembered_stack(settings) == settings.stack
+    return (
+        f"--stack {settings.stack}" if settings.source("stack") == "flag" and not remembered else ""
+    )
 
 
 def list_data(settings: Settings) -> list[str]:

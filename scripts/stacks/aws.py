@@ -96,6 +96,7 @@ def _service(name: str, address: str, health: Callable[[], str | None]) -> Servi
         log=lambda follow: iter(()),
         data=lambda: None,
         erase=lambda: None,
+        ours=False,
     )
 
 
