@@ -580,12 +580,12 @@ def cognito_sync(context: Context, stack: str = "", json: bool = False) -> None:
 
 
 @task(help=STACK | {"ip": "the address to let in; my public one if not given"})
-def rds_update_sg_rule(context: Context, ip: str = "", stack: str = "") -> None:
+def rds_update_sg_rule(context: Context, ip: str | None = None, stack: str = "") -> None:
     """Let my address in to the database."""
     chosen = _load(stack)
     aws = stacks.get_aws(chosen)
     rule = rds.get_rule(aws, chosen.sg_id, chosen.sg_rule_id)
-    cidr = rds.parse_cidr(ip) if ip else rds.find_my_cidr(chosen.ip_lookup_url)
+    cidr = rds.find_my_cidr(chosen.ip_lookup_url) if ip is None else rds.parse_cidr(ip)
     console.say(f"before: {rule}")
     if not _is_dry(context, f"let in {cidr} instead"):
         console.say(f"after:  {rds.update_rule(aws, rule, cidr)}")

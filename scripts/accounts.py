@@ -67,7 +67,8 @@ def sync(database: Database, aws: Aws) -> Comparison:
     comparison = compare(database, aws)
     if not comparison.matched:
         raise DevError(
-            f"no handle is in both {database} and the pool: {comparison}", "./invoke setup"
+            f"no handle is in both {database} and the pool: {comparison}",
+            "./invoke setup" if aws.owned else "give the pool's users preferred_username = handle",
         )
     return comparison
 

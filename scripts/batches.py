@@ -59,6 +59,10 @@ class Meter:
         self._at = time.monotonic()
         self._lock = threading.Lock()
 
+    def __str__(self) -> str:
+        indexes = [f", {rate:g} in {name}" for name, rate in self._rates.items() if name]
+        return f"{self._rates['']:g} write units a second{''.join(indexes)}"
+
     def wait(self, units: float) -> None:
         """Take the units of a write from every balance; wait until they have been earned."""
         with self._lock:

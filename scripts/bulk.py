@@ -58,6 +58,7 @@ class _Chunk:
     replaced: int = 0
     count: int = 0
     size: int = 0
+    first_done: float = 0.0
     last: Line | None = None
     pending: list["Future[list[Refused]]"] = field(default_factory=list)
     begun: float = 0.0
@@ -152,6 +153,8 @@ class Writer:
             yield chunk
 
     def _add(self, chunk: _Chunk, line: Line) -> None:
+        if not chunk.last:
+            chunk.first_done = line.done
         chunk.last = line
         chunk.count += 1
         chunk.size += len(line.text)
@@ -181,11 +184,12 @@ class Writer:
         """Wait until the chunk is acknowledged to its end, and count it."""
         assert chunk.last  # noqa: S101 - no chunk is empty
         left = set(chunk.pending)
+        first, last, count = chunk.first_done, chunk.last.done, len(left)
         while left:
             done, left = wait(left, timeout=0.2, return_when=FIRST_EXCEPTION)
             for future in done:
                 self._reject(chunk, future.result())
-            show(self._acknowledged, chunk.last.done)
+            show(self._acknowledged, last - (last - first) * len(left) / count)
         seconds = time.monotonic() - chunk.begun
         growth = min(GROWTH, CHUNK_SECONDS / seconds)
         self._most = int(min(MOST, max(FEWEST, chunk.count * growth)))

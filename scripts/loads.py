@@ -71,7 +71,10 @@ def load(settings: Settings, path: Path, table: str, rate: int | None) -> None:
         tally = checkpoint.read()
         if tally.lines:
             console.say(f"goes on after {tally.lines:,} lines, {tally.acknowledged:,} items")
-        writer = Writer(aws, description, bulk.find_meter(aws, description, rate), tally)
+        meter = bulk.find_meter(aws, description, rate)
+        if meter and not rate:
+            console.say(f"at most {meter}, of the capacity; to set it: --rate N")
+        writer = Writer(aws, description, meter, tally)
         try:
             with console.progress("items", tally.acknowledged) as show:
                 done = writer.run(ddb_files.read(parts, skip=tally.lines), checkpoint.save, show)

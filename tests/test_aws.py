@@ -413,6 +413,15 @@ def test_a_dry_run_shows_the_rule_and_changes_nothing(
     assert rds.get_rule(production.aws, rule.group, rule.id) == rule
 
 
+def test_an_empty_address_is_refused_not_looked_up(
+    production: Production, rule: rds.Rule, lookup: Callable[[bytes], str]
+) -> None:
+    url = lookup(b"203.0.113.9")
+    said = update(production, rule, "rds.update-sg-rule", "--ip", "", expect=1, IP_LOOKUP_URL=url)
+    assert "an empty text is not an address\n" in said
+    assert rds.get_rule(production.aws, rule.group, rule.id) == rule
+
+
 @pytest.mark.parametrize(
     ("answer", "problem"),
     [

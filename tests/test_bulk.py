@@ -213,6 +213,16 @@ def test_a_stuck_load_says_how_much_is_acknowledged(
     assert len(fetch(aws)) == 2_000
 
 
+def test_the_share_grows_with_what_is_acknowledged(aws: Aws, table: Item) -> None:
+    lines = as_lines([make_item(number) for number in range(200)])
+    shown: list[tuple[int, float]] = []
+    meter = bulk.find_meter(aws, table, rate=100)
+    Writer(aws, table, meter, Tally()).run(lines, ignore, lambda *at: shown.append(at))
+    assert shown == sorted(shown)
+    assert shown[-1] == (200, 1.0)
+    assert all(abs(share - count / 200) < 0.3 for count, share in shown)
+
+
 def test_a_meter_keeps_under_the_rate(aws: Aws, table: Item) -> None:
     meter = bulk.find_meter(aws, table, rate=200)
     begin = time.monotonic()
@@ -241,7 +251,7 @@ def test_the_limit_is_a_share_of_what_the_table_provides(aws: Aws, table: Item) 
     far = Aws("eu-west-1", None, "key", "secret", "pool")
     meter = bulk.find_meter(far, table, None)
     assert meter
-    assert meter._rates == {"": 4.5, "message-group-sk-index": 4.5}
+    assert str(meter) == "4.5 write units a second, 4.5 in message-group-sk-index"
     on_demand = {**table, "ProvisionedThroughput": {"WriteCapacityUnits": 0}}
     assert bulk.find_meter(far, on_demand, None) is None
     assert bulk.find_meter(aws, table, None) is None
