@@ -80,6 +80,9 @@ def load(settings: Settings, path: Path, table: str, rate: int | None) -> None:
                 done = writer.run(ddb_files.read(parts, skip=tally.lines), checkpoint.save, show)
         except DevError as error:
             raise DevError(error.reason, f"{error.hint}; the same command goes on") from None
+        except SystemExit:  # Ctrl-C
+            console.say(f"stopped; the same command goes on after {writer.tally.lines:,} lines")
+            raise
         checkpoint.path.unlink(missing_ok=True)
     _report(table, path, done, checkpoint.rejects)
 

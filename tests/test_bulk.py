@@ -2,6 +2,7 @@ import gzip
 import json
 import random
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -287,37 +288,60 @@ def test_rejects_of_a_chunk_that_was_not_saved_are_forgotten(tmp_path: Path) -> 
     assert checkpoint.rejects.read_bytes() == kept
 
 
+def start_load(environment: Settings, path: Path, *words: str) -> "subprocess.Popen[str]":
+    """A load on a network where DynamoDB refuses 30 % of all batches."""
+    settings = {"AWS_EMULATOR_ACCOUNT": environment.emulator_account, "PYTHONPATH": str(PROJECT)}
+    command = [sys.executable, "-m", "tests.faulty", "--search-root", str(environment.root)]
+    return subprocess.Popen(
+        [*command, "ddb.load", str(path), *words],
+        cwd=PROJECT,
+        env=clean_environment() | settings,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for_progress(environment: Settings, process: "subprocess.Popen[str]") -> None:
+    """Until the checkpoint of the only load has moved."""
+    before = count_saved(environment)
+    while count_saved(environment) == before:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+
+
+def count_saved(environment: Settings) -> int:
+    """The lines that the checkpoint of the only load knows as done."""
+    found = list((environment.state / "loads").glob(f"{NAME}-*[0-9a-f].json"))
+    return int(json.loads(found[0].read_text())["lines"]) if found else 0
+
+
+def test_a_load_that_is_stopped_says_how_to_go_on(
+    aws: Aws, table: Item, environment: Settings, tmp_path: Path
+) -> None:
+    path = write_lines(tmp_path / "items.json", [make_item(number) for number in range(2_000)])
+    process = start_load(environment, path, "--rate", "200")
+    wait_for_progress(environment, process)
+    process.send_signal(signal.SIGINT)
+    _, talk = process.communicate(timeout=60)
+    assert process.returncode == 130
+    lines = count_saved(environment)
+    assert talk == f"stopped; the same command goes on after {lines:,} lines\n"
+    run_load(environment, path)
+    assert len(fetch(aws)) == 2_000
+
+
 def test_killed_three_times_on_a_bad_network_every_item_is_there_once(
     aws: Aws, table: Item, environment: Settings, tmp_path: Path
 ) -> None:
     items = [make_item(number) for number in range(12_000)]
     path = write_lines(tmp_path / "items.json", items)
-    command = [sys.executable, "-m", "tests.faulty", "--search-root", str(environment.root)]
-    settings = {"AWS_EMULATOR_ACCOUNT": environment.emulator_account, "PYTHONPATH": str(PROJECT)}
-
-    def start() -> "subprocess.Popen[str]":
-        return subprocess.Popen(
-            [*command, "ddb.load", str(path)],
-            cwd=PROJECT,
-            env=clean_environment() | settings,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def saved() -> int:
-        found = list((environment.state / "loads").glob(f"{NAME}-*[0-9a-f].json"))
-        return int(json.loads(found[0].read_text())["lines"]) if found else 0
-
     for _ in range(3):
-        before = saved()
-        process = start()
-        while saved() == before:
-            assert process.poll() is None, process.communicate()
-            time.sleep(0.01)
+        process = start_load(environment, path)
+        wait_for_progress(environment, process)
         process.kill()
         process.communicate()
-    assert 0 < saved() < len(items)
-    process = start()
+    assert 0 < count_saved(environment) < len(items)
+    process = start_load(environment, path)
     _, talk = process.communicate(timeout=120)
     assert process.returncode == 0, talk
     assert "goes on after" in talk
