@@ -70,7 +70,7 @@ def figures(checkout: Checkout, items: int, lines: int, rounds: int) -> list[Fig
     return [
         *against_emulator(checkout, stacks.get_aws(loaded), items, rounds),
         memory(checkout, lines),
-        against_psql(checkout, stacks.get_database(loaded), items, rounds),
+        against_psql(checkout, stacks.get_database(loaded), items, 3 * rounds),  # they are short
     ]
 
 
