@@ -34,9 +34,10 @@ def run(
         again = "ci" if settings.throwaway else command
         hint = f"mend that, then go on with: ./invoke {again} {flag}".rstrip()
         raise DevError(f"{command}: {failure.reason} after {seconds}", hint, failure.code)
-    next_ = f"; next, with {flag}" if flag else "; next"
-    hint = f"{next_}: {following}" if following and not settings.throwaway else ""
-    console.say(f"{command}: done in {seconds}{hint}")
+    done = f"{command}: done in {seconds}"
+    if following and not settings.throwaway:
+        done += f"; next{f', with {flag}' if flag else ''}: {following}"
+    console.say(done)
 
 
 def _run(settings: Settings, command: str, steps: Sequence[Step]) -> None:
