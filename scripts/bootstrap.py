@@ -68,13 +68,19 @@ def pick(settings: Settings, *names: str) -> list[Step]:
 
 def db_setup(settings: Settings) -> list[Step]:
     """The database, its schema and, where the stack is for mock data, that."""
-    return pick(settings, *(name for name in DB_SETUP if name not in left_out(settings)))
+    return pick(settings, *parts_of_db_setup(settings))
 
 
 def ddb_seed(settings: Settings, further: int) -> list[Step]:
     """The seed conversations, and so many further messages for load tests."""
     seed = pick(settings, "ddb.seed")
     return [*seed, steps.seed_further(settings, further)] if further else seed
+
+
+def parts_of_db_setup(settings: Settings) -> list[str]:
+    """The names of the steps that make the database here."""
+    without = left_out(settings)
+    return [name for name in DB_SETUP if name not in without]
 
 
 def left_out(settings: Settings, with_seed: bool = False) -> set[str]:

@@ -109,38 +109,37 @@ class Writer:
         `save` is told after each chunk, when all of it is acknowledged; `show` now and then: items
         acknowledged, and the share of the work. Raises StuckError when nothing more is taken.
         """
-        pool = ThreadPoolExecutor(WORKERS)
         try:
-            self._feed(pool, lines, save, show)
+            self._feed(lines, save, show)
         except batches.StuckError as error:
-            pool.shutdown(cancel_futures=True)  # what is under way counts, too
             raise batches.StuckError(
                 f"{error.reason}; {self._acknowledged:,} items are acknowledged", error.hint
             ) from None
-        finally:
-            pool.shutdown(cancel_futures=True)
         return self.tally
 
     def _feed(
         self,
-        pool: ThreadPoolExecutor,
         lines: Iterable[Line],
         save: Callable[[Tally, Sequence[Rejected]], None],
         show: Callable[[int, float], None],
     ) -> None:
         """Read and pack a chunk while the one before it is written, so that no worker waits."""
+        pool = ThreadPoolExecutor(WORKERS)
         running: _Chunk | None = None
-        for chunk in self._chunks(lines):
-            packed = list(pack(chunk.lines))
+        try:
+            for chunk in self._chunks(lines):
+                packed = list(pack(chunk.lines))
+                if running:
+                    self._finish(running, show)
+                self._start(pool, chunk, packed)
+                if running:
+                    save(self.tally, running.rejected)
+                running = chunk
             if running:
                 self._finish(running, show)
-            self._start(pool, chunk, packed)
-            if running:
                 save(self.tally, running.rejected)
-            running = chunk
-        if running:
-            self._finish(running, show)
-            save(self.tally, running.rejected)
+        finally:
+            pool.shutdown(cancel_futures=True)  # what is under way still counts
 
     def _chunks(self, lines: Iterable[Line]) -> Iterator[_Chunk]:
         chunk = _Chunk()

@@ -183,12 +183,13 @@ def _build_client(service: str, aws: Aws) -> Any:
         )
     except BotoCoreError as error:  # a profile that is not there, a broken file
         raise DevError(f"no client for {aws}: {error}", "aws configure") from None
+    call = client._make_api_call  # the one door: every operation, paginator and waiter
+    send = None
     if service == "dynamodb":
         events = client.meta.events
         events.register("provide-client-params.dynamodb.BatchWriteItem", _keep_prepared)
         events.register("before-call.dynamodb.BatchWriteItem", _send_prepared)
-    call = client._make_api_call  # the one door: every operation, paginator and waiter
-    send = _find_express(aws) if service == "dynamodb" else None
+        send = _find_express(aws)
 
     def translated(operation: str, parameters: dict[str, Any]) -> Any:
         if send and operation == "BatchWriteItem":

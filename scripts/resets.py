@@ -66,7 +66,7 @@ def reset(settings: Settings, confirmed: str = "") -> list[Step]:
 def db_reset(settings: Settings, confirmed: str = "") -> list[Step]:
     """A new database in the place of the present one, which is kept for `undo`."""
     built = steps.make_data(settings, databases.NEXT)
-    names = set(bootstrap.DB_SETUP) - bootstrap.left_out(settings)
+    names = bootstrap.parts_of_db_setup(settings)
     made = [step for step in built if step.name in names]
     link = steps.link_users(settings, databases.NEXT)
     change = _change(

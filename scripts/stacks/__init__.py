@@ -160,10 +160,10 @@ def describe_choice(settings: Settings) -> str:
 
 def flag(settings: Settings) -> str:
     """What the next command has to say to mean this stack; "" where that is known without."""
+    if settings.source("stack") != "flag":
+        return ""
     remembered = state.find_remembered_stack(settings) == settings.stack
-    return (
-        f"--stack {settings.stack}" if settings.source("stack") == "flag" and not remembered else ""
-    )
+    return "" if remembered else f"--stack {settings.stack}"
 
 
 def list_data(settings: Settings) -> list[str]:
