@@ -4,8 +4,8 @@
   emulator: signed and serialized before the clock starts, sent by http.client over as many
   connections as ddb.load has workers, every answer read.
 - ddb.load against one PutItem per item through boto3, on a sample.
-- memory: the peak of a whole ddb.load into a stub: the lowest doors answer every batch at once; all
-  above them is as it is.
+- memory: the peak of a whole ddb.load into a stub: the SDK's HTTP session answers every batch at
+  once; all above it is as it is.
 - db.load: what the command does once Python has started, against the whole of psql's own copy, of
   the same file into the same table, emptied before.
 """
@@ -30,9 +30,12 @@ from urllib.parse import urlsplit
 
 from benchmarks import places
 from benchmarks.figures import Figure, measure, pair
-from scripts import bulk, clients, dynamodb, processes, rows, shell, stacks
-from scripts.ddb_files import to_line
-from scripts.stacks import aws_emulator
+from scripts import clients, shell, stacks
+from scripts.dynamodb import bulk_load, tables
+from scripts.dynamodb.json_lines import to_line
+from scripts.postgres import csv_load
+from scripts.stacks import processes
+from scripts.stacks.embedded import aws_emulator
 from scripts.targets import Aws, Database
 from tests.conftest import PROJECT, Checkout, clean_environment
 
@@ -44,7 +47,6 @@ import sys
 from botocore.awsrequest import AWSResponse
 from botocore.httpsession import URLLib3Session
 from invoke.main import program
-from scripts.express import Express
 
 class Taken:
     def stream(self, *_, **__):
@@ -57,8 +59,7 @@ def sink(send):
         return send(door, request)
     return take
 
-for door in (URLLib3Session, Express):
-    door.send = sink(door.send)
+URLLib3Session.send = sink(URLLib3Session.send)
 program.run(["invoke", *sys.argv[1:]])
 """
 
@@ -79,11 +80,11 @@ def against_emulator(checkout: Checkout, aws: Aws, count: int, rounds: int) -> l
     path = checkout.root / "items.jsonl"
     write_items(path, count)
     prepared = prepare(aws, path)
-    definition = dynamodb.read_definition(PROJECT / "ddb" / "tables" / f"{TABLE}.json")
+    definition = tables.read_definition(PROJECT / "ddb" / "tables" / f"{TABLE}.json")
 
     def emptied(work: Callable[[], float], wanted: int) -> float:
-        dynamodb.drop_table(aws, TABLE)
-        dynamodb.ensure_table(aws, definition)
+        tables.drop_table(aws, TABLE)
+        tables.ensure_table(aws, definition)
         seconds = work()
         found = clients.dynamodb(aws).describe_table(TableName=TABLE)["Table"]["ItemCount"]
         assert found == wanted, found
@@ -104,7 +105,7 @@ def against_emulator(checkout: Checkout, aws: Aws, count: int, rounds: int) -> l
         warm_up=False,
     )
     return [
-        Figure("ddb.load", "prepared batches, bare", pair(found), "/s", 0.9, profile),
+        Figure("ddb.load", "prepared batches, bare", pair(found), "/s", 0.8, profile),
         Figure("ddb.load", "one put per item", pair(found, 0, 2), "/s", 10),
     ]
 
@@ -164,7 +165,7 @@ def against_psql(checkout: Checkout, database: Database, count: int, rounds: int
 
     def ours() -> float:
         begin = time.perf_counter()
-        rows.load(database, path, "users", lambda *_: None)
+        csv_load.load(database, path, "users", lambda *_: None)
         return time.perf_counter() - begin
 
     def profile() -> str:
@@ -207,7 +208,7 @@ def write_items(path: Path, count: int) -> None:
                 "user_display_name": "Korney Belov",
                 "user_handle": "korney",
             }
-            file.write(to_line(dynamodb.to_dynamodb(item)) + b"\n")
+            file.write(to_line(tables.to_dynamodb(item)) + b"\n")
 
 
 def prepare(aws: Aws, path: Path) -> list[tuple[bytes, dict[str, str]]]:
@@ -253,7 +254,7 @@ def send(aws: Aws, requests: list[tuple[bytes, dict[str, str]]]) -> float:
             if answer.status != 200 or json.loads(text)["UnprocessedItems"]:
                 failures.append(text)
 
-    threads = [threading.Thread(target=work) for _ in range(bulk.WORKERS)]
+    threads = [threading.Thread(target=work) for _ in range(bulk_load.WORKERS)]
     begin = time.perf_counter()
     for thread in threads:
         thread.start()

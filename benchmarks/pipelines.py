@@ -12,8 +12,10 @@ from pathlib import Path
 from benchmarks import places
 from benchmarks.figures import Figure, measure, pair
 from benchmarks.setup import last_run
-from scripts import clients, exports, messages, settings, shell, stacks
-from scripts.batches import MOST_ITEMS
+from scripts import clients, settings, shell, stacks
+from scripts.cruddur import messages
+from scripts.dynamodb import parallel_scan
+from scripts.dynamodb.batch_write import MOST_ITEMS
 from scripts.settings import Settings
 from tests.conftest import PROJECT, Checkout, clean_environment
 
@@ -86,7 +88,7 @@ def make(chosen: Settings, items: Path, tools: Path) -> float:
 def make_batches(checkout: Checkout) -> Path:
     """The seed's items as files of BatchWriteItem requests, for the AWS CLI; their folder."""
     checkout.run("setup")
-    found = list(exports.scan(stacks.get_aws(checkout.settings()), messages.TABLE))
+    found = list(parallel_scan.scan(stacks.get_aws(checkout.settings()), messages.TABLE))
     folder = Path(tempfile.mkdtemp(dir=checkout.root))
     for start in range(0, len(found), MOST_ITEMS):
         puts = [{"PutRequest": {"Item": item}} for item in found[start : start + MOST_ITEMS]]

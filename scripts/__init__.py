@@ -1,4 +1,4 @@
-"""The rooms below tasks.py; docs/architecture.md says who may import whom."""
+"""What tasks.py assembles; docs/architecture.md has the map, and what each folder may import."""
 
 import atexit
 import gc

@@ -7,7 +7,7 @@ import contextlib
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -184,19 +184,12 @@ def _build_client(service: str, aws: Aws) -> Any:
     except BotoCoreError as error:  # a profile that is not there, a broken file
         raise DevError(f"no client for {aws}: {error}", "aws configure") from None
     call = client._make_api_call  # the one door: every operation, paginator and waiter
-    send = None
     if service == "dynamodb":
         events = client.meta.events
         events.register("provide-client-params.dynamodb.BatchWriteItem", _keep_prepared)
         events.register("before-call.dynamodb.BatchWriteItem", _send_prepared)
-        send = _find_express(aws)
 
     def translated(operation: str, parameters: dict[str, Any]) -> Any:
-        if send and operation == "BatchWriteItem":
-            body = _prepare(parameters)
-            answer = body and send(body)
-            if answer:
-                return answer
         with _aws_errors(aws):
             return call(operation, parameters)
 
@@ -232,16 +225,6 @@ def _keep_prepared(
 def _send_prepared(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
     """Put the finished body into the request."""
     params["body"] = context["prepared"] or params["body"]
-
-
-def _find_express(aws: Aws) -> Callable[[bytes], dict[str, Any] | None] | None:
-    """The short way to an emulator. To AWS itself, botocore alone knows the way."""
-    from scripts.express import Express
-
-    endpoint = aws.endpoint_of("dynamodb")
-    if not endpoint:
-        return None
-    return Express(endpoint, aws.region, aws.access_key, aws.secret_key).call
 
 
 @cache

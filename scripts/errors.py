@@ -1,38 +1,36 @@
-"""What the user can fix (DevError); everything else is our bug and keeps its traceback."""
-
-from invoke.exceptions import Exit
+"""Failures that the user can fix (DevError). Anything else is a bug and keeps its traceback."""
 
 
-class DevError(Exit):
+class DevError(Exception):
     """A failure that the user can fix: what failed, the value in question, and what to do.
 
-    Invoke prints an Exit's message on stderr and ends with its code, without a traceback.
+    The command line prints `message` on stderr, without a traceback, and exits with `code`.
     """
 
     def __init__(self, reason: str, hint: str = "", code: int = 1) -> None:
         text = f"{reason}\nhint: {hint}" if hint else reason
-        # A value in question may be anything; it must not command the terminal.
-        super().__init__(
-            "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text), code
-        )
+        # The value may be anything; it must not control the terminal.
+        self.message = "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text)
+        super().__init__(self.message)
         self.reason = reason
         self.hint = hint
+        self.code = code
 
 
 class InvalidError(DevError):
-    """What was given (a message, say) cannot be taken; nothing is wrong with the environment."""
+    """The input (a message, say) is not acceptable; the environment itself is fine."""
 
 
 class NotFoundError(DevError):
-    """The thing asked for (a database, a table, a user) is not there."""
+    """The requested object (a database, a table, a user) does not exist."""
 
 
 class LoginRefusedError(DevError):
-    """The server runs and does not accept our login; waiting does not help."""
+    """The server runs but rejects our login; waiting does not help."""
 
 
 class RefusedError(DevError):
-    """A destructive verb that will not act on this target. Exit code 3."""
+    """A destructive action that is refused for this target. Exit code 3."""
 
     def __init__(self, reason: str, hint: str = "") -> None:
         super().__init__(reason, hint, code=3)

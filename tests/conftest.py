@@ -18,11 +18,15 @@ from pathlib import Path
 
 import pytest
 
-from scripts import bootstrap, changes, clients, dynamodb, messages, settings, stacks, users
+from scripts import clients, settings, stacks
+from scripts.cognito import users
+from scripts.cruddur import messages
+from scripts.dynamodb import tables
+from scripts.environment import setup, transaction
 from scripts.settings import Settings
 from scripts.targets import Aws, Database
 from tests.contents import run
-from tests.engine import why_not
+from tests.docker_engine import why_not
 
 # Started in a shell's background, or by nohup, we ignore Ctrl-C or a hang-up, and so would all whom
 # the tests interrupt.
@@ -188,23 +192,23 @@ def environment(services: Settings) -> Settings:
 @pytest.fixture
 def filled(environment: Settings) -> Settings:
     """Settings of a database and an AWS account with the seed data, for this test alone."""
-    names = (*bootstrap.DB_SETUP, "ddb.schema-load", "ddb.seed")
-    run(bootstrap.pick(environment, *names))
+    names = (*setup.DB_SETUP, "ddb.schema-load", "ddb.seed")
+    run(setup.pick(environment, *names))
     return environment
 
 
 @pytest.fixture
 def lived_in(environment: Settings) -> Settings:
     """An environment that somebody has worked in: more users, messages and activities."""
-    changes.erase(environment)
-    run(bootstrap.setup(environment))
+    transaction.erase(environment)
+    run(setup.setup(environment))
     database, aws = stacks.get_database(environment), stacks.get_aws(environment)
     with clients.cursor(database) as cursor:
         cursor.execute(
             "INSERT INTO users (display_name, handle, email) VALUES ('Ada', 'ada', 'ada@x.org')"
         )
         cursor.execute("UPDATE activities SET message = 'changed'")
-    run(bootstrap.setup(environment))
+    run(setup.setup(environment))
     people = users.people(users.list_users(database))
     messages.start(aws, people["ada"], people["korney"], "hello")
     return environment
@@ -225,7 +229,7 @@ def aws(environment: Settings) -> Aws:
 @pytest.fixture
 def seeded(environment: Settings, database: Database) -> Database:
     """The database, with the schema and the seed in it."""
-    run(bootstrap.pick(environment, *bootstrap.DB_SETUP))
+    run(setup.pick(environment, *setup.DB_SETUP))
     return database
 
 
@@ -233,7 +237,7 @@ def seeded(environment: Settings, database: Database) -> Database:
 def table(environment: Settings, aws: Aws) -> Aws:
     """The account, with the table in it."""
     path = environment.root / "ddb" / "tables" / f"{messages.TABLE}.json"
-    dynamodb.ensure_table(aws, dynamodb.read_definition(path))
+    tables.ensure_table(aws, tables.read_definition(path))
     return aws
 
 

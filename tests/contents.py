@@ -4,8 +4,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from scripts import accounts, clients, cognito, dynamodb, exports, pipeline, postgres, stacks, users
-from scripts.pipeline import Event, Step
+from scripts import clients, stacks
+from scripts.cognito import sync, user_pool, users
+from scripts.dynamodb import parallel_scan, tables
+from scripts.engine import pipeline
+from scripts.engine.pipeline import Event, Step
+from scripts.postgres import databases
 from scripts.settings import Settings
 
 
@@ -20,22 +24,22 @@ def content(settings: Settings) -> dict[str, Any]:
     """Everything that an environment holds, except for what the clock wrote."""
     database, aws = stacks.get_database(settings), stacks.get_aws(settings)
     held: dict[str, Any] = {"users": None, "activities": None}
-    if postgres.exists(database):
+    if databases.exists(database):
         held["users"] = users.list_users(database)
         with clients.cursor(database) as cursor:
             cursor.execute("SELECT uuid, user_uuid, message FROM activities ORDER BY uuid")
             held["activities"] = cursor.fetchall()
-    for table in dynamodb.list_tables(aws):
-        held[table] = sorted(map(str, exports.scan(aws, table)))
-    pool = cognito.find_pool(aws)
-    held["pool"] = sorted(map(str, cognito.save_users(aws, pool))) if pool else None
+    for table in tables.list_tables(aws):
+        held[table] = sorted(map(str, parallel_scan.scan(aws, table)))
+    pool = user_pool.find_pool(aws)
+    held["pool"] = sorted(map(str, user_pool.save_users(aws, pool))) if pool else None
     return held
 
 
 def is_linked(settings: Settings) -> bool:
     """Has everybody the id that the pool has for them?"""
     database, aws = stacks.get_database(settings), stacks.get_aws(settings)
-    return accounts.is_synced(database, aws) and accounts.is_complete(database, aws)
+    return sync.is_synced(database, aws) and sync.is_complete(database, aws)
 
 
 def without_ids(everybody: list[users.User]) -> list[users.User]:

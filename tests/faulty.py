@@ -1,11 +1,10 @@
 """Invoke, on a network where DynamoDB answers 30 % of all batches with a refusal.
 
 `python -m tests.faulty --search-root CHECKOUT TASK ...`: a third of the refusals are throttles, a
-third leave every item unprocessed, and a third take a few. Wraps the lowest doors, botocore's and
-that of the short way to an emulator, so all of ours is as it is.
+third leave every item unprocessed, and a third take a few. Wraps botocore's HTTP session, so all
+of ours is as it is.
 """
 
-import importlib
 import json
 import random
 import sys
@@ -56,7 +55,5 @@ def faulty(send: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
 
 
 sys.path.insert(0, sys.argv[2])
-doors: list[Any] = [URLLib3Session, importlib.import_module("scripts.express").Express]
-for door in doors:
-    door.send = faulty(door.send)
+URLLib3Session.send = faulty(URLLib3Session.send)
 program.run(["invoke", *sys.argv[1:]])

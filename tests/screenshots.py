@@ -7,11 +7,12 @@ import tempfile
 import threading
 from pathlib import Path
 
-from scripts import console, ports
+from scripts.cli import output
 from scripts.errors import DevError
+from scripts.stacks import ports
 from scripts.web import app
-from tests import browser
 from tests.conftest import PROJECT, Checkout, copy_project, remove_state
+from tests.web import browser
 
 IMAGES = PROJECT / "docs" / "images"
 
@@ -48,7 +49,7 @@ def take(checkout: Checkout, chromium: str) -> None:
         page.goto(f"http://127.0.0.1:{port}/environment/")
         page.screenshot(path=IMAGES / "environment.png", full_page=True)
     server.shutdown()
-    console.say("took docs/images/messages.png and docs/images/environment.png")
+    output.say("took docs/images/messages.png and docs/images/environment.png")
 
 
 if __name__ == "__main__":

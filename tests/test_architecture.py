@@ -1,8 +1,10 @@
 import ast
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,22 +16,18 @@ from tests.conftest import PROJECT, Checkout, clean_environment
 
 SCRIPTS = PROJECT / "scripts"
 
-# A module may import from the levels below its own. A folder is one room, known by its name.
-LEVELS = (
-    {"emulator", "errors"},
-    {"ddb_files", "express", "optional", "pipeline", "settings", "shell", "targets"},
-    {"board", "checks", "clients", "ports", "state"},
-    {"completion", "github", "sql_files"},
-    {"batches", "cognito", "dynamodb", "journal", "postgres", "processes", "rds", "rows", "users"},
-    {"accounts", "bulk", "databases", "drift", "exports", "items", "s3_items", "stacks"}
-    | {"timeline"},
-    {"console", "inventory", "machine", "messages", "tables"},
-    {"content", "execution", "loads", "program", "seeds", "snapshots", "variables"},
-    {"changes", "steps", "web"},
-    {"bootstrap", "doctor"},
-    {"ci", "resets"},
-)
-LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
+FOUNDATION = {"errors", "targets", "settings"}
+
+
+def read_layers() -> dict[str, set[str]]:
+    """What each folder of scripts/ may import, by the table in docs/architecture.md."""
+    text = (PROJECT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)/?` \| .* \| ?(.*) \|$", text, flags=re.M)
+    below = {"everything below": {name for name, _ in rows}}
+    return {name: below.get(may) or {*may.split(", ")} | FOUNDATION for name, may in rows}
+
+
+LAYERS = read_layers()
 
 SDKS = {"boto3", "botocore", "docker", "flask", "ministack", "psutil", "psycopg2", "rich"}
 
@@ -68,19 +66,47 @@ def imported(module: str) -> set[str]:
     return names
 
 
-def room(name: str) -> str:
+def folder(name: str) -> str:
     return name.split(".")[1]
 
 
-def test_every_module_has_a_level() -> None:
-    assert {room(module) for module in MODULES} == LEVEL.keys()
+def test_every_folder_is_in_the_table() -> None:
+    assert {folder(module) for module in MODULES} == LAYERS.keys()
+
+
+def test_the_table_names_a_folder_before_those_it_may_import() -> None:
+    order = list(LAYERS)
+    upwards = [
+        (name, other)
+        for name, may in LAYERS.items()
+        for other in may - FOUNDATION - {""}
+        if order.index(other) < order.index(name)
+    ]
+    assert upwards == []
+
+
+def test_scripts_has_at_most_20_entries() -> None:
+    entries = [path for path in SCRIPTS.iterdir() if path.name != "__pycache__"]
+    assert len(entries) <= 20
+
+
+def test_tasks_py_only_assembles() -> None:
+    assert len((PROJECT / "tasks.py").read_text().splitlines()) < 150
+
+
+@pytest.mark.parametrize("package", [path.parent for path in SCRIPTS.rglob("__init__.py")])
+def test_the_docstring_of_a_folder_names_its_modules(package: Path) -> None:
+    text = ast.get_docstring(ast.parse((package / "__init__.py").read_text()))
+    assert text
+    modules = {path.stem for path in package.glob("*.py")} - {"__init__", "__main__"}
+    if package != SCRIPTS:
+        assert [module for module in sorted(modules) if module not in text] == []
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_imports_go_down(module: str) -> None:
-    others = {room(name) for name in imported(module) if name.startswith("scripts.")}
-    lower = {other for other, level in LEVEL.items() if level < LEVEL[room(module)]}
-    assert others - lower - {room(module)} == set()
+def test_a_folder_imports_what_the_table_allows(module: str) -> None:
+    others = {folder(name) for name in imported(module) if name.startswith("scripts.")}
+    assert others - LAYERS[folder(module)] - {folder(module)} == set()
 
 
 def test_imports_name_the_whole_way() -> None:
@@ -90,7 +116,8 @@ def test_imports_name_the_whole_way() -> None:
 
 
 def test_nobody_outside_the_stacks_knows_one_of_them() -> None:
-    one = tuple(module for module in MODULES if module.startswith("scripts.stacks."))
+    names = {module.split(".")[2] for module in MODULES if module.startswith("scripts.stacks.")}
+    one = tuple(f"scripts.stacks.{name}" for name in names - {"ports", "processes"})
     outside = [module for module in CODE if not module.startswith("scripts.stacks")]
     known = {
         module: [name for name in imported(module) if name.startswith(one)] for module in outside
@@ -100,9 +127,9 @@ def test_nobody_outside_the_stacks_knows_one_of_them() -> None:
 
 
 def test_the_pages_ask_no_database_and_only_they_know_flask() -> None:
-    pages = {module for module in MODULES if room(module) == "web"}
+    pages = {module for module in MODULES if folder(module) == "web"}
     asked = {name.split(".")[1] for module in pages for name in imported(module) if "." in name}
-    assert not asked & {"clients", "dynamodb", "postgres", "cognito"}
+    assert not asked & {"clients", "dynamodb", "postgres"}
     flask = {module for module in CODE if any("flask" in name for name in imported(module))}
     assert flask
     assert flask <= pages
@@ -123,7 +150,8 @@ def test_listing_and_completion_import_no_sdk(words: tuple[str, ...]) -> None:
     )
     names = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert done.stdout
-    assert "scripts.bootstrap" in names
+    assert "scripts.tasks.environment" in names
+    assert "scripts.environment.setup" not in names
     assert not SDKS & {name.partition(".")[0] for name in names}
 
 

@@ -9,7 +9,8 @@ import pytest
 import urllib3
 from botocore.awsrequest import AWSResponse
 
-from scripts import clients, dynamodb, stacks
+from scripts import clients, stacks
+from scripts.dynamodb import tables
 from scripts.errors import DevError
 from scripts.settings import Settings
 from scripts.targets import Aws
@@ -20,19 +21,22 @@ WORK = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-from scripts import cognito, dynamodb, postgres, settings, stacks, users
+from scripts import settings, stacks
+from scripts.cognito import user_pool, users
+from scripts.dynamodb import tables
+from scripts.postgres import databases
 
 found = settings.load(Path(sys.argv[1]), {})
 found = replace(found, postgres_db=sys.argv[2], emulator_account=sys.argv[3])
 targets = stacks.targets(found)
-postgres.create(targets.database)
-postgres.load_schema(targets.database, found.root / "sql" / "schema.sql")
-postgres.load_seed(targets.database, found.root / "sql" / "seed.sql")
-for definition in dynamodb.read_definitions(found.root / "ddb" / "tables"):
-    dynamodb.ensure_table(targets.aws, definition)
-cognito.create_pool(targets.aws)
+databases.create(targets.database)
+databases.load_schema(targets.database, found.root / "sql" / "schema.sql")
+databases.load_seed(targets.database, found.root / "sql" / "seed.sql")
+for definition in tables.read_definitions(found.root / "ddb" / "tables"):
+    tables.ensure_table(targets.aws, definition)
+user_pool.create_pool(targets.aws)
 print(*(user.handle for user in users.list_users(targets.database)))
-print(*dynamodb.list_tables(targets.aws))
+print(*tables.list_tables(targets.aws))
 """
 
 
@@ -89,7 +93,7 @@ def test_a_broken_aws_configuration_of_the_user_is_not_read(
 
 def test_an_emulator_that_is_down_is_said(aws: Aws, closed_port: int) -> None:
     down = replace(aws, endpoint=f"http://127.0.0.1:{closed_port}")
-    assert failure(lambda: dynamodb.list_tables(down)) == (
+    assert failure(lambda: tables.list_tables(down)) == (
         f"no answer from http://127.0.0.1:{closed_port}: EndpointConnectionError\nhint: ./invoke up"
     )
 
@@ -101,7 +105,7 @@ def test_an_emulator_that_fails_is_said(aws: Aws) -> None:
         return AWSResponse(request.url, 500, {}, raw)
 
     clients.dynamodb(aws).meta.events.register("before-send.dynamodb.ListTables", fail)
-    assert failure(lambda: dynamodb.list_tables(aws)) == (
+    assert failure(lambda: tables.list_tables(aws)) == (
         f"{aws} failed: No space left on device\nhint: ./invoke logs aws"
     )
 

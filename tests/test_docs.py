@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import PROJECT, Checkout, clean_environment
-from tests.test_architecture import LEVEL, TASKS
+from tests.test_architecture import TASKS
 
 MAP = (PROJECT / "docs" / "architecture.md").read_text(encoding="utf-8")
 GENERATED = ("docs/tasks.md", "docs/settings.md", ".env.example")
@@ -53,9 +53,11 @@ def test_the_page_of_tasks_has_every_task_that_was_asked_for() -> None:
     assert set(named) >= TASKS
 
 
-def test_the_map_of_the_house_has_every_room_on_its_level() -> None:
-    rooms = re.findall(r"^  (\w+)(?:\.py|/)\s+(\d+)  ", MAP, flags=re.M)
-    assert {room: int(level) for room, level in rooms} == LEVEL
+def test_every_path_that_the_architecture_names_exists() -> None:
+    rows = re.findall(r"^\| [^|`].* \| (`.*`[^|]*) \|$", MAP, flags=re.M)
+    paths = [path for row in rows for path in re.findall(r"`([a-z/_]+/[a-z_]+(?:\.py)?)/?`", row)]
+    assert len(rows) >= 15
+    assert [path for path in paths if not (PROJECT / path).exists()] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

@@ -8,21 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scripts import (
-    changes,
-    clients,
-    cognito,
-    databases,
-    ddb_files,
-    dynamodb,
-    postgres,
-    snapshots,
-    stacks,
-    users,
-)
+from scripts import clients, stacks
+from scripts.cognito import user_pool, users
+from scripts.dynamodb import json_lines, tables
+from scripts.environment import snapshots, transaction
+from scripts.environment.snapshots import SavedState
 from scripts.errors import NotFoundError
+from scripts.postgres import copies, databases
 from scripts.settings import Settings
-from scripts.snapshots import Kept
 from scripts.targets import Aws, Database
 
 Times = frozenset[str]
@@ -75,19 +68,19 @@ class Fingerprint:
 def take(settings: Settings, known: Times) -> Fingerprint:
     """The fingerprint of an environment that runs. A time that is not `known` counts as any."""
     database, aws = stacks.get_database(settings), stacks.get_aws(settings)
-    pool = cognito.find_pool(aws)
+    pool = user_pool.find_pool(aws)
     home = snapshots.get_home(settings)
     return Fingerprint(
         database=read(database, known),
         links=_link(database, aws, pool),
-        tables={name: _items(aws, name) for name in dynamodb.list_tables(aws)},
-        pool=_dump(cognito.save_users(aws, pool)) if pool else [],
+        tables={name: _items(aws, name) for name in tables.list_tables(aws)},
+        pool=_dump(user_pool.save_users(aws, pool)) if pool else [],
         undo=_undo(settings, known),
         snapshots={
             one.name: _kept(
                 home / one.name,
                 snapshots.get_snapshot(settings, one.name),
-                databases.of_snapshot(database, one.name),
+                copies.of_snapshot(database, one.name),
                 known,
             )
             for one in snapshots.list_all(settings)
@@ -97,19 +90,19 @@ def take(settings: Settings, known: Times) -> Fingerprint:
 
 def read(database: Database, known: Times) -> Content | None:
     """What a database holds, None where there is none."""
-    if not postgres.exists(database):
+    if not databases.exists(database):
         return None
     with clients.cursor(database) as cursor:
-        rows = {table: _rows(cursor, table, known) for table in postgres.count_rows(database)}
-    return Content(postgres.is_disposable(database), postgres.loaded(database), rows)
+        rows = {table: _rows(cursor, table, known) for table in databases.count_rows(database)}
+    return Content(databases.is_disposable(database), databases.loaded(database), rows)
 
 
 def list_times(database: Database) -> Times:
     """The times in a database and in those that stand beside it."""
     times: set[str] = set()
-    for one in (database, *databases.list_beside(database)):
+    for one in (database, *copies.list_beside(database)):
         with clients.cursor(one) as cursor:
-            for table in postgres.count_rows(one):
+            for table in databases.count_rows(one):
                 times.update(*map(_TIME.findall, _raw_rows(cursor, table)))
     return frozenset(times)
 
@@ -120,11 +113,11 @@ def list_left_over(settings: Settings) -> list[str]:
     Raises DevError where Postgres does not run.
     """
     database = stacks.get_database(settings)
-    referred = {databases.beside(database, databases.PREV).name}
+    referred = {copies.beside(database, copies.PREV).name}
     referred |= {
-        databases.of_snapshot(database, one.name).name for one in snapshots.list_all(settings)
+        copies.of_snapshot(database, one.name).name for one in snapshots.list_all(settings)
     }
-    others = [other.name for other in databases.list_beside(database)]
+    others = [other.name for other in copies.list_beside(database)]
     return [*(name for name in others if name not in referred), *_drafts(settings)]
 
 
@@ -145,12 +138,12 @@ def _rows(cursor: Any, table: str, known: Times) -> list[str]:
 def _raw_rows(cursor: Any, table: str) -> list[str]:
     cursor.execute("SET TIME ZONE 'UTC'")
     statement = "SELECT (to_jsonb(one) - 'cognito_user_id')::text FROM public.{} AS one ORDER BY 1"
-    cursor.execute(postgres.compose(statement, table))
+    cursor.execute(databases.compose(statement, table))
     return [line for (line,) in cursor.fetchall()]
 
 
 def _link(database: Database, aws: Aws, pool: str | None) -> dict[str, str]:
-    subs = cognito.subs_by_handle(cognito.list_users(aws, pool)) if pool else {}
+    subs = user_pool.subs_by_handle(user_pool.list_users(aws, pool)) if pool else {}
     try:
         everybody = users.list_users(database)
     except NotFoundError:
@@ -166,24 +159,24 @@ def _link(database: Database, aws: Aws, pool: str | None) -> dict[str, str]:
 
 
 def _items(aws: Aws, table: str) -> list[str]:
-    return _dump(list(dynamodb.scan(aws, table)))
+    return _dump(list(tables.scan(aws, table)))
 
 
 def _undo(settings: Settings, known: Times) -> Any:
     try:
-        folder, kept = changes.get_last(settings)
+        folder, kept = transaction.get_last(settings)
     except NotFoundError:
         return None
-    previous = databases.beside(stacks.get_database(settings), databases.PREV)
+    previous = copies.beside(stacks.get_database(settings), copies.PREV)
     return _kept(folder, kept, previous, known)
 
 
-def _kept(folder: Path, kept: Kept, database: Database, known: Times) -> Any:
+def _kept(folder: Path, kept: SavedState, database: Database, known: Times) -> Any:
     """A kept state with all that it would bring back; it must have the database that it names."""
     manifest = {
         name: value for name, value in dataclasses.asdict(kept).items() if name not in _NOT_COMPARED
     }
-    there = kept.oid is not None and kept.oid == databases.find_oid(database)
+    there = kept.oid is not None and kept.oid == copies.find_oid(database)
     saved = [name for name, table in kept.tables.items() if table]
     return manifest | {
         "database": read(database, known) if there else "none" if kept.oid is None else "lost",
@@ -195,7 +188,7 @@ def _kept(folder: Path, kept: Kept, database: Database, known: Times) -> Any:
 
 
 def _lines(folder: Path) -> list[str]:
-    return sorted(line.text.decode() for line in ddb_files.read(sorted(folder.iterdir())))
+    return sorted(line.text.decode() for line in json_lines.read(sorted(folder.iterdir())))
 
 
 def _dump(values: list[Any]) -> list[str]:

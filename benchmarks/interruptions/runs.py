@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.interruptions.worlds import World
-from scripts import journal
+from scripts.engine import history
 
 END_SECONDS = 300.0  # a stranger who never answers is asked three times, a minute each
 INTERRUPT_SECONDS = 15.0  # on a busy machine
@@ -104,12 +104,12 @@ class Run:
         return len(self._lines()) - 1
 
     def _lines(self) -> list[str]:
-        folder = self.world.root / ".dev" / journal.FOLDER
+        folder = self.world.root / ".dev" / history.FOLDER
         for name in sorted(self._records() - self._before):
             text = (folder / name).read_text(encoding="utf-8")
             return text[: text.rfind("\n") + 1].splitlines()
         return []
 
     def _records(self) -> set[str]:
-        folder = self.world.root / ".dev" / journal.FOLDER
+        folder = self.world.root / ".dev" / history.FOLDER
         return {path.name for path in folder.glob("*.jsonl")}

@@ -11,23 +11,16 @@ from benchmarks.interruptions import fingerprints
 from benchmarks.interruptions.fingerprints import Content, Fingerprint, Times
 from benchmarks.interruptions.runs import Moment, Run
 from benchmarks.interruptions.worlds import World
-from scripts import (
-    accounts,
-    bootstrap,
-    clients,
-    cognito,
-    dynamodb,
-    messages,
-    pipeline,
-    postgres,
-    resets,
-    snapshots,
-    stacks,
-    state,
-)
-from scripts.items import Message
+from scripts import clients, stacks, state
+from scripts.cognito import sync, user_pool
+from scripts.cognito.users import Person
+from scripts.cruddur import messages
+from scripts.cruddur.items import Message
+from scripts.dynamodb import tables
+from scripts.engine import pipeline
+from scripts.environment import reset, setup, snapshots
+from scripts.postgres import databases
 from scripts.settings import Settings
-from scripts.users import Person
 
 SNAPSHOT = "first"
 _NOTES = "notes"
@@ -163,10 +156,10 @@ def prepare(made: Sequence[World]) -> Stage:
     first, *others = made
     loaded = first.settings()
     first.empty()
-    _run(bootstrap.setup, loaded)
+    _run(setup.setup, loaded)
     _fill(loaded, "ada", items=3)
     snapshots.save(loaded, SNAPSHOT)
-    _run(resets.reset, loaded)
+    _run(reset.reset, loaded)
     _fill(loaded, "bela", items=5)
     known = fingerprints.list_times(stacks.get_database(loaded))
     first.stop_servers()
@@ -192,7 +185,7 @@ def _change_password(world: World) -> None:
     assert database
     password = secrets.token_urlsafe(24)
     with clients.cursor(database) as cursor:
-        cursor.execute(postgres.compose("ALTER ROLE {} PASSWORD %s", database.user), (password,))
+        cursor.execute(databases.compose("ALTER ROLE {} PASSWORD %s", database.user), (password,))
     state.write(world.settings().state / "password", password)
 
 
@@ -214,9 +207,11 @@ def _fill(settings: Settings, handle: str, items: int) -> None:
             " SELECT md5(%s || n)::uuid, md5(%s)::uuid, 'note ' || n FROM generate_series(1, 50) n",
             (handle, handle),
         )
-    accounts.create_users(database, aws)
-    accounts.sync(database, aws)
-    cognito.create_user(aws, cognito.get_pool(aws), f"guest-of-{handle}", "g@example.com", "Guest")
+    sync.create_users(database, aws)
+    sync.sync(database, aws)
+    user_pool.create_user(
+        aws, user_pool.get_pool(aws), f"guest-of-{handle}", "g@example.com", "Guest"
+    )
     _write(settings, handle)
     _write_notes(settings, items)
 
@@ -224,9 +219,9 @@ def _fill(settings: Settings, handle: str, items: int) -> None:
 def _write_notes(settings: Settings, count: int) -> None:
     aws = stacks.get_aws(settings)
     definition = json.loads((settings.root / "ddb/tables" / f"{messages.TABLE}.json").read_text())
-    dynamodb.ensure_table(aws, definition | {"TableName": _NOTES})
+    tables.ensure_table(aws, definition | {"TableName": _NOTES})
     for number in range(count):
-        item = dynamodb.to_dynamodb({"pk": "note", "sk": str(number)})
+        item = tables.to_dynamodb({"pk": "note", "sk": str(number)})
         clients.dynamodb(aws).put_item(TableName=_NOTES, Item=item)
 
 
@@ -234,7 +229,7 @@ def _write(settings: Settings, text: str) -> None:
     """A message that is not the seed's; the same text gives the same message."""
     (group,) = {
         item["message_group_uuid"]
-        for item in dynamodb.scan(stacks.get_aws(settings), messages.TABLE)
+        for item in tables.scan(stacks.get_aws(settings), messages.TABLE)
         if item["pk"].startswith("GRP#")
     }
     author = Person("0b9fd7a4-6f0e-4d6e-9f4b-2d1c6a3f7e10", "korney", "Korney Belov")

@@ -15,10 +15,11 @@ from pathlib import Path
 
 import psutil
 
-from scripts import processes, settings, stacks, state
+from scripts import settings, stacks, state
 from scripts.errors import DevError
 from scripts.settings import Settings
-from scripts.stacks import aws_emulator, postgres_server
+from scripts.stacks import processes
+from scripts.stacks.embedded import aws_emulator, postgres_server
 from scripts.targets import Database
 from tests.conftest import clean_environment, copy_project
 

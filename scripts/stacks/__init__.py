@@ -1,4 +1,11 @@
-"""The stacks: who provides the services. Each is a module with the same two functions."""
+"""The stacks: who provides the services. Each is a module with the functions of `Stack`.
+
+embedded/      Postgres and an AWS emulator as processes, without Docker
+docker/        the containers of docker-compose.yml
+aws            a production database and AWS itself
+processes      servers that outlive us: start, find, wait for, stop
+ports          the port that a server gets
+"""
 
 import importlib
 import queue
@@ -9,14 +16,14 @@ from datetime import datetime
 from typing import Protocol, cast
 
 from scripts import state
-from scripts.checks import Check
+from scripts.engine.checks import Check
 from scripts.errors import DevError
 from scripts.settings import Settings
 from scripts.targets import Aws, Database, Targets
 
 MODULES = {
-    "embedded": "scripts.stacks.embedded",
-    "docker": "scripts.stacks.docker",
+    "embedded": "scripts.stacks.embedded.stack",
+    "docker": "scripts.stacks.docker.stack",
     "aws": "scripts.stacks.aws",
 }
 LOG_LINES = 100

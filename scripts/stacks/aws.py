@@ -4,7 +4,7 @@ from collections.abc import Callable
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from scripts import clients
-from scripts.checks import Check, ok
+from scripts.engine.checks import Check, ok
 from scripts.errors import DevError, RefusedError
 from scripts.settings import Settings
 from scripts.stacks import Service

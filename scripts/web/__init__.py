@@ -1,4 +1,11 @@
-"""The pages in the browser: Messages and Environment. Served on this machine only."""
+"""The pages in the browser: Messages and Environment. Served on this machine only.
+
+app            the Flask application and its error pages
+guard          which requests are answered: host names, tokens, headers
+conversations  the Messages page
+environment    the Environment page
+words          how times, sizes and differences are written
+"""
 
 import os
 from collections.abc import Callable
@@ -10,7 +17,7 @@ ADDRESS = "127.0.0.1"
 
 def serve(settings: Settings, say: Callable[[str], None]) -> None:
     """Serve the pages until the process is interrupted; the address is told to `say`."""
-    from scripts import ports
+    from scripts.stacks import ports
     from scripts.web import app
 
     port = ports.choose(settings, "web_port")

@@ -8,12 +8,14 @@ from uuid import UUID
 from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from scripts import messages, stacks, users
+from scripts import stacks
+from scripts.cognito import users
+from scripts.cognito.users import Person
+from scripts.cruddur import messages
+from scripts.cruddur.items import Conversation, Message
 from scripts.errors import InvalidError
-from scripts.items import Conversation, Message
 from scripts.settings import Settings
 from scripts.targets import Aws
-from scripts.users import Person
 from scripts.web import guard
 
 PAGE_SIZE = 20

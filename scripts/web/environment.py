@@ -3,7 +3,9 @@
 from flask import Blueprint, render_template
 from flask.typing import ResponseReturnValue
 
-from scripts import inventory, journal, stacks, timeline
+from scripts import stacks
+from scripts.engine import history, timeline
+from scripts.environment import statistics
 from scripts.settings import Settings
 
 RUNS_SHOWN = 5
@@ -15,11 +17,11 @@ def pages(settings: Settings) -> Blueprint:
 
     @blueprint.get("/")
     def overview() -> ResponseReturnValue:
-        runs = journal.list_runs(settings.state / journal.FOLDER)
+        runs = history.list_runs(settings.state / history.FOLDER)
         return render_template(
             "environment.html",
             services=stacks.list_status(settings),
-            holdings=inventory.take(settings),
+            holdings=statistics.take(settings),
             timelines=timeline.build(runs)[:RUNS_SHOWN],
             ticks=timeline.ticks,
         )

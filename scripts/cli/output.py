@@ -1,0 +1,283 @@
+"""The only writer: data on stdout, talk on stderr, a live board where there is a terminal."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import attrgetter
+from typing import Any
+
+from invoke.exceptions import Exit
+
+from scripts.engine import timeline
+from scripts.engine.pipeline import Event, Step
+from scripts.engine.timeline import Timeline
+from scripts.errors import RefusedError
+from scripts.targets import Loss
+
+_WIDEST = 120
+_LIVE_SECONDS, _PLAIN_SECONDS = 0.2, 10.0
+_MARKS = {
+    "progress": "goes",
+    "finished": "done",
+    "skipped": "same",
+    "failed": "FAIL",
+    "blocked": "skip",
+    "interrupted": "stop",
+}
+
+
+def say(text: str) -> None:
+    """A line of talk, on stderr."""
+    print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def write(text: str) -> None:
+    """A line of data, on stdout. Ends quietly when its reader has gone (`| head`)."""
+    with reader_may_go():
+        print(text)  # noqa: T201
+
+
+@contextlib.contextmanager
+def reader_may_go() -> Iterator[None]:
+    """End quietly, with success, when the reader of what is printed has gone."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise Exit(code=0) from None
+
+
+def write_json(value: Any) -> None:
+    """A value as one line of JSON; dataclasses as objects, times as ISO 8601."""
+    write(json.dumps(value, default=_jsonable, ensure_ascii=False))
+
+
+def write_rows(rows: Sequence[Any], columns: Sequence[str], as_json: bool) -> None:
+    """Dataclasses (or dicts) as an aligned table, or whole as a JSON list.
+
+    A column is the name of a field, `other.handle` one of a field's own.
+    """
+    if as_json:
+        write_json(rows)
+        return
+    table = [[_cell(_get(row, column)) for column in columns] for row in rows]
+    header = [column.rpartition(".")[2].replace("_", " ").upper() for column in columns]
+    widths = [max(map(len, cells)) for cells in zip(header, *table, strict=True)]
+    for line in [header, *table] if table else []:
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        write("  ".join(cells).rstrip())
+
+
+def one_line(text: str) -> str:
+    """Text from outside, safe for a line of a terminal: no breaks, no control characters."""
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
+def write_plan(steps: Sequence[Step]) -> None:
+    """The steps, what each would do, and what it waits for."""
+    rows = [{"step": step.name, "would": step.intent, "after": step.needs} for step in steps]
+    write_rows(rows, ["step", "would", "after"], as_json=False)
+
+
+def write_items(items: Iterable[dict[str, Any]], as_json: bool) -> int:
+    """Items as they come, one a line, as JSON or as `name=value` words; how many there were."""
+    count = 0
+    for count, item in enumerate(items, start=1):  # noqa: B007
+        if as_json:
+            write_json(item)
+        else:
+            write("  ".join(f"{name}={_cell(value)}" for name, value in sorted(item.items())))
+    return count
+
+
+def write_report(report: Any, as_json: bool) -> None:
+    """A value of several fields, one a line."""
+    rows = [{"what": name, "who": value} for name, value in dataclasses.asdict(report).items()]
+    if as_json:
+        write_json(report)
+    else:
+        write_rows(rows, ["what", "who"], as_json=False)
+
+
+def confirm(loss: Loss | None, given: str) -> str:
+    """The name that the user confirms: given by --confirm, or typed after a look at the loss.
+
+    Raises RefusedError where it is not the loss's name, or where there is nobody to ask.
+    """
+    if loss is None:
+        return ""
+    say("not disposable:" + "".join(f"\n  {line}" for line in loss.content))
+    if not given and sys.stdin.isatty() and sys.stderr.isatty():
+        print(f"type {loss.name} to let it go: ", end="", file=sys.stderr, flush=True)  # noqa: T201
+        given = sys.stdin.readline().strip()
+    if given != loss.name:
+        what = f"{given} is not its name" if given else "nobody confirmed it"
+        raise RefusedError(f"{loss.name} stays: {what}", f"--confirm {loss.name}")
+    return given
+
+
+def write_timelines(timelines: Sequence[Timeline], as_json: bool) -> None:
+    """Runs, each step a bar on the run's axis; the critical path is drawn solid and starred."""
+    if as_json:
+        write_json(timelines)
+        return
+    for one in timelines:
+        for line in (*timeline.draw(one), ""):
+            write(line)
+    if timelines:
+        say("* on the critical path: a faster one would have made the run faster")
+
+
+@contextlib.contextmanager
+def progress(noun: str, before: int = 0) -> Iterator[Callable[[int, float], None]]:
+    """A listener for long work: how many are done of it, and its share from 0 to 1.
+
+    One live line on a terminal, a plain line now and then elsewhere. `before` were done earlier.
+    """
+    live = is_live()
+    begin = last = time.monotonic()
+    first: list[float] = []
+
+    def show(count: int, share: float) -> None:
+        nonlocal last
+        first.append(share) if not first else None
+        now = time.monotonic()
+        if now - last < (_LIVE_SECONDS if live else _PLAIN_SECONDS):
+            return
+        last = now
+        rate = (count - before) / (now - begin)
+        text = f"{count:,} {noun}  {rate:,.0f}/s  {_time_left(now - begin, first[0], share)}"
+        if live:
+            sys.stderr.write(f"\r\x1b[2K{text[: shutil.get_terminal_size().columns - 1]}")
+            sys.stderr.flush()
+        else:
+            say(text)
+
+    try:
+        yield show
+    finally:
+        if live:
+            sys.stderr.write("\r\x1b[2K")
+            sys.stderr.flush()
+
+
+def write_log(lines: Iterable[tuple[str, str]]) -> None:
+    """Lines of logs as they come, each after the name of who wrote it."""
+    for name, line in lines:
+        write(f"{name} | {one_line(line)}")
+
+
+def confirm_removal(going: Sequence[str], agreed: bool) -> None:
+    """Show what goes, and ask; RefusedError without a yes, or a terminal to give it at."""
+    if not going:
+        return
+    say("removes, for good:")
+    for line in going:
+        say(f"  {line}")
+    if agreed:
+        return
+    if not sys.stdin.isatty():
+        raise RefusedError("nobody is here to agree, so nothing is removed", "add --yes to agree")
+    print("remove it? [y/N] ", end="", file=sys.stderr, flush=True)  # noqa: T201
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise RefusedError("nothing is removed")
+
+
+def words_after_dashes() -> list[str]:
+    """The command line's words after `--`; Invoke's own remainder has lost the quotes."""
+    return sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
+
+
+def end_with(code: int) -> None:
+    """End with this exit code; the output said why."""
+    if code:
+        raise Exit(code=code)
+
+
+def end_on_interrupt() -> None:
+    """Let Ctrl-C end the program with exit code 130, without a traceback."""
+
+    def end(number: int, frame: object) -> None:
+        if threading.main_thread().is_alive():  # else all is done, and the interpreter is closing
+            raise SystemExit(130)
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, end)
+
+
+@contextlib.contextmanager
+def show(steps: Sequence[Step]) -> Iterator[Callable[[Event], None]]:
+    """A listener that shows events: a live board on a terminal, plain lines elsewhere."""
+    width = max(len(step.name) for step in steps)
+    if not is_live():
+        yield _plain_listener(width)
+        return
+    from scripts.cli.board import Board
+
+    with Board(steps) as board:
+        yield board.show
+
+
+def is_live() -> bool:
+    """May we draw: is stderr a terminal, and nobody asked for plain text?"""
+    quiet = os.environ.get("NO_COLOR") or os.environ.get("CI") or os.environ.get("TERM") == "dumb"
+    return sys.stderr.isatty() and not quiet
+
+
+def event_line(event: Event, width: int) -> str:
+    """An event as a plain line: state, step, seconds, what was done or why not."""
+    seconds = f"{event.seconds:5.2f} s" if event.seconds else " " * 7
+    first, *rest = event.detail.splitlines() or [""]
+    lines = [f"{_MARKS[event.kind]}  {event.step:{width}}  {seconds}  {first}".rstrip()]
+    return "\n".join([*lines, *(f"      {line}" for line in rest)])
+
+
+def _time_left(seconds: float, first: float, share: float) -> str:
+    if share <= first:
+        return "..."
+    left = round(seconds * (1 - share) / (share - first))
+    return f"{share:.0%}, {left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"
+
+
+def _plain_listener(width: int) -> Callable[[Event], None]:
+    """A line for the end of each step, and now and then for how far it is."""
+    said: dict[str, float] = {}
+
+    def show(event: Event) -> None:
+        if event.kind == "progress":
+            if event.seconds - said.get(event.step, 0.0) < _PLAIN_SECONDS:
+                return
+            said[event.step] = event.seconds
+        if event.kind != "started":
+            say(event_line(event, width))
+
+    return show
+
+
+def _get(row: Any, column: str) -> Any:
+    return row[column] if isinstance(row, dict) else attrgetter(column)(row)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        value = ", ".join(map(str, value))
+    if hasattr(value, "isoformat"):
+        value = value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    text = one_line("" if value is None else str(value))
+    return text if len(text) <= _WIDEST else text[: _WIDEST - 3] + "..."
+
+
+def _jsonable(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    return value.isoformat()

@@ -1,0 +1,6 @@
+"""What only Cruddur has: direct messages in one DynamoDB table.
+
+messages       the access patterns: list, read and send messages, start a conversation
+items          messages and conversations as values and as DynamoDB items
+conversations  the seed conversations: parse the text file, write, verify
+"""

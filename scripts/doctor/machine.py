@@ -1,0 +1,201 @@
+"""What doctor asks about this machine and this checkout: no service, no data."""
+
+import os
+import platform
+import re
+import shutil
+import signal
+import sys
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+
+import psutil
+
+from scripts import clients, state
+from scripts.engine.checks import Check, Finding, fail, note, ok
+from scripts.errors import DevError
+from scripts.settings import Settings
+from scripts.stacks import ports, processes
+
+LEAST_FREE = 500_000_000  # bytes; a fresh environment takes a tenth of it
+_PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^ \\;]+)( ;)?", re.M)
+_REINSTALL = "rm -r .venv, then ./invoke installs it anew"
+
+
+def checks(settings: Settings) -> list[Check]:
+    """Python, its packages, the disk, the files of `.dev`, what others left running."""
+    return [
+        Check("python", partial(_python, settings)),
+        Check("requirements", partial(_requirements, settings)),
+        Check("disk", partial(_disk, settings)),
+        Check("state folder", partial(_state_folder, settings), repair=partial(_open, settings)),
+        Check("web port", partial(port, settings, "web_port", None)),
+        Check("lock", partial(_lock, settings)),
+        Check("unfinished files", partial(_drafts, settings), repair=partial(_clear, settings)),
+        Check("leftover servers", _leftovers, repair=_stop_leftovers),
+        Check("redirected calls", _redirects),
+    ]
+
+
+def list_settings(settings: Settings) -> list[Check]:
+    """Each setting's value, the secret ones without it, and where it came from."""
+    from scripts.settings import declared
+
+    def look(name: str, secret: bool) -> Finding:
+        value = getattr(settings, name)
+        shown = ("set, not shown" if value else "not set") if secret else value
+        return ok(f"{shown if value != '' else 'not set'} ({settings.source(name)})")
+
+    return [
+        Check(field.metadata["variable"], partial(look, field.name, field.metadata["secret"]))
+        for field in declared()
+    ]
+
+
+def port(settings: Settings, setting: str, ours: int | None) -> Finding:
+    """Who holds the port of a setting; `ours` is the one where our service listens now."""
+    wanted = getattr(settings, setting)
+    elsewhere = f"; ours is {ours}" if ours and ours != wanted else ""
+    if ours == wanted:
+        return ok(f"{wanted} is ours")
+    if ports.is_free(wanted):
+        return ok(f"{wanted} is free{elsewhere}")
+    holder = ports.holder(wanted)
+    if ports.find_pinned(settings, setting):
+        taken = ports.taken(settings, setting, holder)
+        return fail(taken.reason, taken.hint)
+    return ok(f"{wanted} is held by {holder}{elsewhere or '; ours will be the next free one'}")
+
+
+def _python(settings: Settings) -> Finding:
+    version = f"{platform.python_version()} in {sys.prefix}"
+    if Path(sys.prefix).resolve() != (settings.root / ".venv").resolve():
+        return note(f"{version}, not in this checkout's .venv", "start with ./invoke")
+    return ok(version)
+
+
+def _requirements(settings: Settings) -> Finding:
+    """The packages as requirements.txt pins them; one for another system only may be missing."""
+    text = state.read(settings.root / "requirements.txt")
+    if text is None:
+        raise DevError("there is no requirements.txt", "git checkout requirements.txt")
+    pins = _PIN.findall(text)
+    wrong = []
+    for name, version, elsewhere in pins:
+        installed = _find_version(name)
+        if installed != version and not (elsewhere and installed is None):
+            wrong.append(f"{name} {installed or 'is missing'}, wanted: {version}")
+    if wrong:
+        return fail("\n".join(wrong), _REINSTALL)
+    return ok(f"{len(pins)} packages as requirements.txt pins them")
+
+
+def _find_version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _disk(settings: Settings) -> Finding:
+    """The room for `.dev`, and for Postgres' data, which root has elsewhere."""
+    data = (settings.state / "postgres").resolve()
+    places = [place for place in (settings.root, data) if place.exists()]
+    free, place = min((shutil.disk_usage(place).free, place) for place in places)
+    shown = f"{free / 1e9:.1f} GB free for {place}"
+    if free < LEAST_FREE:
+        return fail(f"only {shown}", f"make room: {LEAST_FREE / 1e9:.1f} GB at least")
+    return ok(shown)
+
+
+def _state_folder(settings: Settings) -> Finding:
+    folder = settings.state
+    if not folder.exists():
+        return note(f"{folder} is not made yet", "./invoke setup")
+    state.check_owner(folder)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return fail(f"{folder} cannot be written", "./invoke doctor --fix")
+    return ok(str(folder))
+
+
+def _open(settings: Settings) -> list[str]:
+    if not settings.state.exists():
+        return []
+    return [f"{state.ensure_folder(settings.state)} can be written"]
+
+
+def _lock(settings: Settings) -> Finding:
+    if holder := state.find_lock_holder(settings):
+        return note(f"held by {holder}", "wait for it, or stop it")
+    return ok("free")
+
+
+def _list_drafts(settings: Settings) -> list[Path]:
+    return [
+        draft
+        for place in (settings.state, settings.state / "runs")
+        for draft in state.list_drafts(place)
+    ]
+
+
+def _drafts(settings: Settings) -> Finding:
+    drafts = _list_drafts(settings)
+    if drafts:
+        names = ", ".join(draft.name for draft in drafts)
+        return note(f"a command was killed while it wrote {names}", "./invoke doctor --fix")
+    return ok("none")
+
+
+def _clear(settings: Settings) -> list[str]:
+    drafts = _list_drafts(settings)
+    for draft in drafts:
+        draft.unlink(missing_ok=True)
+    return [f"removed {draft}" for draft in drafts]
+
+
+def _list_leftovers() -> list[tuple[psutil.Process, Path]]:
+    """Servers that this project started for checkouts that are gone, and where those were."""
+    found = {}
+    for process in psutil.process_iter(["ppid", "name", "cmdline"]):
+        root = state.find_origin(process.info["cmdline"] or ())
+        if root and state.is_gone(root) and _sees_our_files(process):
+            found[process.pid] = process, root
+    # A new child has its server's arguments for a moment.
+    return [(one, root) for one, root in found.values() if one.info["ppid"] not in found]
+
+
+def _sees_our_files(process: psutil.Process) -> bool:
+    """Has it our file system, and not a container's own, where its checkout may well be there?"""
+    try:
+        theirs, ours = (Path(f"/proc/{pid}/ns/mnt").readlink() for pid in (process.pid, "self"))
+    except FileNotFoundError:  # a system without containers of this kind
+        return not Path("/proc/self").exists()
+    except OSError:  # another user's
+        return False
+    return theirs == ours
+
+
+def _leftovers() -> Finding:
+    found = _list_leftovers()
+    lines = [f"{one.info['name']} (pid {one.pid}) of {root}, gone" for one, root in found]
+    return note("\n".join(lines), "./invoke doctor --fix stops them") if lines else ok("none")
+
+
+def _stop_leftovers() -> list[str]:
+    """Postgres ends in order, its data may be elsewhere; an emulator's went with its checkout."""
+    done = []
+    for process, root in _list_leftovers():
+        name = process.info["name"]
+        processes.end(process, signal.SIGINT if name == "postgres" else signal.SIGKILL)
+        done.append(f"stopped {name} (pid {process.pid}) of {root}")
+    return done
+
+
+def _redirects() -> Finding:
+    found = clients.list_redirects()
+    if not found:
+        return ok(f"none: {clients.REDIRECT} is not set")
+    names = [redirect.partition("=")[0] for redirect in found]
+    shown = "\n".join([*found, "redirects calls to AWS itself"])
+    return note(shown, f"unset {' '.join(names)}")

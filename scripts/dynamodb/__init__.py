@@ -1,0 +1,10 @@
+"""DynamoDB: tables, items, and moving many of them.
+
+tables         create from definitions, compare, drop, wait, scan
+batch_write    BatchWriteItem with retries until every item is acknowledged
+bulk_load      stream any number of items into a table with several workers
+parallel_scan  read a whole table in segments
+backup         save a table to files and restore it
+s3             export items to S3, import a table from there (ImportTable)
+json_lines     files of items as AWS exports them: DynamoDB JSON, one item per line
+"""

@@ -1,0 +1,276 @@
+"""DynamoDB tables and their items: ensure, drop, wait, scan.
+
+A table that this tool created carries OWNERSHIP_TAG and may be deleted without confirmation.
+DynamoDB Local keeps no tags: there a table is ours if its server is.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from scripts import clients
+from scripts.errors import DevError, NotFoundError, RefusedError
+from scripts.targets import Aws, Loss
+
+OWNERSHIP_TAG = {"Key": "disposable", "Value": "made by ./invoke for development"}
+ACTIVE_SECONDS = 120.0
+
+Item = dict[str, Any]
+
+
+def read_definitions(folder: Path) -> list[Item]:
+    """Every table definition of a folder, as CreateTable requests. DevError names a bad one."""
+    definitions = [read_definition(path) for path in sorted(folder.glob("*.json"))]
+    if not definitions:
+        raise DevError(f"{folder} holds no table definition", "git checkout ddb/tables")
+    return definitions
+
+
+def read_definition(path: Path) -> Item:
+    """One table definition, checked as far as the CreateTable request's shape goes."""
+    hint = "write what `aws dynamodb create-table --cli-input-json` takes"
+    shown = f"ddb/tables/{path.name}"
+    try:
+        definition = json.loads(path.read_bytes())
+    except json.JSONDecodeError as error:
+        raise DevError(f"{shown}:{error.lineno}: {error.msg}", hint) from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise DevError(f"{shown} cannot be read: {type(error).__name__}", hint) from None
+    if not isinstance(definition, dict):
+        raise DevError(f"{shown} is not a JSON object", hint)
+    if problems := _shape_problems(definition):
+        raise DevError(f"{shown} is not a CreateTable request: {problems}", hint)
+    if definition["TableName"] != path.stem:
+        raise DevError(
+            f"{shown} defines the table {definition['TableName']}", "name the file after its table"
+        )
+    return definition
+
+
+def find_table(aws: Aws, name: str) -> Item | None:
+    """The table's description, None where there is no such table."""
+    client = clients.dynamodb(aws)
+    try:
+        table: Item = client.describe_table(TableName=name)["Table"]
+    except client.exceptions.ResourceNotFoundException:
+        return None
+    return table
+
+
+def get_table(aws: Aws, name: str) -> Item:
+    """The table's description. Raises NotFoundError where there is no such table."""
+    if table := find_table(aws, name):
+        return table
+    names = ", ".join(list_tables(aws)) or "none"
+    raise NotFoundError(
+        f"there is no table {name} in {aws}; tables: {names}", "./invoke ddb.schema-load"
+    )
+
+
+def is_ready(aws: Aws, definition: Item) -> bool:
+    """Is the table ACTIVE? Raises DevError where it differs from its definition."""
+    table = find_table(aws, definition["TableName"])
+    if table is None or table["TableStatus"] == "DELETING":
+        return False
+    if differences := list_differences(definition, table):
+        name = definition["TableName"]
+        raise DevError(
+            f"the table {name} in {aws} is not what ddb/tables/{name}.json says:"
+            + "".join(f"\n  {difference}" for difference in differences),
+            f"./invoke ddb.drop {name} ddb.schema-load ddb.seed makes it anew; its items are kept",
+        )
+    return bool(table["TableStatus"] == "ACTIVE")
+
+
+def ensure_table(aws: Aws, definition: Item) -> None:
+    """Create the table where it is missing, and wait until it is ACTIVE."""
+    client = clients.dynamodb(aws)
+    request = _create_request(aws, definition)
+    deadline = time.monotonic() + ACTIVE_SECONDS
+    while not is_ready(aws, definition):
+        if time.monotonic() > deadline:
+            raise DevError(
+                f"the table {definition['TableName']} is not ACTIVE after {ACTIVE_SECONDS:.0f} s",
+                "./invoke ddb.schema-load waits again",
+            )
+        try:
+            if find_table(aws, definition["TableName"]) is None:
+                client.create_table(**request)
+                continue
+        except client.exceptions.ResourceInUseException:  # somebody was faster
+            pass
+        except client.exceptions.ClientError as error:
+            name, reason = definition["TableName"], error.response["Error"].get("Message")
+            raise DevError(
+                f"{aws} refuses ddb/tables/{name}.json: {reason}", "correct that file"
+            ) from None
+        time.sleep(0.2)
+
+
+def list_tags(aws: Aws, definition: Item) -> list[Item]:
+    """The tags that a table is made with: its definition's, and our mark on servers of our own."""
+    if not aws.keeps_tags:
+        return []
+    return [*definition.get("Tags", []), *([OWNERSHIP_TAG] if aws.owned else [])]
+
+
+def _create_request(aws: Aws, definition: Item) -> Item:
+    rest = {name: value for name, value in definition.items() if name != "Tags"}
+    tags = list_tags(aws, definition)
+    return rest | ({"Tags": tags} if tags else {})
+
+
+def list_differences(definition: Item, table: Item) -> list[str]:
+    """How a table's keys and indexes differ from its definition, a line each."""
+    wanted, found = _structure(definition), _structure(table)
+    return [
+        f"{part}: {found.get(part, 'missing')}, wanted: {wanted.get(part, 'none')}"
+        for part in sorted(wanted.keys() | found.keys())
+        if wanted.get(part) != found.get(part)
+    ]
+
+
+def list_tables(aws: Aws) -> list[str]:
+    """The names of all tables."""
+    pages = clients.dynamodb(aws).get_paginator("list_tables").paginate()
+    return [name for page in pages for name in page["TableNames"]]
+
+
+def is_disposable(aws: Aws, table: Item) -> bool:
+    """May we delete this table? It is in this checkout's own emulator, and carries our tag.
+
+    Where no tags are kept, a table is ours when its server is.
+    """
+    if not aws.owned or not aws.keeps_tags:
+        return aws.owned
+    tags = clients.dynamodb(aws).list_tags_of_resource(ResourceArn=table["TableArn"])
+    return OWNERSHIP_TAG in tags["Tags"]
+
+
+def find_loss(aws: Aws, name: str) -> Loss | None:
+    """What deleting the table would take that is not ours to take; None for a disposable one."""
+    table = get_table(aws, name)
+    if is_disposable(aws, table):
+        return None
+    size = f"about {table['ItemCount']:,} items, {table['TableSizeBytes']:,} bytes"
+    return Loss(name, [f"the table {table['TableArn']}", size, "a backup is made first"])
+
+
+def check_disposable(aws: Aws, table: Item, confirmed: str) -> bool:
+    """Is the table disposable? RefusedError for one that is not, unless `confirmed` is its name."""
+    if is_disposable(aws, table):
+        return True
+    if confirmed == table["TableName"]:
+        return False
+    raise RefusedError(
+        f"the table {table['TableName']} in {aws} is not disposable, so it is not dropped",
+        f"--confirm {table['TableName']}",
+    )
+
+
+def drop_table(aws: Aws, name: str, confirmed: str = "") -> str:
+    """Delete a table and wait until it is gone; says what was done.
+
+    Raises RefusedError for one that is not disposable, unless `confirmed` is its name; then a
+    backup is made first, and named.
+    """
+    client = clients.dynamodb(aws)
+    backup = ""
+    if not check_disposable(aws, get_table(aws, name), confirmed):
+        backup = f", after the backup {_back_up(aws, name)}"
+    client.delete_table(TableName=name)
+    deadline = time.monotonic() + ACTIVE_SECONDS
+    while find_table(aws, name):
+        if time.monotonic() > deadline:
+            raise DevError(f"the table {name} is still being deleted", "./invoke ddb.list-tables")
+        time.sleep(0.2)
+    return f"dropped the table {name} in {aws}{backup}"
+
+
+def scan(aws: Aws, table: str, limit: int | None = None, **options: Any) -> Iterator[Item]:
+    """Every item of a table or index as plain values, page by page, `limit` at most."""
+    get_table(aws, table)
+    pages = clients.dynamodb(aws).get_paginator("scan")
+    paging = {"MaxItems": limit, "PageSize": min(limit, 1000)} if limit else {}
+    for page in pages.paginate(TableName=table, PaginationConfig=paging, **options):
+        yield from map(from_dynamodb, page["Items"])
+
+
+def from_dynamodb(item: Item) -> Item:
+    """An item as plain Python values; numbers as int or float, sets sorted into lists."""
+    from boto3.dynamodb.types import TypeDeserializer
+
+    deserialize = TypeDeserializer().deserialize
+    return {name: _plain(deserialize(value)) for name, value in item.items()}
+
+
+def to_dynamodb(item: Item) -> Item:
+    """An item of strings in DynamoDB's own form."""
+    return {name: {"S": value} for name, value in item.items()}
+
+
+def _back_up(aws: Aws, name: str) -> str:
+    """Make an on-demand backup of the table and wait until it is whole; its name."""
+    client = clients.dynamodb(aws)
+    backup = f"{name}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    arn = client.create_backup(TableName=name, BackupName=backup)["BackupDetails"]["BackupArn"]
+    deadline = time.monotonic() + ACTIVE_SECONDS
+    while True:
+        description = client.describe_backup(BackupArn=arn)["BackupDescription"]
+        if description["BackupDetails"]["BackupStatus"] == "AVAILABLE":
+            return backup
+        if time.monotonic() > deadline:
+            raise RefusedError(
+                f"the backup {backup} is not ready, so nothing is dropped", "try again"
+            )
+        time.sleep(0.2)
+
+
+def _shape_problems(definition: Item) -> str:
+    """What botocore's own model of CreateTable finds wrong, on one line; "" for nothing."""
+    # After clients has loaded the SDK: threads that load parts of it at once may lock each other.
+    shape = clients.input_shape("dynamodb", "CreateTable")
+    from botocore.validate import ParamValidator
+
+    report = ParamValidator().validate(definition, shape).generate_report().splitlines()
+    # The model lets a replica of a global table leave these out; a table of ours has them.
+    missing = [part for part in ("AttributeDefinitions", "KeySchema") if part not in definition]
+    return "; ".join([*report, *(f'Missing parameter "{part}"' for part in missing)])
+
+
+def _structure(table: Item) -> dict[str, str]:
+    """The parts that a table cannot change later, in words: its keys, its indexes."""
+    types = {part["AttributeName"]: part["AttributeType"] for part in table["AttributeDefinitions"]}
+
+    def keys(schema: list[Item]) -> str:
+        names = [f"{key['AttributeName']} ({types.get(key['AttributeName'])})" for key in schema]
+        return " + ".join(names)
+
+    parts = {"key": keys(table["KeySchema"])}
+    for kind in ("GlobalSecondaryIndexes", "LocalSecondaryIndexes"):
+        for index in table.get(kind) or []:
+            projection = index["Projection"].get("ProjectionType", "ALL")
+            copied = "".join(
+                f" {name}" for name in sorted(index["Projection"].get("NonKeyAttributes") or [])
+            )
+            parts[f"index {index['IndexName']}"] = (
+                f"{keys(index['KeySchema'])}, {projection}{copied}"
+            )
+    return parts
+
+
+def _plain(value: Any) -> Any:
+    from decimal import Decimal
+
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
+    if isinstance(value, set):
+        return sorted(map(_plain, value))
+    return value.value.hex() if hasattr(value, "value") else value  # Binary

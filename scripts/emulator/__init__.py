@@ -1,1 +1,0 @@
-"""The program that the embedded AWS emulator runs: `python -m scripts.emulator`."""

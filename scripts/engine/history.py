@@ -1,0 +1,80 @@
+"""The runs of the pipeline, written down: each a file of JSON lines, one an event."""
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from scripts import state
+from scripts.engine.pipeline import Event, Step
+
+RUNS_KEPT = 20
+FOLDER = "runs"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as it was written down: what each step needed, and what happened to it.
+
+    `needs` is empty in records from before they were written. A run that was killed, or still
+    goes on, has steps that only started.
+    """
+
+    command: str
+    started: datetime
+    needs: Mapping[str, Sequence[str]]
+    events: Sequence[Event]
+
+
+@contextlib.contextmanager
+def record(
+    folder: Path, command: str, steps: Sequence[Step] = ()
+) -> Iterator[Callable[[Event], None]]:
+    """A listener that writes a new run's events; older runs than the last 20 are deleted.
+
+    The first line is {"command", "started", "needs"}, each other line an Event's fields.
+    """
+    started = datetime.now(UTC)
+    path = state.ensure_folder(folder) / f"{started:%Y%m%dT%H%M%S.%f}.jsonl"
+    for old in sorted(folder.glob("*.jsonl"))[: -(RUNS_KEPT - 1)]:
+        old.unlink(missing_ok=True)
+    needs = {"needs": {step.name: step.needs for step in steps}} if steps else {}
+    head = {"command": command, "started": started.isoformat(), **needs}
+    state.write(path, json.dumps(head) + "\n")
+    with path.open("ab", buffering=0) as file:
+
+        def write(event: Event) -> None:
+            with contextlib.suppress(OSError):  # the disk may be full, and the run go on
+                file.write(json.dumps(dataclasses.asdict(event)).encode() + b"\n")
+
+        yield write
+
+
+def list_runs(folder: Path) -> list[Run]:
+    """The runs that are kept, the newest first. A file that is no record is passed over."""
+    runs = [read(path) for path in sorted(folder.glob("*.jsonl"), reverse=True)]
+    return [run for run in runs if run]
+
+
+def read(path: Path) -> Run | None:
+    """One run, None where its first line is not whole. It ends where a line is broken."""
+    head, *lines = (state.read(path) or "").splitlines() or [""]
+    try:
+        fields = json.loads(head)
+        started = datetime.fromisoformat(fields["started"])
+        return Run(fields["command"], started, fields.get("needs", {}), list(_events(lines)))
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _events(lines: Sequence[str]) -> Iterator[Event]:
+    for line in lines:
+        try:
+            fields: dict[str, Any] = json.loads(line)
+            yield Event(**fields)
+        except (ValueError, TypeError):  # the process was killed while it wrote
+            return

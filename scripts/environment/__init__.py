@@ -1,0 +1,13 @@
+"""The environment as a whole: the pipelines that set it up, replace it, save it, describe it.
+
+setup          the pipelines that create: setup, up, down, and any of their steps
+reset          the pipelines that replace or drop: reset, db.reset, drop, undo, snapshots
+steps          the steps that create data, each named for the task that runs it alone
+transaction    one change of all three stores: prepare, commit, complete, or recover
+snapshots      saved states of all three stores, and named snapshots
+runner         how a pipeline is run: locked, shown, recorded
+ci             a throwaway environment for one command
+variables      the environment variables that an app needs, in several formats
+transfer       load, export and import from the command line, with checkpoints
+statistics     tables, row counts and sizes of what the services hold
+"""

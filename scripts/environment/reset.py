@@ -1,0 +1,216 @@
+"""The pipelines that replace what is there, as lists of steps: reset, drop, undo, snapshots."""
+
+from collections.abc import Callable, Sequence
+
+from scripts import stacks
+from scripts.dynamodb import tables
+from scripts.engine.pipeline import Step
+from scripts.environment import setup, snapshots, steps, transaction
+from scripts.postgres import copies, databases
+from scripts.settings import Settings
+from scripts.targets import Loss
+
+_UNDO = "./invoke undo brings back what was there"
+_UNDO_AND_BACKUPS = "./invoke undo brings back the database; each table has its backup"
+_NEXT = {
+    "reset": _UNDO,
+    "undo": "./invoke undo again goes forward",
+    "db.drop": _UNDO,
+    "db.reset": _UNDO,
+    "ddb.drop": f"./invoke ddb.schema-load ddb.seed; {_UNDO}",
+    "snapshot.restore": _UNDO,
+}
+_NEXT_IN_PRODUCTION = {
+    "reset": _UNDO_AND_BACKUPS,
+    "db.drop": "",
+    "ddb.drop": "./invoke ddb.schema-load",
+    "snapshot.restore": _UNDO_AND_BACKUPS,
+}
+
+
+def get_next_hint(settings: Settings, command: str) -> str:
+    """How to go on after a pipeline, "" for nothing to say. In production not all is kept."""
+    told = setup.NEXT | _NEXT
+    return (told if stacks.targets(settings).mock else told | _NEXT_IN_PRODUCTION).get(command, "")
+
+
+def reset(settings: Settings, confirmed: str = "") -> list[Step]:
+    """Everything as `setup` makes it in a fresh clone; what is there now is kept for `undo`."""
+    names = [table["TableName"] for table in steps.read_tables(settings)]
+    built = steps.make_data(settings, copies.NEXT)
+    made = [step for step in built if step.name not in setup.list_excluded(settings)]
+    before = [step for step in made if step.name.startswith(("db.", "cognito."))]
+    after = [step for step in made if step not in before]
+    change = _change(
+        settings,
+        lambda: transaction.prepare(settings, "reset", True, names, users=True),
+        lambda: transaction.commit(settings, copies.NEXT, names, confirmed=confirmed),
+        after=tuple(step.name for step in before),
+    )
+    chosen = [
+        *(step.after("keep") if step.name == "cognito.create-pool" else step for step in before),
+        *change,
+        *(step.after("settle") if step.name == "ddb.schema-load" else step for step in after),
+    ]
+    return steps.restrict(
+        [*setup.up(settings), *setup.after_recovery(settings, chosen)], [*built, *change]
+    )
+
+
+def db_reset(settings: Settings, confirmed: str = "") -> list[Step]:
+    """A new database in the place of the present one, which is kept for `undo`."""
+    built = steps.make_data(settings, copies.NEXT)
+    names = setup.list_db_steps(settings)
+    made = [step for step in built if step.name in names]
+    link = steps.link_users(settings, copies.NEXT)
+    change = _change(
+        settings,
+        lambda: transaction.prepare(settings, "db.reset", True, (), users=False),
+        lambda: transaction.commit(settings, copies.NEXT, confirmed=confirmed),
+        after=("db.seed", link.name),
+    )
+    chosen = setup.after_recovery(settings, [*made, link, *change])
+    return steps.restrict(chosen, [*built, *change])
+
+
+def db_drop(settings: Settings, confirmed: str = "") -> list[Step]:
+    """Drop the database. One of this checkout's own is kept for `undo`."""
+    target = stacks.targets(settings).database
+
+    def drop() -> str:
+        database = stacks.get_database(settings)
+        if not target.owned:
+            databases.drop(database, confirmed)
+            return f"dropped {database}"
+        transaction.prepare(settings, "db.drop", True, (), users=False)
+        done = transaction.commit(settings, "", confirmed=confirmed)
+        transaction.complete(settings)
+        return done
+
+    def probe() -> str | None:
+        there = databases.exists(stacks.get_database(settings))
+        return None if there else f"there is no {target}"
+
+    step = Step("db.drop", f"drop the database {target}", drop, probe=probe)
+    return _alone(settings, step)
+
+
+def ddb_drop(settings: Settings, table: str, confirmed: str = "") -> list[Step]:
+    """Delete a table. The items of one of this checkout's own are kept for `undo`."""
+    target = stacks.targets(settings).aws
+
+    def drop() -> str:
+        aws = stacks.get_aws(settings)
+        tables.get_table(aws, table)
+        if not target.owned:
+            return tables.drop_table(aws, table, confirmed)
+        transaction.prepare(settings, "ddb.drop", False, [table], users=False)
+        transaction.commit(settings, "", [table], confirmed=confirmed)
+        return transaction.complete(settings)
+
+    step = Step("ddb.drop", f"delete the table {table} in {target}", drop)
+    return _alone(settings, step)
+
+
+def undo(settings: Settings, confirmed: str = "") -> list[Step]:
+    """Bring back what was replaced or dropped last; what is there now is kept in its place."""
+    folder, kept = transaction.get_last(settings)
+    names, incoming = list(kept.tables), copies.PREV if kept.oid else ""
+    change = _change(
+        settings,
+        lambda: transaction.prepare(settings, "undo", kept.postgres, names, kept.users is not None),
+        lambda: transaction.commit(settings, incoming, names, folder, confirmed),
+        intent=f"bring back {kept}, as of {kept.made:%Y-%m-%d %H:%M:%S %Z}",
+    )
+    return steps.restrict([*setup.up(settings), *setup.after_recovery(settings, change)], change)
+
+
+def snapshot_save(settings: Settings, name: str) -> list[Step]:
+    """Keep the present state under a name."""
+    snapshots.get_folder(settings, name)
+    step = Step(
+        "snapshot.save",
+        f"copy {stacks.targets(settings).database}, the tables and the users as {name}",
+        lambda: snapshots.save(settings, name),
+    )
+    return _alone(settings, step)
+
+
+def snapshot_restore(settings: Settings, name: str, confirmed: str = "") -> list[Step]:
+    """Put a snapshot in the place of the present state, which is kept for `undo`."""
+    folder = snapshots.get_folder(settings, name)
+    where = stacks.targets(settings).database
+
+    def names() -> list[str]:
+        present = tables.list_tables(stacks.get_aws(settings))
+        return sorted({*present, *snapshots.get_snapshot(settings, name).tables})
+
+    def copy() -> str:
+        snapshots.get_snapshot(settings, name)  # or there is none to copy
+        database = stacks.get_database(settings)
+        source = copies.of_snapshot(database, name)
+        copies.copy(source, copies.beside(database, copies.NEXT))
+        return f"copied {source}"
+
+    create = Step("db.create", f"copy the database of {name} beside {where}", copy, ("postgres",))
+    keep, *change = _change(
+        settings,
+        lambda: transaction.prepare(settings, "snapshot.restore", True, names(), users=True),
+        lambda: transaction.commit(settings, copies.NEXT, names(), folder, confirmed),
+    )
+    chosen = [create, keep.after("db.create"), *change]
+    return steps.restrict([*setup.up(settings), *setup.after_recovery(settings, chosen)], chosen)
+
+
+def snapshot_delete(settings: Settings, name: str) -> list[Step]:
+    """Delete a snapshot."""
+    snapshots.get_folder(settings, name)
+    step = Step(
+        "snapshot.delete",
+        f"delete the snapshot {name}",
+        lambda: snapshots.delete(settings, name),
+    )
+    return _alone(settings, step)
+
+
+def find_loss(settings: Settings, database: bool, names: Sequence[str] | None) -> Loss | None:
+    """What a change of the database and these tables would take that is not ours to take.
+
+    `names` None stands for every table. The loss goes by the database's name. Services that do not
+    run are not asked: the step asks then.
+    """
+    where = stacks.targets(settings)
+    running = {s.name for s in stacks.get(settings).services(settings) if s.is_running()}
+    losses = []
+    if database and "postgres" in running:
+        losses.append(databases.find_loss(where.database))
+    answers = "aws" in running and ("dynamodb" in running or not where.aws.dynamodb_endpoint)
+    if answers and names != []:  # with nothing to ask, the SDK need not even be loaded
+        present = tables.list_tables(where.aws)
+        going = [name for name in present if names is None or name in names]
+        losses += [tables.find_loss(where.aws, name) for name in going]
+    content = [line for loss in losses if loss for line in loss.content]
+    return Loss(where.database.name, content) if content else None
+
+
+def _alone(settings: Settings, step: Step) -> list[Step]:
+    return steps.restrict(setup.after_recovery(settings, [step]), [])
+
+
+def _change(
+    settings: Settings,
+    keep: Callable[[], str],
+    commit: Callable[[], str],
+    after: tuple[str, ...] = (),
+    intent: str = "bring the tables and users after it",
+) -> list[Step]:
+    """The three steps that every change ends with; `after` are those that make what is to come."""
+    database = stacks.targets(settings).database
+    servers = ("postgres", "aws", "dynamodb")
+    return [
+        Step("keep", "write down what goes, for ./invoke undo", keep, servers),
+        Step(
+            "swap", f"put the other database in the place of {database}", commit, ("keep", *after)
+        ),
+        Step("settle", intent, lambda: transaction.complete(settings), ("swap",)),
+    ]

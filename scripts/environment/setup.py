@@ -1,0 +1,123 @@
+"""The pipelines that make an environment, as lists of steps: setup and its parts."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from scripts import stacks
+from scripts.engine.pipeline import Step
+from scripts.environment import steps, transaction
+from scripts.errors import DevError
+from scripts.settings import Settings
+
+MOCK_ACCOUNTS = {"cognito.create-pool", "cognito.create-users"}
+MOCK_DATA = {"db.seed", "ddb.seed", "check"}
+DB_SETUP = ("db.create", "db.schema-load", "db.seed")
+NEXT = {"setup": "./invoke status, ./invoke db.connect, ./invoke ddb.patterns.get-conversation"}
+
+
+def setup(settings: Settings, with_seed: bool = False) -> list[Step]:
+    """Everything, from starting the services to a check that reads the data back.
+
+    Where the stack is not for mock data, none is written, unless `with_seed`; a user pool and its
+    users are never made there.
+    """
+    data = steps.make_data(settings)
+    kept = [step for step in data if step.name not in list_excluded(settings, with_seed)]
+    return steps.restrict([*up(settings), *after_recovery(settings, kept)], data)
+
+
+def up(settings: Settings) -> list[Step]:
+    """Start the services."""
+    return [
+        Step(
+            service.name,
+            f"{'start it' if service.ours else 'ask whether it answers'} at {service.address()}",
+            service.start,
+            probe=partial(_find_running, service),
+        )
+        for service in stacks.get(settings).services(settings)
+    ]
+
+
+def down(settings: Settings, volumes: bool = False) -> list[Step]:
+    """Stop the services; their data stays, unless `volumes` is to go too, and all that is kept."""
+    stopping = [
+        Step(
+            service.name,
+            f"stop it at {service.address()}; its data {'goes too' if volumes else 'stays'}"
+            if service.ours
+            else "nothing, it is not ours",
+            partial(_stop_and_erase if volumes and service.ours else _stop, service),
+        )
+        for service in stacks.get(settings).services(settings)
+    ]
+    forget = Step(
+        "snapshots",
+        "remove the files of snapshots and of what undo would bring back",
+        lambda: transaction.erase(settings),
+        needs=tuple(step.name for step in stopping),
+    )
+    return [*stopping, forget] if volumes else stopping
+
+
+def pick(settings: Settings, *names: str) -> list[Step]:
+    """Some of the steps that make data, by name; they wait for each other only."""
+    data = steps.make_data(settings)
+    chosen = [step for step in data if step.name in names]
+    return steps.restrict(after_recovery(settings, chosen), data)
+
+
+def db_setup(settings: Settings) -> list[Step]:
+    """The database, its schema and, where the stack is for mock data, that."""
+    return pick(settings, *list_db_steps(settings))
+
+
+def ddb_seed(settings: Settings, further: int) -> list[Step]:
+    """The seed conversations, and so many further messages for load tests."""
+    seed = pick(settings, "ddb.seed")
+    return [*seed, steps.seed_further(settings, further)] if further else seed
+
+
+def list_db_steps(settings: Settings) -> list[str]:
+    """The names of the steps that make the database here."""
+    without = list_excluded(settings)
+    return [name for name in DB_SETUP if name not in without]
+
+
+def list_excluded(settings: Settings, with_seed: bool = False) -> set[str]:
+    """The steps of mock data, where it does not belong."""
+    if stacks.targets(settings).mock:
+        return set()
+    return MOCK_ACCOUNTS if with_seed else MOCK_ACCOUNTS | MOCK_DATA
+
+
+def after_recovery(settings: Settings, chosen: Sequence[Step]) -> list[Step]:
+    """The steps, after one that ends a change which was interrupted, if there is one."""
+    blaming = [steps.with_server_logs(settings, step) for step in chosen]
+    if not (change := transaction.find_pending(settings)):
+        return blaming
+    recover = Step(
+        "recover",
+        f"end {change.command}, which was interrupted",
+        lambda: transaction.recover(settings),
+        needs=("postgres", "aws", "dynamodb"),
+    )
+    return [recover, *(step.after("recover") for step in blaming)]
+
+
+def _find_running(service: stacks.Service) -> str | None:
+    return steps.done_if(service.health() is None, f"runs at {service.address()}")
+
+
+def _stop(service: stacks.Service) -> str:
+    if not service.ours:
+        return "runs on, it is not ours"
+    return "stopped" if service.stop() else "was not running"
+
+
+def _stop_and_erase(service: stacks.Service) -> str:
+    stopped, data = _stop(service), service.data()
+    service.erase()
+    if left := service.data():
+        raise DevError(f"{left} is still there", "./invoke down --volumes")
+    return f"{stopped}; removed {data}" if data else f"{stopped}; had no data"

@@ -1,0 +1,200 @@
+"""What an app needs to use this environment: variables, in the formats that other tools read."""
+
+import json
+import re
+import secrets
+import shlex
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from urllib.parse import quote
+
+from scripts import stacks
+from scripts.cli import github, output
+from scripts.cognito import user_pool
+from scripts.errors import DevError
+from scripts.settings import Settings
+from scripts.targets import Aws, Database
+
+# What was exported, so that our own commands know it for ours, and what it took the place of.
+EXPORTED, BEFORE = "DEV_EXPORTED", "DEV_BEFORE_"
+
+_POOL = "AWS_COGNITO_USER_POOL_ID"
+_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
+_AWS_IN_THE_WAY = (
+    *("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN"),
+    *("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT"),
+)
+_POSTGRES_IN_THE_WAY = (
+    *("PGCHANNELBINDING", "PGGSSENCMODE", "PGHOSTADDR", "PGLOADBALANCEHOSTS", "PGOPTIONS"),
+    *("PGREQUIREAUTH", "PGREQUIRESSL", "PGSERVICE", "PGSERVICEFILE", "PGTARGETSESSIONATTRS"),
+)
+_PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,?&=-]*")
+
+
+def collect(settings: Settings) -> dict[str, str]:
+    """The variables of the environment that runs. Raises DevError where it does not run."""
+    database, aws = stacks.get_database(settings), stacks.get_aws(settings)
+    # On AWS nothing is looked up: there the pool is the one that the settings name.
+    pool = (user_pool.find_pool(aws) if aws.endpoint else aws.pool_id) or ""
+    ours = _of_postgres(database) | _of_aws(aws) | {_POOL: pool}
+    return {name: value for name, value in ours.items() if value}
+
+
+def export(settings: Settings, form: str, environ: Mapping[str, str]) -> None:
+    """Write the variables in one of FORMATS; for `github`, add them to the job where one is.
+
+    Raises DevError for another format, and where the environment does not run.
+    """
+    if form not in FORMATS:
+        raise DevError(f"--format {form} is not a format", f"use one of: {', '.join(FORMATS)}")
+    values = collect(settings)
+    text = FORMATS[form](environ, values)
+    if _POOL not in values:
+        output.say(f"{_POOL} is left out: there is no user pool; next: ./invoke setup")
+    if form != "github" or not environ.get("GITHUB_ENV"):
+        output.write(text)
+        return
+    for line in [line for secret in secret_values(values) for line in github.mask(secret)]:
+        output.write(line)
+    github.append(environ, "GITHUB_ENV", text)
+    output.say(f"{len(values)} variables added to the job")
+    if winning := [name for name in in_the_way(values, environ) if name in environ]:
+        output.say(f"the job has variables that may win over them: {', '.join(winning)}")
+
+
+def secret_values(values: Mapping[str, str]) -> list[str]:
+    """What of them nobody should read in a log: the password, as it is and as the URL has it."""
+    password = values.get("PGPASSWORD", "")
+    return sorted({password, quote(password, safe="")} - {""})
+
+
+def in_the_way(values: Mapping[str, str], environ: Mapping[str, str]) -> list[str]:
+    """The variables that would win over these, by their names."""
+    names = [*_POSTGRES_IN_THE_WAY]
+    if "AWS_ENDPOINT_URL" in values:
+        names += [*_AWS_IN_THE_WAY, *(n for n in environ if n.startswith("AWS_ENDPOINT_URL_"))]
+    elif "AWS_PROFILE" in values:
+        names += _KEYS
+    return sorted(set(names) - values.keys())
+
+
+def overlay(environ: Mapping[str, str], values: Mapping[str, str]) -> dict[str, str]:
+    """The surroundings of a program that is to use the environment."""
+    gone = in_the_way(values, environ)
+    before = {f"{BEFORE}{name}": environ[name] for name in _displaced(environ, values)}
+    kept = {name: value for name, value in environ.items() if name not in gone}
+    return kept | before | dict(values) | {EXPORTED: _exported(environ, values)}
+
+
+def restore(environ: MutableMapping[str, str]) -> None:
+    """Take back what was exported: our own commands work on what was there before.
+
+    What the user has set to something else since then stays.
+    """
+    for name, value in _read_exported(environ).items():
+        if environ.get(name) != value:
+            environ.pop(f"{BEFORE}{name}", None)
+        elif f"{BEFORE}{name}" in environ:
+            environ[name] = environ[f"{BEFORE}{name}"]
+        else:
+            environ.pop(name, None)
+
+
+def to_dotenv(environ: Mapping[str, str], values: Mapping[str, str]) -> str:
+    """Lines for a `.env` file. What python-dotenv would replace in a value is kept from it."""
+
+    def quoted(value: str) -> str:
+        if _PLAIN.fullmatch(value):
+            return value
+        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+        return "'" + escaped.replace("${", "${:-$}{") + "'"
+
+    return "\n".join(f"{name}={quoted(value)}" for name, value in values.items())
+
+
+def to_shell(environ: Mapping[str, str], values: Mapping[str, str]) -> str:
+    """Lines for `eval` in a POSIX shell. What they displace is saved there, and stays unseen."""
+    exports = {**values, EXPORTED: _exported(environ, values)}
+    return "\n".join(
+        [
+            *_undoing(environ),
+            *(f'export {BEFORE}{name}="${name}"' for name in _displaced(environ, values)),
+            f"unset {' '.join(in_the_way(values, environ))}",
+            *(f"export {name}={shlex.quote(value)}" for name, value in exports.items()),
+        ]
+    )
+
+
+def to_json(environ: Mapping[str, str], values: Mapping[str, str]) -> str:
+    """One JSON object."""
+    return json.dumps(values, ensure_ascii=False)
+
+
+def to_github(environ: Mapping[str, str], values: Mapping[str, str]) -> str:
+    """Lines for the file of $GITHUB_ENV; a value may have lines, but none is its end."""
+    end = f"end-{secrets.token_hex(8)}"
+    exports = {**values, EXPORTED: _exported(environ, values)}
+    return "\n".join(f"{name}<<{end}\n{value}\n{end}" for name, value in exports.items())
+
+
+Format = Callable[[Mapping[str, str], Mapping[str, str]], str]
+FORMATS: dict[str, Format] = {
+    "dotenv": to_dotenv,
+    "shell": to_shell,
+    "json": to_json,
+    "github": to_github,
+}
+
+
+def _of_postgres(database: Database) -> dict[str, str]:
+    user, password, name = (
+        quote(text, safe="") for text in (database.user, database.password, database.name)
+    )
+    host = f"[{database.host}]" if ":" in database.host else database.host
+    login = f"{user}:{password}" if password else user
+    tls = "" if database.sslmode == "prefer" else f"?sslmode={database.sslmode}"
+    url = f"postgresql://{login}@{host}:{database.port}/{name}{tls}"
+    return {"DATABASE_URL": url, **database.variables()}
+
+
+def _of_aws(aws: Aws) -> dict[str, str]:
+    return {
+        "AWS_ENDPOINT_URL": aws.endpoint or "",
+        "AWS_ENDPOINT_URL_DYNAMODB": aws.dynamodb_endpoint or "",
+        "AWS_ACCESS_KEY_ID": aws.access_key,
+        "AWS_SECRET_ACCESS_KEY": aws.secret_key,
+        "AWS_PROFILE": aws.profile,
+        "AWS_REGION": aws.region,
+        "AWS_DEFAULT_REGION": aws.region,
+    }
+
+
+def _followed(environ: Mapping[str, str], values: Mapping[str, str]) -> dict[str, str | None]:
+    """What we set (None: unset) of all that our own settings, or the SDK below them, look at."""
+    gone = [name for name in in_the_way(values, environ) if name in environ]
+    changes = {**values, **dict.fromkeys(gone)}
+    return {name: changes[name] for name in changes if name.startswith(("AWS_", "PGSSL"))}
+
+
+def _exported(environ: Mapping[str, str], values: Mapping[str, str]) -> str:
+    return json.dumps(_followed(environ, values))
+
+
+def _read_exported(environ: Mapping[str, str]) -> dict[str, str | None]:
+    try:
+        exported = json.loads(environ.get(EXPORTED, "{}"))
+    except ValueError:
+        return {}
+    return exported if isinstance(exported, dict) else {}
+
+
+def _undoing(environ: Mapping[str, str]) -> Iterator[str]:
+    """Lines that do in the shell what `restore` did in `environ`."""
+    for name in _read_exported(environ):
+        if f"{BEFORE}{name}" in environ:
+            yield f'export {name}="${BEFORE}{name}"'
+        elif name not in environ:
+            yield f"unset {name}"
+
+
+def _displaced(environ: Mapping[str, str], values: Mapping[str, str]) -> list[str]:
+    return [name for name in _followed(environ, values) if name in environ]

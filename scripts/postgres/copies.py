@@ -1,0 +1,184 @@
+"""Whole Postgres databases: swapped by name in one transaction, copied, saved as templates.
+
+The app's database has companions on the same server, recognized by the suffix of their names:
+`__next` is being built, `__prev` was replaced last, `__gone` was replaced before that and is about
+to be dropped; `__snap_NAME` belongs to a snapshot, `__seal_HASH` is a template: what the schema and
+seed files of that digest create.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any
+
+from scripts import clients
+from scripts.errors import RefusedError
+from scripts.postgres import databases
+from scripts.targets import Database
+
+NEXT, PREV, GONE = "__next", "__prev", "__gone"
+SNAPSHOT, TEMPLATE = "__snap_", "__seal_"
+LONGEST_NAME = 63  # of anything in Postgres, in bytes
+_SMALL = 32 << 20  # bytes; up to here a copy through the log is faster than one with a checkpoint
+TEMPLATE_FROM = 16 << 20  # bytes; a smaller database is as quickly made as copied
+
+
+def of_snapshot(database: Database, name: str) -> Database:
+    """The database that holds a snapshot of `database`."""
+    return beside(database, f"{SNAPSHOT}{name}")
+
+
+def beside(database: Database, suffix: str) -> Database:
+    """The database of the same server whose name has this suffix."""
+    return database.named(database.name + suffix)
+
+
+def find_oid(database: Database) -> int | None:
+    """The oid of the database, which a rename does not change; None if it does not exist."""
+    with databases.maintenance(database) as cursor:
+        cursor.execute("SELECT oid FROM pg_database WHERE datname = %s", (database.name,))
+        row = cursor.fetchone()
+    return int(row[0]) if row else None
+
+
+def clear_names(database: Database, suffix: str) -> None:
+    """Drop the databases whose names swap_in needs; nothing refers to them any more.
+
+    Raises RefusedError on a server that is not ours, where nothing is dropped.
+    """
+    drop(beside(database, GONE))
+    if suffix != PREV and not database.owned:
+        drop(beside(database, PREV))
+
+
+def swap_in(database: Database, suffix: str) -> None:
+    """Rename the companion with this suffix to the app's name, and the present one to `__prev`.
+
+    Both in one transaction; the former `__prev` becomes `__gone`. With the suffix `__prev` the two
+    swap names; with "" the present one is only renamed. Ends the sessions of all of them.
+    """
+    moves = [("", GONE), (PREV, ""), (GONE, PREV)]
+    if suffix != PREV:
+        moves = [(PREV, GONE), ("", PREV), *([(suffix, "")] if suffix else [])]
+
+    def rename(cursor: Any) -> None:
+        cursor.execute("SELECT datname FROM pg_database")
+        present = {name for (name,) in cursor.fetchall()}
+        for old, new in moves:
+            source, target = beside(database, old).name, beside(database, new).name
+            if source in present:
+                cursor.execute(databases.compose("ALTER DATABASE {} RENAME TO {}", source, target))
+                present = present - {source} | {target}
+
+    _without_clients([beside(database, old) for old, _ in moves], rename, autocommit=False)
+
+
+def copy(source: Database, target: Database) -> None:
+    """Make `target` a copy of the database `source`, whose sessions are ended; with our mark.
+
+    A database that was `target` before is dropped.
+    """
+    drop(target)
+    size = databases.size(source)
+
+    def clone(cursor: Any) -> None:
+        statement = f"CREATE DATABASE {{}} TEMPLATE {{}} {_strategy(cursor, size)}"
+        cursor.execute(databases.compose(statement, target.name, source.name))
+        databases.write_ownership_tag(cursor, target)
+
+    _without_clients([source], clone, autocommit=True)
+
+
+def drop(database: Database) -> None:
+    """Drop a database that stands beside the app's; whether it may go was asked before.
+
+    Raises RefusedError for one on a server that is not ours: the name alone does not prove it.
+    """
+    if not database.owned and databases.exists(database):
+        raise RefusedError(
+            f"{database} is in the way, and not ours to drop", "drop or rename it by hand"
+        )
+    databases.drop(database, confirmed=database.name)
+
+
+def find_template(database: Database, files: Iterable[Path]) -> Database | None:
+    """The template that these very files created on this server; None if there is none."""
+    template = _template(database, files)
+    return template if databases.exists(template) else None
+
+
+def save_template(built: Database, database: Database, files: Iterable[Path]) -> bool:
+    """Save a copy of `built`, just created from the files, as a template; drop older ones.
+
+    Returns False if the database is so small that a template would not be faster.
+    """
+    for old in list_beside(database, TEMPLATE):
+        drop(old)
+    if databases.size(built) < TEMPLATE_FROM:
+        return False
+    with clients.cursor(built) as cursor:
+        cursor.execute("ANALYZE")  # its copies know how large they are, and plan well
+    copy(built, _template(database, files))
+    return True
+
+
+def list_beside(database: Database, suffix: str = "__") -> list[Database]:
+    """The databases that stand beside the app's, by name; all, or those of one kind."""
+    with databases.maintenance(database) as cursor:
+        cursor.execute(
+            "SELECT datname FROM pg_database WHERE starts_with(datname, %s) ORDER BY datname",
+            (database.name + suffix,),
+        )
+        return [database.named(name) for (name,) in cursor.fetchall()]
+
+
+def list_temporary(database: Database) -> dict[str, int]:
+    """The databases that stand beside this one while a command works, with their bytes.
+
+    Where no command works, one that was killed left them.
+    """
+    names = "|".join((databases.DRAFT, NEXT, GONE, databases.SCRATCH))
+    with databases.maintenance(database) as cursor:
+        cursor.execute(
+            "SELECT datname, pg_database_size(oid) FROM pg_database"
+            " WHERE datname ~ %s AND starts_with(datname, %s) ORDER BY datname",
+            (f"({names})[0-9]*$", database.name[:20]),
+        )
+        return dict(cursor.fetchall())
+
+
+def _template(database: Database, files: Iterable[Path]) -> Database:
+    with databases.maintenance(database) as cursor:
+        version = str(cursor.connection.server_version)
+    parts = [version, *(databases.digest(path) for path in files)]
+    return beside(database, TEMPLATE + hashlib.sha256("".join(parts).encode()).hexdigest()[:12])
+
+
+def _strategy(cursor: Any, size: int) -> str:
+    """How to copy so many bytes: through the log, or file by file where the server has a choice."""
+    if cursor.connection.server_version < 15_00_00:
+        return ""
+    return "STRATEGY wal_log" if size < _SMALL else "STRATEGY file_copy"
+
+
+def _without_clients(
+    involved: Sequence[Database], work: Callable[[Any], None], autocommit: bool
+) -> None:
+    """Do the work while sessions of the databases are ended: a client may come back at once.
+
+    Postgres waits some seconds for sessions to end, and lets in no new ones meanwhile.
+    """
+
+    def run() -> None:
+        with databases.maintenance(involved[0], autocommit) as cursor:
+            work(cursor)
+
+    for database in involved:
+        databases.kill_sessions(database)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(run)
+        while not wait([running], timeout=0.1).done:
+            for database in involved:
+                databases.kill_sessions(database)
+        running.result()

@@ -1,0 +1,47 @@
+"""How the structure of a database differs from what its schema file makes."""
+
+import contextlib
+import difflib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from scripts import clients, shell
+from scripts.errors import DevError
+from scripts.postgres import databases, sql_files
+from scripts.targets import Database
+
+
+def list_changes(database: Database, schema: Path) -> list[str]:
+    """What was changed by hand: lines of SQL, `-` before one that the file makes, `+` otherwise.
+
+    The file is loaded into a scratch database beside it, which is dropped again.
+    """
+    with _scratch(database) as scratch:
+        sql_files.load(scratch, schema, "SELECT 1")
+        wanted, found = _structure(scratch), _structure(database)
+    changes = difflib.unified_diff(wanted, found, lineterm="", n=0)
+    return [line for line in changes if line[0] in "+-" and not line.startswith(("+++", "---"))]
+
+
+@contextlib.contextmanager
+def _scratch(database: Database) -> Iterator[Database]:
+    scratch = database.named(f"{database.name[:20]}{databases.SCRATCH}{os.getpid()}")
+    databases.create(scratch)
+    try:
+        yield scratch
+    finally:
+        databases.drop(scratch)
+
+
+def _structure(database: Database) -> list[str]:
+    """The statements that make the database, a line each; our own comment is not among them."""
+    flags = ["--schema-only", "--no-owner", "--no-comments"]
+    done = shell.run(
+        [shell.postgres_home() / "bin" / "pg_dump", *flags],
+        env=clients.psql_environment(database),
+    )
+    if done.returncode:
+        raise DevError(f"pg_dump of {database}: {done.stderr.strip()}", "./invoke status")
+    noise = ("--", "\\restrict", "\\unrestrict")  # the last two carry a random key
+    return [line for line in done.stdout.splitlines() if line and not line.startswith(noise)]

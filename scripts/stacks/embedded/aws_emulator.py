@@ -1,0 +1,77 @@
+"""The AWS emulator of this checkout (ministack): DynamoDB, Cognito and more on one port."""
+
+import http.client
+import json
+import os
+import signal
+import sys
+from functools import partial
+from pathlib import Path
+
+from scripts import state
+from scripts.settings import ROOT, Settings
+from scripts.stacks import processes
+
+PORT_SETTING = "emulator_port"
+PROGRAM = "scripts.stacks.embedded.emulator"
+
+
+def server(settings: Settings) -> processes.Server:
+    """The emulator's process."""
+    marker = f"emulator={state.identity(settings)}"
+    return processes.Server("aws", settings.state, marker, signal.SIGTERM)
+
+
+def start(settings: Settings) -> int:
+    """Start the emulator with what it held; its port."""
+    ours = server(settings)
+    environment = _environment(settings)
+
+    def launch(port: int) -> processes.Launch:
+        ours_for = [word for mark in (ours.marker, state.origin(settings)) for word in ("-X", mark)]
+        # -P: whatever the folder that we are run in holds, nothing is imported from there.
+        argv = [sys.executable, "-P", *ours_for, "-m", PROGRAM]
+        return processes.Launch(argv, environment | {"GATEWAY_PORT": str(port)})
+
+    return processes.start(ours, settings, PORT_SETTING, launch, partial(not_ready, settings))
+
+
+def data_folder(settings: Settings) -> Path:
+    """Where it keeps what it holds."""
+    return settings.state / "aws"
+
+
+def not_ready(settings: Settings, port: int) -> str | None:
+    """None when this checkout's emulator answers on the port, else the reason."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/_ministack/health")
+        answer = json.loads(connection.getresponse().read())
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        return f"no answer ({type(error).__name__})"
+    finally:
+        connection.close()
+    ours = isinstance(answer, dict) and answer.get("edition") == state.identity(settings)
+    return None if ours else "another emulator answers there"
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    home = state.ensure_folder(data_folder(settings))
+    persist = "0" if settings.throwaway else "1"
+    return dict(os.environ) | {
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
+        "BIND_HOST": "127.0.0.1",
+        "SFTP_ENABLED": "0",
+        "IOT_MTLS_ENABLED": "0",
+        "PERSIST_STATE": persist,
+        "STATE_DIR": str(home / "state"),
+        "S3_PERSIST": persist,
+        "S3_DATA_DIR": str(home / "s3"),
+        "TMPDIR": str(home),  # for its pid file: in /tmp another user's may stand in the way
+        "MINISTACK_EDITION": state.identity(settings),  # comes back in its health answer
+        "DOCKER_HOST": "unix:///nonexistent",  # or it removes the containers of other emulators
+        "SERVICES": "",
+        "AUTH": "false",
+        "USE_SSL": "0",
+        "LOG_LEVEL": "INFO",
+    }

@@ -1,0 +1,184 @@
+"""The embedded stack: Postgres and an AWS emulator as plain processes, from Python packages."""
+
+import shlex
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from scripts import state
+from scripts.engine.checks import Check, Finding, fail, note, ok
+from scripts.settings import Settings
+from scripts.stacks import LOG_LINES, Service, local_database, ports, processes
+from scripts.stacks.embedded import aws_emulator, postgres_server
+from scripts.targets import Aws, Targets
+
+
+def targets(settings: Settings) -> Targets:
+    """The addresses: the ports that the servers had last, or else the preferred ones."""
+    postgres = processes.find_port(postgres_server.server(settings))
+    emulator = processes.find_port(aws_emulator.server(settings))
+    return Targets(
+        database=local_database(settings, "127.0.0.1", postgres or settings.postgres_port),
+        aws=Aws(
+            region=settings.aws_region,
+            endpoint=f"http://127.0.0.1:{emulator or settings.emulator_port}",
+            access_key=settings.emulator_account,
+            secret_key="local",  # noqa: S106 - the emulator asks for one and checks none
+            pool_name=settings.pool_name,
+            owned=True,
+        ),
+    )
+
+
+def services(settings: Settings) -> list[Service]:
+    """Postgres and the AWS emulator."""
+
+    def start_postgres() -> int:
+        state.ensure_password(settings)
+        return postgres_server.start(settings, targets(settings).database)
+
+    def postgres_health() -> str | None:
+        return postgres_server.not_ready(targets(settings).database)
+
+    def start_emulator() -> int:
+        return aws_emulator.start(settings)
+
+    def emulator_health() -> str | None:
+        port = processes.find_port(aws_emulator.server(settings))
+        return aws_emulator.not_ready(settings, port or settings.emulator_port)
+
+    return [
+        _service(
+            settings,
+            postgres_server.server(settings),
+            postgres_server.PORT_SETTING,
+            start_postgres,
+            postgres_health,
+            postgres_server.data_folder(settings),
+        ),
+        _service(
+            settings,
+            aws_emulator.server(settings),
+            aws_emulator.PORT_SETTING,
+            start_emulator,
+            emulator_health,
+            aws_emulator.data_folder(settings),
+        ),
+    ]
+
+
+def introduce(settings: Settings) -> list[str]:
+    """Nothing to say: it is all ours, on this machine."""
+    return []
+
+
+def checks(settings: Settings, chosen: bool) -> list[Check]:
+    """What a kill left behind, and data that no checkout leads to."""
+    drafts = partial(postgres_server.list_drafts, settings)
+    return [
+        Check(
+            "unfinished cluster", lambda: _drafts_found(drafts()), repair=lambda: _clear(drafts())
+        ),
+        Check("unknown servers", lambda: _strays_found(settings), repair=lambda: _stop(settings)),
+        Check("leftover data", _leftovers_found),
+    ]
+
+
+def _strays_found(settings: Settings) -> Finding:
+    strays = [
+        f"{server.name} (pid {process.pid})"
+        for server in _servers(settings)
+        for process in processes.list_strays(server)
+    ]
+    if not strays:
+        return ok("none")
+    return fail(f"of this checkout, and no record tells of it: {', '.join(strays)}", "./invoke up")
+
+
+def _stop(settings: Settings) -> list[str]:
+    for server in _servers(settings):
+        processes.stop_strays(server)
+    return ["stopped the servers that no record told of"]
+
+
+def _servers(settings: Settings) -> list[processes.Server]:
+    return [postgres_server.server(settings), aws_emulator.server(settings)]
+
+
+def _drafts_found(drafts: list[Path]) -> Finding:
+    if not drafts:
+        return ok("none")
+    return note(
+        f"a start was killed, or goes on: {', '.join(map(str, drafts))}", "./invoke doctor --fix"
+    )
+
+
+def _clear(drafts: list[Path]) -> list[str]:
+    for draft in drafts:
+        if draft.is_dir():
+            _remove(draft)
+        else:
+            draft.unlink(missing_ok=True)
+    return [f"removed {draft}" for draft in drafts]
+
+
+def _leftovers_found() -> Finding:
+    leftovers = postgres_server.list_leftovers()
+    if not leftovers:
+        return ok("none")
+    lines = [f"{_describe(home)}, of a checkout that is gone" for home in leftovers]
+    removal = shlex.join(["rm", "-r", *map(str, leftovers)])
+    return note("\n".join(lines), f"{removal}, unless the checkout was moved")
+
+
+def _service(
+    settings: Settings,
+    server: processes.Server,
+    port_setting: str,
+    start: Callable[[], int],
+    answer: Callable[[], str | None],
+    folder: Path | None,
+) -> Service:
+    def address() -> str:
+        port = processes.find_port(server)
+        return f"127.0.0.1:{port}" if port else "127.0.0.1"
+
+    def health() -> str | None:
+        if not processes.find(server):
+            return "not running"
+        wanted = ports.find_pinned(settings, port_setting)
+        if wanted and wanted != processes.find_port(server):
+            return f"not where {settings.variable(port_setting)}={wanted} wants it"
+        return answer()
+
+    return Service(
+        name=server.name,
+        start=lambda: f"listening on 127.0.0.1:{start()}",
+        stop=lambda: processes.stop(server),
+        health=health,
+        address=address,
+        is_running=lambda: processes.find(server) is not None,
+        since=lambda: processes.find_start(server),
+        log_tail=lambda: processes.log_tail(server),
+        log=lambda follow: processes.read_log(server, LOG_LINES, follow),
+        data=lambda: _describe(folder),
+        erase=lambda: _remove(folder),
+        port_setting=port_setting,
+    )
+
+
+def _describe(folder: Path | None) -> str | None:
+    if not folder or not folder.is_dir():
+        return None
+    size = sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
+    return f"the folder {folder} ({size / 1e6:.0f} MB)"
+
+
+def _remove(folder: Path | None) -> None:
+    if not folder or not folder.is_dir():
+        return
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise state.not_writable(folder, error) from None

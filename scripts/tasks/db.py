@@ -1,0 +1,88 @@
+"""db: the Postgres database."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scripts import stacks
+from scripts.cli import output
+from scripts.engine.pipeline import Step
+from scripts.settings import Settings
+from scripts.targets import Loss
+from scripts.tasks.kinds import STACK, Call, listing, pipeline, replacement, step, task
+
+if TYPE_CHECKING:
+    from scripts.postgres.databases import Session
+
+
+def _database_loss(settings: Settings) -> Loss | None:
+    from scripts.postgres import databases
+
+    return databases.find_loss(stacks.get_database(settings))
+
+
+create = step("db.create", "Create the database.")
+
+
+@replacement(_database_loss)
+def drop(settings: Settings, confirmed: str) -> list[Step]:
+    """Drop the database, clients or not."""
+    from scripts.environment import reset
+
+    return reset.db_drop(settings, confirmed)
+
+
+schema_load = step("db.schema-load", "Load sql/schema.sql, in one transaction.")
+seed = step("db.seed", "Load sql/seed.sql, in one transaction.")
+
+
+@pipeline()
+def setup(settings: Settings) -> list[Step]:
+    """Create, schema, seed: what is missing."""
+    from scripts.environment import setup
+
+    return setup.db_setup(settings)
+
+
+@replacement(_database_loss)
+def reset(settings: Settings, confirmed: str) -> list[Step]:
+    """Put a freshly made database in its place."""
+    from scripts.environment import reset
+
+    return reset.db_reset(settings, confirmed)
+
+
+@task(STACK)
+def connect(call: Call) -> None:
+    """Open psql; words after -- go to it."""
+    from scripts.postgres import databases
+
+    if not call.would(f"open psql on {stacks.targets(call.settings).database}"):
+        databases.open_psql(stacks.get_database(call.settings), output.words_after_dashes())
+
+
+@listing("pid", "user", "application", "state", "since", "query")
+def sessions(call: Call) -> "list[Session]":
+    """List who is connected to the database."""
+    from scripts.postgres import databases
+
+    return databases.list_sessions(stacks.get_database(call.settings))
+
+
+@task(STACK)
+def kill_sessions(call: Call) -> None:
+    """End every connection to the database."""
+    from scripts.postgres import databases
+
+    if not call.would(f"end every connection to {stacks.targets(call.settings).database}"):
+        database = stacks.get_database(call.settings)
+        output.say(f"ended {databases.kill_sessions(database)} sessions of {database}")
+
+
+@task(STACK, help={"path": "a CSV file; its first line names the columns", "table": "which one"})
+def load(call: Call, path: str, table: str) -> None:
+    """Load a CSV file, in one transaction."""
+    from scripts.environment import transfer
+
+    where = stacks.targets(call.settings).database
+    if not call.would(f"load {path} into {table} of {where}"):
+        transfer.load_rows(call.settings, Path(path), table)

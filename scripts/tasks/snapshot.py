@@ -1,0 +1,51 @@
+"""snapshot: saved states of the whole environment."""
+
+from typing import TYPE_CHECKING
+
+from scripts.engine.pipeline import Step
+from scripts.settings import Settings
+from scripts.targets import Loss
+from scripts.tasks.kinds import Call, listing, pipeline, replacement
+
+if TYPE_CHECKING:
+    from scripts.environment.snapshots import Snapshot
+
+NAME = {"name": "its name"}
+
+
+@pipeline(help=NAME)
+def save(settings: Settings, name: str) -> list[Step]:
+    """Keep the present state under a name."""
+    from scripts.environment import reset
+
+    return reset.snapshot_save(settings, name)
+
+
+@listing("name", "made", "megabytes", "content", name="list")
+def list_all(call: Call) -> "list[Snapshot]":
+    """List the snapshots."""
+    from scripts.environment import snapshots
+
+    return snapshots.list_all(call.settings)
+
+
+def _restore_loss(settings: Settings, name: str) -> Loss | None:
+    from scripts.environment import reset
+
+    return reset.find_loss(settings, True, None)
+
+
+@replacement(_restore_loss, help=NAME)
+def restore(settings: Settings, name: str, confirmed: str) -> list[Step]:
+    """Go back to a snapshot; undo comes back."""
+    from scripts.environment import reset
+
+    return reset.snapshot_restore(settings, name, confirmed)
+
+
+@pipeline(help=NAME)
+def delete(settings: Settings, name: str) -> list[Step]:
+    """Delete a snapshot."""
+    from scripts.environment import reset
+
+    return reset.snapshot_delete(settings, name)

@@ -1,0 +1,535 @@
+"""doctor: each check on the real thing, well and not, by its whole line."""
+
+import json
+import os
+import shlex
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from scripts import clients, stacks, state
+from scripts.cognito import sync, user_pool
+from scripts.doctor import examine, machine
+from scripts.dynamodb import tables
+from scripts.engine import checks
+from scripts.engine.checks import Check, Finding, note, ok
+from scripts.postgres import copies, databases
+from scripts.settings import Settings, declared
+from tests.conftest import Checkout
+from tests.docker_engine import docker, remove_containers
+from tests.stacks.test_embedded import AS_ROOT
+
+DEAD_PID = 2**22 + 1  # above the kernel's limit
+USERS = "korney, smirnov"
+
+
+def diagnose(settings: Settings, mend: bool = False) -> dict[str, Finding]:
+    return {finding.check: finding for finding in examine.run(lambda: settings, mend)}
+
+
+def look(checkout: Checkout, *words: str, expect: int = 0, **env: str) -> dict[str, Finding]:
+    done = checkout.run("doctor", "--json", *words, env=env, expect=expect)
+    return {one["check"]: Finding(**one) for one in json.loads(done.stdout)}
+
+
+def edit(checkout: Checkout, part: str, old: str, new: str) -> None:
+    path = checkout.root / part
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+
+
+def runs(pid: int) -> bool:
+    """A zombie, which in a container may wait long for its reaper, does not."""
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def failed(found: dict[str, Finding]) -> set[str]:
+    return {name for name, finding in found.items() if finding.state == "FAIL"}
+
+
+def execute(settings: Settings, statement: str, name: str = "") -> None:
+    database = stacks.targets(settings).database
+    target = database.named(name) if name else database
+    with clients.cursor(target, autocommit=True) as cursor:
+        cursor.execute(statement)
+
+
+@pytest.fixture
+def linked(filled: Settings) -> Settings:
+    """The seed data, its users in a pool too."""
+    aws, database = stacks.get_aws(filled), stacks.get_database(filled)
+    user_pool.create_pool(aws)
+    sync.create_users(database, aws)
+    sync.sync(database, aws)
+    return filled
+
+
+@pytest.fixture
+def own(checkout: Checkout) -> Settings:
+    """Settings of a checkout where nothing runs, with files that the test may change."""
+    return checkout.settings()
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port that this process holds."""
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        yield held.getsockname()[1]
+
+
+def test_redirected_calls_are_noted(own: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    assert diagnose(own)["redirected calls"].reason == "none: AWS_ENDPOINT_URL is not set"
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    assert diagnose(own)["redirected calls"] == Finding(
+        "redirected calls",
+        "note",
+        "AWS_ENDPOINT_URL=http://127.0.0.1:1\nredirects calls to AWS itself",
+        "unset AWS_ENDPOINT_URL",
+    )
+
+
+def test_a_healthy_environment_has_no_failure(checkout: Checkout, taken: int) -> None:
+    """AWS itself is not called: it would be at a port where nobody answers until time is over."""
+    checkout.run("setup")
+    done = checkout.run("doctor")
+    assert "FAIL" not in done.stdout
+    assert done.stderr.endswith(" checks, none fails\n")
+    found = look(checkout, AWS_ENDPOINT_URL=f"http://127.0.0.1:{taken}")
+    database = f"cruddur on {found['postgres'].reason.removeprefix('runs at ')}"
+    assert found["database"].reason == f"{database}: activities 1, users 2"
+    assert found["schema"].reason == "as sql/schema.sql makes it"
+    assert found["users"].reason == "2, each with a Cognito id"
+    assert found["tables"].reason == "cruddur-messages as ddb/tables has them"
+    assert found["conversations"].reason == "every user is in Postgres, of 2 views"
+    assert found["state folder"].reason == str(checkout.root / ".dev")
+    assert found["lock"].reason == "free"
+    for name in ("unfinished files", "unfinished cluster", "unknown servers", "leftover databases"):
+        assert found[name] == Finding(name, "ok", "none")
+
+
+def test_a_fresh_clone_has_no_failure_and_makes_nothing(checkout: Checkout) -> None:
+    found = look(checkout)
+    up = {"state": "note", "reason": "not running", "fix": "./invoke up"}
+    assert found["postgres"] == Finding(check="postgres", **up)  # type: ignore[arg-type]
+    assert found["aws"] == Finding(check="aws", **up)  # type: ignore[arg-type]
+    folder = checkout.root / ".dev"
+    assert found["state folder"] == Finding(
+        "state folder", "note", f"{folder} is not made yet", "./invoke setup"
+    )
+    assert not folder.exists()
+    assert "database" not in found
+
+
+def test_a_broken_env_file_is_a_line_and_the_machine_is_still_looked_at(checkout: Checkout) -> None:
+    (checkout.root / ".env").write_text("POSTGRES_PORT=5x\n")
+    found = look(checkout, expect=1)
+    assert found["settings"] == Finding(
+        "settings",
+        "FAIL",
+        "POSTGRES_PORT=5x is not a number from 1 to 65535",
+        "correct it, or leave it out for the default",
+    )
+    assert failed(found) == {"settings"}
+    assert {"requirements", "disk", "leftover servers"} <= found.keys()
+    (checkout.root / ".env").unlink()
+
+
+def test_a_stack_that_is_none(checkout: Checkout) -> None:
+    found = look(checkout, expect=1, DEV_STACK="podman")
+    assert found["stack"].reason == "DEV_STACK=podman is not a stack (from: environment)"
+    assert found["stack"].fix == "use one of: embedded, docker, aws"
+    assert found["DEV_STACK"].reason == "podman (environment)"
+
+
+def test_each_setting_says_where_it_came_from_and_no_secret_is_shown(checkout: Checkout) -> None:
+    (checkout.root / ".env").write_text("POSTGRES_DB=shop\nPOSTGRES_PASSWORD=verysecret\n")
+    url = "postgresql://me:verysecret@127.0.0.1/shop"
+    done = checkout.run("doctor", "--stack", "embedded", env={"PROD_DATABASE_URL": url})
+    assert "verysecret" not in done.stdout + done.stderr
+    found = look(checkout, "--stack", "embedded", PROD_DATABASE_URL=url)
+    assert {field.metadata["variable"] for field in declared()} <= found.keys()
+    assert found["DEV_STACK"].reason == "embedded (flag)"
+    assert found["POSTGRES_DB"].reason == "shop (.env)"
+    assert found["POSTGRES_PASSWORD"].reason == "set, not shown (.env)"
+    assert found["PROD_DATABASE_URL"].reason == "set, not shown (environment)"
+    assert found["AWS_PROFILE"].reason == "not set (default)"
+    assert found["WEB_PORT"].reason == "4600 (default)"
+
+
+def test_a_check_that_breaks_is_a_line_and_never_the_end() -> None:
+    def broken() -> Finding:
+        raise ZeroDivisionError("by nothing")
+
+    found = checks.run(
+        [
+            Check("one", broken),
+            Check("two", lambda: ok("fine")),
+            Check("three", lambda: ok("never"), needs=("one",)),
+            Check("four", lambda: note("so so"), needs=("two",)),
+        ]
+    )
+    assert found == [
+        Finding(
+            "one", "FAIL", "the check broke: ZeroDivisionError: by nothing", "please report it"
+        ),
+        Finding("two", "ok", "fine"),
+        Finding("three", "note", "not looked at: that needs one"),
+        Finding("four", "note", "so so"),
+    ]
+
+
+def test_lines_are_aligned_and_fixes_stand_below() -> None:
+    found = [Finding("disk", "ok", "room"), Finding("a schema", "FAIL", "two\nlines", "mend it")]
+    assert list(examine.lines(found)) == [
+        "ok    disk      room",
+        "FAIL  a schema  two",
+        "                lines",
+        "                fix: mend it",
+    ]
+    assert examine.summary(found) == "doctor: 1 of 2 checks fail: a schema"
+
+
+def test_packages_that_are_not_as_pinned(own: Settings) -> None:
+    path = own.root / "requirements.txt"
+    version = psutil.__version__
+    text = (
+        path.read_text().replace(f"psutil=={version}", "psutil==0.1") + "nobody-has-this==1.0 \\\n"
+    )
+    path.write_text(text)
+    found = diagnose(own)["requirements"]
+    assert found.state == "FAIL"
+    assert found.reason == (
+        f"psutil {version}, wanted: 0.1\nnobody-has-this is missing, wanted: 1.0"
+    )
+    path.unlink()
+    assert diagnose(own)["requirements"].reason == "there is no requirements.txt"
+
+
+def test_python_from_elsewhere_is_noted(own: Settings) -> None:
+    import sys
+
+    assert diagnose(own)["python"].fix == "start with ./invoke"
+    (own.root / ".venv").symlink_to(sys.prefix)
+    assert diagnose(own)["python"].state == "ok"
+
+
+def test_a_full_disk(own: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert diagnose(own)["disk"].state == "ok"
+    monkeypatch.setattr(machine, "LEAST_FREE", 10**15)
+    found = diagnose(own)["disk"]
+    assert (found.state, found.fix) == ("FAIL", "make room: 1000000.0 GB at least")
+    assert found.reason.startswith("only ")
+
+
+@AS_ROOT
+def test_a_state_folder_of_another_user(checkout: Checkout) -> None:
+    folder = checkout.root / ".dev"
+    folder.mkdir(mode=0o700)
+    os.chown(folder, 4711, 4711)
+    found = look(checkout, expect=1)["state folder"]
+    assert found.reason == f"{folder} belongs to another user"
+    assert found.fix == "run as that user, or make a clone of your own"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_state_folder_that_cannot_be_written(checkout: Checkout) -> None:
+    folder = checkout.root / ".dev"
+    folder.mkdir(mode=0o500)
+    found = look(checkout, expect=1)["state folder"]
+    assert found.reason == f"{folder} cannot be written"
+    done = checkout.run("doctor", "--fix")
+    assert f"state folder: {folder} can be written\n" in done.stderr
+
+
+def test_the_lock_of_a_running_command_is_noted(own: Settings) -> None:
+    assert machine._lock(own) == ok("free")
+    with state.lock(own, "setup", lambda line: None):
+        found = machine._lock(own)
+    assert found == note(f"held by ./invoke setup (pid {os.getpid()})", "wait for it, or stop it")
+    assert machine._lock(own) == ok("free")
+
+
+def test_unfinished_files_are_removed_and_those_being_written_are_not(checkout: Checkout) -> None:
+    folder = state.ensure_folder(checkout.root / ".dev")
+    dead, living = (folder / f"aws.json.{pid}.tmp" for pid in (DEAD_PID, os.getpid()))
+    dead.touch()
+    living.touch()
+    assert look(checkout)["unfinished files"] == Finding(
+        "unfinished files",
+        "note",
+        f"a command was killed while it wrote {dead.name}",
+        "./invoke doctor --fix",
+    )
+    assert f"unfinished files: removed {dead}\n" in checkout.run("doctor", "--fix").stderr
+    assert not dead.exists()
+    assert living.exists()
+
+
+def test_a_port_that_is_set_and_held_by_another(checkout: Checkout, taken: int) -> None:
+    found = look(checkout, expect=1, POSTGRES_PORT=f"{taken}")
+    name = psutil.Process().name()
+    assert found["postgres port"].reason == (
+        f"POSTGRES_PORT={taken} is taken by {name} (pid {os.getpid()})"
+    )
+    assert found["postgres port"].fix.startswith("stop it, set POSTGRES_PORT to a free port")
+    assert failed(found) == {"postgres port"}
+
+
+def test_a_port_that_is_not_set_is_told_with_its_holder(linked: Settings, taken: int) -> None:
+    other = diagnose(replace(linked, postgres_port=taken, web_port=taken))
+    holder = f"{taken} is held by {psutil.Process().name()} (pid {os.getpid()})"
+    assert other["postgres port"].reason == (
+        f"{holder}; ours is {stacks.targets(linked).database.port}"
+    )
+    assert other["web port"].reason == f"{holder}; ours will be the next free one"
+    ours = stacks.targets(linked).database.port
+    assert (
+        diagnose(replace(linked, postgres_port=ours))["postgres port"].reason == f"{ours} is ours"
+    )
+
+
+def test_a_wrong_password(linked: Settings) -> None:
+    found = diagnose(replace(linked, postgres_password="wrong"))
+    place = f"postgres on 127.0.0.1:{stacks.targets(linked).database.port}"
+    reason = f"{place} does not accept the password of postgres"
+    assert failed(found) == {"postgres", "database"}
+    assert found["postgres"].reason == found["database"].reason == reason
+    assert found["database"].fix.startswith("POSTGRES_USER and POSTGRES_PASSWORD must be those")
+    assert found["schema"].reason == "not looked at: that needs database"
+
+
+def test_services_that_hold_nothing_yet(environment: Settings) -> None:
+    found = diagnose(environment)
+    assert not failed(found)
+    database = stacks.targets(environment).database
+    assert found["database"].reason == f"there is no {database}"
+    assert found["schema"].reason == f"{database} has no schema of ours"
+    assert found["users"].reason == "none"
+    assert found["tables"].reason == "not there: cruddur-messages"
+    assert found["conversations"].reason == "none"
+
+
+def test_files_that_were_changed(checkout: Checkout) -> None:
+    checkout.run("setup")
+    schema, table = "sql/schema.sql", "ddb/tables/cruddur-messages.json"
+    edit(checkout, schema, "-- The app's tables.", "-- Tables.")
+    edit(checkout, table, '"ALL"', '"KEYS_ONLY"')
+    found = look(checkout, expect=1)
+    assert failed(found) == {"schema", "tables"}
+    database = found["database"].reason.partition(": ")[0]
+    assert found["schema"].reason == f"sql/schema.sql was changed since it made {database}"
+    assert found["schema"].fix == "./invoke db.reset builds it anew, and keeps this one for undo"
+    assert found["tables"].reason.splitlines()[1:] == [
+        "  index message-group-sk-index: message_group_uuid (S) + sk (S), ALL,"
+        " wanted: message_group_uuid (S) + sk (S), KEYS_ONLY"
+    ]
+    assert found["tables"].fix.startswith("./invoke ddb.drop cruddur-messages ddb.schema-load ")
+    (checkout.root / table).write_text("{")
+    assert look(checkout, expect=1)["tables"].reason.startswith(f"{table}:1: ")
+
+
+def test_a_structure_that_was_changed_by_hand(linked: Settings) -> None:
+    execute(linked, "ALTER TABLE users ALTER COLUMN email DROP NOT NULL")
+    found = diagnose(linked)["schema"]
+    assert found.state == "FAIL"
+    assert found.reason.splitlines() == [
+        f"{stacks.targets(linked).database} was changed by hand:",
+        "-    email text NOT NULL,",
+        "+    email text,",
+    ]
+    assert found.fix == "write it into sql/schema.sql, or undo it"
+    execute(linked, "ALTER TABLE users ALTER COLUMN email SET NOT NULL")
+    assert diagnose(linked)["schema"].state == "ok"
+    assert copies.list_temporary(stacks.targets(linked).database) == {}
+
+
+def test_leftover_databases_are_listed_and_only_scratch_is_dropped(linked: Settings) -> None:
+    database = stacks.get_database(linked)
+    gone, scratch, used = (
+        database.named(f"{database.name}{databases.SCRATCH.replace('scratch', word)}")
+        for word in ("gone", f"scratch{DEAD_PID}", f"scratch{os.getpid()}")
+    )
+    for one in (gone, scratch, used):
+        databases.create(one)
+    try:
+        found = diagnose(linked)["leftover databases"]
+        assert found.state == "note"
+        assert found.reason.startswith(
+            f"left by a command that was killed, or still works: {gone.name} ("
+        )
+        assert f"{scratch.name} (" in found.reason
+        assert used.name not in found.reason
+        assert f"./invoke db.connect -- -c 'DROP DATABASE \"{gone.name}\"'" in found.fix
+        diagnose(linked, mend=True)
+        assert databases.exists(gone)
+        assert not databases.exists(scratch)
+        assert databases.exists(used)
+    finally:
+        for one in (gone, used):
+            databases.drop(one)
+
+
+def test_users_without_a_cognito_id(filled: Settings) -> None:
+    assert diagnose(filled)["users"] == Finding(
+        "users", "FAIL", f"without a Cognito id: {USERS}", "./invoke setup"
+    )
+
+
+def test_conversations_of_nobody(linked: Settings) -> None:
+    execute(linked, "DELETE FROM users WHERE handle = 'smirnov'")
+    found = diagnose(linked)["conversations"]
+    assert found.state == "FAIL"
+    assert found.reason == (
+        "1 conversations have a user who is not in Postgres, of 2 views:"
+        " 56eeea25-1ffc-4384-9065-5813ead1c8aa (c4e2a1d8-93b7-4f52-8a6d-5e7f0b1c2d39)"
+    )
+    tables.drop_table(stacks.get_aws(linked), "cruddur-messages")
+    assert diagnose(linked)["conversations"].reason == "none"
+
+
+def test_a_server_that_no_record_tells_of(checkout: Checkout) -> None:
+    checkout.run("up")
+    record = checkout.root / ".dev" / "aws.json"
+    pid = json.loads(record.read_text())["pid"]
+    record.unlink()
+    assert look(checkout, expect=1)["unknown servers"] == Finding(
+        "unknown servers",
+        "FAIL",
+        f"of this checkout, and no record tells of it: aws (pid {pid})",
+        "./invoke up",
+    )
+    done = checkout.run("doctor", "--fix")
+    assert "unknown servers: stopped the servers that no record told of\n" in done.stderr
+    assert not runs(pid)
+
+
+def test_what_a_killed_start_left(checkout: Checkout) -> None:
+    checkout.run("up")
+    home = (checkout.root / ".dev" / "postgres").resolve()
+    (home / f"data.draft-{DEAD_PID}").mkdir()
+    (home / "password.draft").touch()
+    found = look(checkout)["unfinished cluster"]
+    assert found.state == "note"
+    assert found.reason.startswith("a start was killed, or goes on: ")
+    checkout.run("doctor", "--fix")
+    assert look(checkout)["unfinished cluster"].state == "ok"
+    assert (home / "data").is_dir()
+
+
+def test_servers_of_a_checkout_that_is_gone(
+    checkout: Checkout, new_checkout: Callable[[str], Checkout]
+) -> None:
+    lost = new_checkout("lost and gone")
+    lost.run("up")
+    state_of = {
+        name: json.loads((lost.root / ".dev" / f"{name}.json").read_text())["pid"]
+        for name in ("postgres", "aws")
+    }
+    home = (lost.root / ".dev" / "postgres").resolve()
+    assert str(lost.root) not in look(checkout)["leftover servers"].reason
+    shutil.rmtree(lost.root)
+    found = look(checkout)
+    assert found["leftover servers"].state == "note"
+    for pid in state_of.values():
+        assert f"(pid {pid}) of {lost.root}, gone" in found["leftover servers"].reason
+    if os.geteuid() == 0:
+        assert f"the folder {home} (" in found["leftover data"].reason
+        assert str(home) in found["leftover data"].fix
+    try:
+        talk = checkout.run("doctor", "--fix").stderr
+        for pid in state_of.values():
+            assert f"(pid {pid}) of {lost.root}\n" in talk
+            assert not runs(pid)
+        assert str(lost.root) not in look(checkout)["leftover servers"].reason
+        assert home.exists() == (os.geteuid() == 0)
+    finally:
+        if os.geteuid() == 0:
+            shutil.rmtree(home)
+
+
+def test_no_docker_is_no_failure_unless_it_is_needed(checkout: Checkout, tmp_path: Path) -> None:
+    without = look(checkout, PATH=str(tmp_path))
+    assert without["docker engine"] == Finding(
+        "docker engine", "note", "there is no docker command; only the docker stack needs it"
+    )
+    needed = look(checkout, "--stack", "docker", expect=1, PATH=str(tmp_path))
+    assert needed["docker engine"].state == "FAIL"
+    assert needed["docker engine"].reason == "there is no docker command"
+    assert needed["docker compose"].reason == "not looked at: that needs docker engine"
+
+
+def test_the_docker_stack_and_containers_of_a_checkout_that_is_gone(
+    engine: None, checkout: Checkout, new_checkout: Callable[[str], Checkout]
+) -> None:
+    checkout.run("setup", "--stack", "docker")
+    try:
+        found = look(checkout)
+        assert not failed(found)
+        assert found["docker engine"].state == "ok"
+        assert found["docker images"].reason.startswith("amazon/dynamodb-local:")
+        assert found["dynamodb"].state == found["dynamodb port"].state == "ok"
+        other = new_checkout("other")
+        shutil.copytree(checkout.root, other.root, dirs_exist_ok=True)
+        project = state.identity(checkout.settings())
+        shutil.move(checkout.root, f"{checkout.root}-moved")
+        found = look(other, "--stack", "embedded")
+        shutil.move(f"{checkout.root}-moved", checkout.root)
+        assert f"of {checkout.root}, which is gone" in found["leftover containers"].reason
+        assert f"docker rm --force {project}-" in found["leftover containers"].fix
+        assert "docker volume rm" in found["leftover containers"].fix
+        assert docker("ps", "--quiet", "--filter", f"name={project}")
+    finally:
+        remove_containers(checkout.root)
+
+
+def test_images_that_are_not_there(engine: None, checkout: Checkout) -> None:
+    path = checkout.root / "docker-compose.yml"
+    path.write_text(path.read_text().replace("postgres:18-alpine", "postgres:none-such"))
+    found = look(checkout, "--stack", "docker")
+    assert found["docker images"].reason == "not pulled yet: postgres:none-such"
+
+
+def test_the_aws_stack_without_its_settings(checkout: Checkout) -> None:
+    found = look(checkout, "--stack", "aws", expect=1)
+    assert found["stack"].reason == "the stack aws needs the URL of its database"
+    assert found["stack"].fix == "PROD_DATABASE_URL=postgresql://user:password@host:5432/database"
+    assert found["aws target"] == replace(found["stack"], check="aws target")
+
+
+def test_the_aws_stack_says_who_and_where(checkout: Checkout, linked: Settings) -> None:
+    where = stacks.targets(linked)
+    login = f"{where.database.user}:{where.database.password}"
+    env: Any = {
+        "PROD_DATABASE_URL": f"postgresql://{login}@127.0.0.1:{where.database.port}"
+        f"/{where.database.name}?sslmode=disable",
+        "AWS_ENDPOINT_URL": where.aws.endpoint or "",
+        "AWS_ACCESS_KEY_ID": where.aws.access_key,
+        "AWS_SECRET_ACCESS_KEY": "production",
+    }
+    found = look(checkout, "--stack", "aws", **env)
+    assert found["aws target"].reason.startswith(f"stack aws: account {where.aws.access_key} as ")
+    assert found["schema"].reason == (
+        "sql/schema.sql made it; changes by hand are looked for on own servers only"
+    )
+    without = {name: value for name, value in env.items() if not name.startswith("AWS_")}
+    nowhere = {"AWS_EC2_METADATA_DISABLED": "true", "HOME": str(checkout.root)}
+    found = look(checkout, "--stack", "aws", expect=1, **(without | nowhere))
+    assert found["aws target"].state == "FAIL"
+    assert found["aws target"].reason.startswith("no credentials for AWS us-east-1: ")
+
+
+def test_it_ends_quietly_when_its_reader_has_gone(checkout: Checkout) -> None:
+    command = f"exec {shlex.join(checkout.command('doctor'))} | head -1"
+    done = subprocess.run(
+        command, shell=True, cwd=checkout.root, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("ok    DEV_STACK ")
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,190 @@
+"""Named snapshots: whole or absent, listed from what there is, restored with everything."""
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from scripts import clients, stacks
+from scripts.cognito import user_pool
+from scripts.cruddur import messages
+from scripts.dynamodb import tables
+from scripts.engine import pipeline
+from scripts.engine.pipeline import Step
+from scripts.environment import reset, snapshots, transaction
+from scripts.errors import DevError, InvalidError, RefusedError
+from scripts.postgres import copies, databases
+from scripts.settings import Settings
+from tests.conftest import Checkout
+from tests.contents import content, is_linked, run, without_ids
+
+
+def failure(steps: Sequence[Step]) -> str:
+    """The one step's failure, as it is told."""
+    details = []
+    with pytest.raises(pipeline.FailedError):
+        pipeline.run(steps, lambda e: details.append(e.detail) if e.kind == "failed" else None)
+    return details[0]
+
+
+def test_a_snapshot_comes_back_whole_and_undo_leads_forward_again(lived_in: Settings) -> None:
+    before = content(lived_in)
+    run(reset.snapshot_save(lived_in, "mine"))
+    assert content(lived_in) == before
+    run(reset.reset(lived_in))
+    after = content(lived_in)
+    run(reset.snapshot_restore(lived_in, "mine"))
+    restored = content(lived_in)
+    assert without_ids(restored.pop("users")) == without_ids(before.pop("users"))
+    assert restored == before
+    assert is_linked(lived_in)
+    run(reset.undo(lived_in))
+    assert content(lived_in) == after
+
+
+def test_a_restored_environment_has_the_ids_of_a_new_pool(lived_in: Settings) -> None:
+    aws = stacks.get_aws(lived_in)
+    run(reset.snapshot_save(lived_in, "mine"))
+    pool = user_pool.get_pool(aws)
+    disabled = next(user.username for user in user_pool.list_users(aws, pool))
+    clients.cognito(aws).admin_disable_user(UserPoolId=pool, Username=disabled)
+    run(reset.snapshot_save(lived_in, "disabled"))
+    clients.cognito(aws).delete_user_pool(UserPoolId=pool)
+    run(reset.snapshot_restore(lived_in, "disabled"))
+    assert is_linked(lived_in)
+    enabled = {
+        user.username: user.enabled for user in user_pool.list_users(aws, user_pool.get_pool(aws))
+    }
+    assert enabled == {name: name != disabled for name in ("ada", "korney", "smirnov")}
+
+
+def test_tables_that_came_later_go_with_a_restore_and_come_back_with_undo(
+    lived_in: Settings,
+) -> None:
+    aws = stacks.get_aws(lived_in)
+    run(reset.snapshot_save(lived_in, "mine"))
+    definition = tables.read_definitions(lived_in.root / "ddb" / "tables")[0]
+    tables.ensure_table(aws, definition | {"TableName": "later"})
+    run(reset.snapshot_restore(lived_in, "mine"))
+    assert tables.list_tables(aws) == [messages.TABLE]
+    run(reset.undo(lived_in))
+    assert tables.list_tables(aws) == [messages.TABLE, "later"]
+
+
+def test_the_list_tells_sizes_and_content_also_after_a_restart(checkout: Checkout) -> None:
+    checkout.run("setup")
+    checkout.run("snapshot.save", "one")
+    checkout.run("ddb.patterns.send-message", "korney", "more")
+    checkout.run("snapshot.save", "two")
+    checkout.run("down")
+    checkout.run("up")
+    one, two = json.loads(checkout.run("snapshot.list", "--json").stdout)
+    assert (one["name"], two["name"]) == ("one", "two")
+    assert one["content"] == "activities 1, users 2, cruddur-messages 122, pool users 2"
+    assert two["content"] == "activities 1, users 2, cruddur-messages 123, pool users 2"
+    assert one["size"] > 1_000_000
+    checkout.run("snapshot.delete", "one")
+    table = checkout.run("snapshot.list").stdout.splitlines()
+    assert [line.split()[0] for line in table] == ["NAME", "two"]
+    checkout.run("snapshot.restore", "two")
+    checkout.run("down", "--volumes", "--yes")
+    checkout.run("up")
+    assert checkout.run("snapshot.list").stdout == ""
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a.b", "-x", "a b", "x" * 60])
+def test_what_cannot_be_a_name_is_refused(lived_in: Settings, name: str) -> None:
+    with pytest.raises(InvalidError) as error:
+        reset.snapshot_save(lived_in, name)
+    assert error.value.reason == f"{name} cannot be a snapshot's name"
+
+
+def test_a_name_that_is_taken_or_unknown_is_told(lived_in: Settings) -> None:
+    run(reset.snapshot_save(lived_in, "mine"))
+    assert failure(reset.snapshot_save(lived_in, "mine")) == (
+        "there is a snapshot mine\nhint: ./invoke snapshot.delete mine"
+    )
+    for steps in (reset.snapshot_delete, reset.snapshot_restore):
+        assert failure(steps(lived_in, "other")) == (
+            "there is no snapshot other; snapshots: mine\nhint: ./invoke snapshot.list"
+        )
+
+
+def test_a_save_that_fails_leaves_nothing_and_the_earlier_ones_whole(
+    lived_in: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = content(lived_in)
+    run(reset.snapshot_save(lived_in, "first"))
+
+    def full(*_: object) -> None:
+        raise DevError("No space left on device")
+
+    for name in ("copy", "find_oid"):
+        with monkeypatch.context() as patch:
+            patch.setattr(copies, name, full)
+            with pytest.raises(pipeline.FailedError):
+                run(reset.snapshot_save(lived_in, "second"))
+        assert [one.name for one in snapshots.list_all(lived_in)] == ["first"]
+        assert [path.name for path in snapshots.get_home(lived_in).iterdir()] == ["first"]
+        assert content(lived_in) == before
+    run(reset.snapshot_save(lived_in, "second"))
+
+
+def test_half_a_snapshot_is_none_and_is_swept_away(lived_in: Settings) -> None:
+    database = stacks.get_database(lived_in)
+    for name in ("one", "two", "three"):
+        run(reset.snapshot_save(lived_in, name))
+    home = snapshots.get_home(lived_in)
+    copies.drop(copies.of_snapshot(database, "one"))
+    shutil.rmtree(home / "two")
+    shutil.copytree(home / "three", home / "four.new")
+    assert [one.name for one in snapshots.list_all(lived_in)] == ["three"]
+    run(reset.snapshot_save(lived_in, "five"))
+    assert [one.name for one in snapshots.list_all(lived_in)] == ["three", "five"]
+    names = {other.name.rpartition("_")[2] for other in copies.list_beside(database)}
+    assert names == {"three", "five"}
+
+
+def test_a_broken_manifest_is_named_and_the_way_out(lived_in: Settings) -> None:
+    run(reset.snapshot_save(lived_in, "mine"))
+    manifest = snapshots.get_folder(lived_in, "mine") / "manifest.json"
+    manifest.write_text("{")
+    with pytest.raises(DevError) as error:
+        snapshots.list_all(lived_in)
+    assert error.value.reason == f"{manifest} is broken"
+    assert error.value.hint == f"rm -r {manifest.parent}"
+
+
+def test_saving_and_restoring_do_not_wait_for_clients_that_stay(lived_in: Settings) -> None:
+    with (
+        pytest.raises(DevError, match="server closed the connection"),
+        clients.cursor(stacks.get_database(lived_in)) as cursor,
+    ):
+        cursor.execute("SELECT 1")
+        run(reset.snapshot_save(lived_in, "mine"))
+        run(reset.snapshot_restore(lived_in, "mine"))
+        cursor.execute("SELECT 1")
+    assert content(lived_in)["users"]
+
+
+def test_nothing_is_copied_on_a_server_that_is_not_ours(lived_in: Settings) -> None:
+    database = stacks.get_database(lived_in)
+    theirs = replace(database, owned=False)
+    databases.create(copies.beside(database, copies.PREV))
+    with pytest.raises(RefusedError) as error:
+        copies.clear_names(theirs, "")
+    assert error.value.reason == f"{database.name}__prev on {database.host}:{database.port}" + (
+        " is in the way, and not ours to drop"
+    )
+    assert databases.exists(database)
+
+
+def test_the_files_are_for_us_only(lived_in: Settings) -> None:
+    run(reset.snapshot_save(lived_in, "mine"))
+    run(reset.reset(lived_in))
+    for folder in (snapshots.get_folder(lived_in, "mine"), transaction.get_last(lived_in)[0]):
+        assert folder.stat().st_mode & 0o777 == 0o700
+        assert folder.stat().st_uid == os.geteuid()

@@ -1,0 +1,278 @@
+"""`env`: what an app needs to use the environment, read back by what reads such formats."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import dotenv
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis
+from hypothesis import strategies as st
+
+from scripts import settings as project
+from scripts import shell
+from scripts.environment import variables
+from scripts.targets import Aws, Database
+from tests.conftest import Checkout, clean_environment
+
+ODD = "a b'c\"d\\e$f${HOME}`g`!h#i=j;k&l|m<n>o*p?q~r%s\n\tü🍰\\"
+DATABASE = Database("127.0.0.1", 5432, "me", ODD, "app")
+AWS = Aws(region="us-east-1", endpoint="http://127.0.0.1:4566", access_key="0", secret_key="s")
+LOCAL = variables._of_postgres(DATABASE) | variables._of_aws(AWS)
+VALUES = {name: value for name, value in LOCAL.items() if value}
+TEXTS = st.text(st.characters(exclude_characters="\0\r", exclude_categories=["Cs"]), min_size=1)
+
+# An app that has no other configuration than its surroundings.
+APP = """
+import json, os
+import boto3, psycopg2
+connection = psycopg2.connect(os.environ["DATABASE_URL"])
+cursor = connection.cursor()
+cursor.execute("SELECT handle FROM users ORDER BY handle")
+pool = os.environ["AWS_COGNITO_USER_POOL_ID"]
+print(json.dumps({
+    "handles": [row[0] for row in cursor],
+    "items": boto3.resource("dynamodb").Table("cruddur-messages").scan(Select="COUNT")["Count"],
+    "users": len(boto3.client("cognito-idp").list_users(UserPoolId=pool)["Users"]),
+    "account": boto3.client("sts").get_caller_identity()["Account"],
+}))
+"""
+SEEN = {"handles": ["korney", "smirnov"], "items": 122, "users": 2, "account": "000000000000"}
+
+
+def sourced(program: str, text: str, env: dict[str, str], then: str) -> str:
+    """What a shell prints that evaluates a text and then runs a command."""
+    script = f'eval "$TEXT"\nunset TEXT\n{then}'
+    argv = [program, "-euc", script] if program != "zsh" else [program, "-feuc", script]
+    return subprocess.check_output(argv, env=env | {"TEXT": text}, text=True)
+
+
+def surroundings(program: str, text: str, env: dict[str, str]) -> dict[str, str]:
+    dump = f'"{sys.executable}" -c "import json, os; print(json.dumps(dict(os.environ)))"'
+    seen: dict[str, str] = json.loads(sourced(program, text, env, dump))
+    return seen
+
+
+def of_a_job(text: str) -> dict[str, str]:
+    """What GitHub's runner makes of the lines in $GITHUB_ENV."""
+    values, lines = {}, iter(text.splitlines(keepends=True))
+    for line in lines:
+        name, _, end = line.rstrip("\n").partition("<<")
+        value = ""
+        while (part := next(lines)).rstrip("\n") != end:
+            value += part
+        values[name] = value.removesuffix("\n")
+    return values
+
+
+def app(env: dict[str, str]) -> Any:
+    return json.loads(subprocess.check_output([sys.executable, "-c", APP], env=env, text=True))
+
+
+# The formats
+
+
+@pytest.mark.parametrize("program", ["sh", "bash", "zsh"])
+def test_a_shell_reads_every_value_as_it_is(program: str) -> None:
+    if program == "zsh" and not shutil.which("zsh"):
+        (pytest.fail if os.environ.get("REQUIRE_SHELLS") else pytest.skip)("no zsh")
+    seen = surroundings(program, variables.to_shell({}, VALUES), clean_environment())
+    assert {name: seen[name] for name in VALUES} == VALUES
+
+
+def test_python_dotenv_reads_every_value_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(variables.to_dotenv({}, VALUES))
+    assert dotenv.dotenv_values(tmp_path / ".env") == VALUES
+
+
+@given(value=TEXTS)
+@hypothesis(max_examples=300, deadline=None)
+def test_no_value_breaks_a_dotenv_file(value: str, tmp_path_factory: Any) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.env"
+    path.write_text(variables.to_dotenv({}, {"A": value, "B": "b"}), newline="")
+    assert dotenv.dotenv_values(path) == {"A": value, "B": "b"}
+
+
+def test_json_is_one_object() -> None:
+    assert json.loads(variables.to_json({}, VALUES)) == VALUES
+
+
+def test_a_job_reads_every_value_also_one_that_looks_like_the_format() -> None:
+    values = VALUES | {"PGPASSWORD": "X<<end\nend\nPATH=/evil"}
+    seen = of_a_job(variables.to_github({}, values))
+    assert {name: seen[name] for name in values} == values
+
+
+def test_the_url_holds_the_password_escaped() -> None:
+    url = urlsplit(VALUES["DATABASE_URL"])
+    assert (url.hostname, url.port, url.path) == ("127.0.0.1", 5432, "/app")
+    assert unquote(url.password or "") == ODD
+
+
+# The shell that carries them
+
+
+def test_what_would_win_is_unset_and_kept_for_our_own_commands() -> None:
+    before = {
+        "AWS_PROFILE": "prod",
+        "AWS_SESSION_TOKEN": "secret",
+        "AWS_REGION": "eu-west-1",
+        "AWS_ENDPOINT_URL_S3": "http://elsewhere",
+        "PGHOSTADDR": "192.0.2.1",
+    }
+    text = variables.to_shell(before, VALUES)
+    assert "secret" not in text
+    seen = surroundings("sh", text, clean_environment() | before)
+    assert not seen.keys() & (before.keys() - {"AWS_REGION"})
+    assert seen["AWS_REGION"] == "us-east-1"
+    variables.restore(seen)
+    assert {name: seen.get(name) for name in seen if name.startswith("AWS_")} == {
+        name: value for name, value in before.items() if name.startswith("AWS_")
+    }
+
+
+def test_twice_or_for_another_environment_is_as_once() -> None:
+    before = clean_environment() | {"AWS_PROFILE": "prod"}
+    docker = VALUES | {"AWS_ENDPOINT_URL_DYNAMODB": "http://127.0.0.1:8000"}
+    seen = before
+    for values in (docker, docker, VALUES):
+        ours = dict(seen)
+        variables.restore(ours)
+        seen = surroundings("sh", variables.to_shell(ours, values), seen)
+    assert "AWS_ENDPOINT_URL_DYNAMODB" not in seen
+    assert {name: seen[name] for name in VALUES} == VALUES
+    variables.restore(seen)
+    assert {name: value for name, value in seen.items() if name.startswith("AWS_")} == {
+        "AWS_PROFILE": "prod"
+    }
+
+
+def test_what_the_user_sets_afterwards_stays() -> None:
+    before = {"AWS_PROFILE": "prod", "AWS_REGION": "eu-west-1"}
+    seen = variables.overlay(before, VALUES) | {"AWS_PROFILE": "other", "AWS_REGION": "us-west-2"}
+    variables.restore(seen)
+    assert (seen["AWS_PROFILE"], seen["AWS_REGION"]) == ("other", "us-west-2")
+    assert "AWS_ACCESS_KEY_ID" not in seen
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "null"])
+def test_a_broken_record_of_what_was_exported_is_passed_over(text: str) -> None:
+    seen = {variables.EXPORTED: text, "AWS_REGION": "x"}
+    variables.restore(seen)
+    assert seen["AWS_REGION"] == "x"
+
+
+# The task
+
+
+def test_with_nothing_else_psql_and_an_app_use_the_environment(checkout: Checkout) -> None:
+    checkout.run("setup", env={"POSTGRES_PASSWORD": "a b'c\"d\\e$f`g`!h#i%25"})
+    password = {"POSTGRES_PASSWORD": "a b'c\"d\\e$f`g`!h#i%25"}
+    hostile = {
+        "AWS_PROFILE": "nobody",
+        "AWS_SESSION_TOKEN": "x",
+        "PGHOSTADDR": "192.0.2.1",
+        "HOME": "/nonexistent",
+    }
+    text = checkout.run("env", "--format", "shell", env=hostile | password).stdout
+    shell_now = surroundings("bash", text, clean_environment() | hostile)
+    assert app(shell_now) == SEEN
+    psql = [str(shell.postgres_home() / "bin" / "psql"), "-tAc", "SELECT count(*) FROM users"]
+    assert subprocess.check_output(psql, env=shell_now, text=True) == "2\n"
+    if aws := shutil.which("aws"):
+        tables = subprocess.check_output([aws, "dynamodb", "list-tables"], env=shell_now)
+        assert json.loads(tables) == {"TableNames": ["cruddur-messages"]}
+    # Our own commands go on there as before.
+    carried = {name: shell_now[name] for name in shell_now if name not in clean_environment()}
+    again = checkout.run("env", "--format", "json", env=carried | password)
+    assert json.loads(again.stdout)["DATABASE_URL"] == shell_now["DATABASE_URL"]
+    assert checkout.run("setup", env=carried | password).stderr.count("same  ") == 10
+    refused = checkout.run("status", "--stack", "aws", env=carried | password, expect=1)
+    assert refused.stderr.startswith("the stack aws needs the URL of its database\n")
+
+
+def test_production_in_such_a_shell_is_not_led_to_the_emulator(checkout: Checkout) -> None:
+    env = variables.overlay({}, VALUES) | {"PROD_DATABASE_URL": "postgresql://me@192.0.2.1/x"}
+    files = {"HOME": "/nonexistent", "AWS_EC2_METADATA_DISABLED": "true"}
+    done = checkout.run("status", "--stack", "aws", env=env | files, expect=1)
+    assert done.stderr.startswith("no credentials for AWS us-east-1: ")
+
+
+def test_the_job_gets_them_and_the_log_never_shows_the_password(
+    checkout: Checkout, tmp_path: Path
+) -> None:
+    job = {"GITHUB_ENV": str(tmp_path / "github env"), "POSTGRES_PASSWORD": "p%ss word"}
+    done = checkout.run("setup", "--export-env", env=job)
+    assert done.stdout == "::add-mask::p%2525ss%2520word\n::add-mask::p%25ss word\n"
+    assert done.stderr.splitlines()[-1] == "13 variables added to the job"
+    seen = of_a_job((tmp_path / "github env").read_text())
+    assert app(clean_environment() | seen) == SEEN
+    more = checkout.run("env", "--format", "github", env=job | {"AWS_PROFILE": "nobody"})
+    assert more.stderr.splitlines()[-1] == (
+        "the job has variables that may win over them: AWS_PROFILE"
+    )
+
+
+def test_without_a_job_it_prints_what_would_go_there(checkout: Checkout) -> None:
+    checkout.run("up")
+    done = checkout.run("env", "--format", "github")
+    assert of_a_job(done.stdout)["PGHOST"] == "127.0.0.1"
+    assert "add-mask" not in done.stdout
+    assert done.stderr == (
+        "AWS_COGNITO_USER_POOL_ID is left out: there is no user pool; next: ./invoke setup\n"
+    )
+
+
+def test_outside_a_job_setup_exports_nothing_and_starts_nothing(checkout: Checkout) -> None:
+    done = checkout.run("setup", "--export-env", expect=1)
+    assert done.stderr == (
+        "this is no job of GitHub Actions: GITHUB_ENV is not set\n"
+        'hint: in a shell: eval "$(./invoke env --format shell)"\n'
+    )
+    assert not checkout.settings().state.exists()
+
+
+def test_an_environment_that_does_not_run_exports_nothing(checkout: Checkout) -> None:
+    done = checkout.run("env", "--format", "shell", expect=1)
+    said = "postgres does not run at 127.0.0.1\nhint: ./invoke up\n"
+    assert (done.stdout, done.stderr) == ("", said)
+
+
+def test_an_unknown_format_is_named(checkout: Checkout) -> None:
+    done = checkout.run("env", "--format", "yaml", expect=1)
+    assert done.stderr == (
+        "--format yaml is not a format\nhint: use one of: dotenv, shell, json, github\n"
+    )
+
+
+def test_of_production_it_tells_what_it_knows(tmp_path: Path) -> None:
+    chosen = project.load(
+        tmp_path,
+        {
+            "PROD_DATABASE_URL": "postgresql://me:p%25@db.example.com/app",
+            "AWS_PROFILE": "prod",
+            "AWS_COGNITO_USER_POOL_ID": "pool",
+        },
+        stack="aws",
+    )
+    values = variables.collect(chosen)
+    assert values == {
+        "DATABASE_URL": "postgresql://me:p%25@db.example.com:5432/app?sslmode=require",
+        "PGHOST": "db.example.com",
+        "PGPORT": "5432",
+        "PGUSER": "me",
+        "PGPASSWORD": "p%",
+        "PGDATABASE": "app",
+        "PGSSLMODE": "require",
+        "AWS_PROFILE": "prod",
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_COGNITO_USER_POOL_ID": "pool",
+    }
+    assert "AWS_ACCESS_KEY_ID" in variables.in_the_way(values, {})

@@ -1,0 +1,253 @@
+"""The pages without a browser: who is answered, what may be written, how failures look."""
+
+import re
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from scripts import stacks
+from scripts.cognito import users
+from scripts.cognito.users import Person
+from scripts.cruddur import messages
+from scripts.settings import Settings
+from scripts.web import app, words
+
+HOST = "127.0.0.1:4600"
+JSON = {"Accept": "application/json"}
+
+
+class Site:
+    """The pages of an environment, asked by one of its users."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.app = app.create_app(settings, 4600)
+        self.client: FlaskClient = self.app.test_client()
+        database = stacks.get_database(settings)
+        self.people = users.people(users.list_users(database))
+        self.me = self.people["korney"]
+        (row,) = messages.list_conversations(stacks.get_aws(settings), self.me)
+        self.home = f"/messages/{self.me.uuid}/"
+        self.place = f"{self.home}{row.group}"
+        self.group = row.group
+
+    def get(self, path: str, host: str = HOST, json: bool = False) -> TestResponse:
+        return self.client.get(path, headers={"Host": host, **(JSON if json else {})})
+
+    def token(self) -> str:
+        found = re.search(r'name="token" value="(\w+)"', self.get(self.place).text)
+        assert found
+        return found[1]
+
+    def post(self, path: str, *, json: bool = True, **form: str) -> TestResponse:
+        return self.client.post(path, data=form, headers={"Host": HOST, **(JSON if json else {})})
+
+    def write(self, text: str) -> TestResponse:
+        return self.post(self.place, text=text, token=self.token())
+
+    def last(self, whose: Person | None = None) -> str:
+        return messages.list_conversations(stacks.get_aws(self.settings), whose or self.me)[0].text
+
+
+@pytest.fixture
+def site(filled: Settings) -> Site:
+    return Site(filled)
+
+
+@pytest.mark.parametrize("path", ["/messages/", "/environment/", "/nowhere", "/static/pages.js"])
+def test_every_answer_says_what_a_browser_may_do(site: Site, path: str) -> None:
+    headers = site.get(path).headers
+    policy = headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';")
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:4600", "localhost:4600", "LOCALHOST:4600"])
+def test_its_own_host_names_are_answered(site: Site, host: str) -> None:
+    assert site.get("/messages/", host).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["example.com", "example.com:4600", "127.0.0.1", "127.0.0.1:4601", "127.0.0.1:4600.x", "", "ü"],
+)
+@pytest.mark.parametrize("path", ["/messages/", "/environment/", "/nowhere", "/static/pages.js"])
+def test_other_host_names_are_refused_in_a_sentence(site: Site, path: str, host: str) -> None:
+    answer = site.get(path, host)
+    assert answer.status_code == 400
+    assert "this server answers to 127.0.0.1:4600 and localhost:4600 only" in answer.text
+    assert "Korney" not in answer.text
+
+
+@pytest.mark.parametrize("token", [None, "", "x", "ü", "0" * 64])
+def test_writing_needs_the_pages_token(site: Site, token: str | None) -> None:
+    form: dict[str, Any] = {"text": "forged"} | ({} if token is None else {"token": token})
+    for path in (site.place, f"{site.home}new"):
+        answer = site.post(path, **form)
+        assert answer.status_code == 403
+        assert "load it again" in answer.get_json()["reason"]
+    assert site.last() != "forged"
+
+
+def test_a_token_is_of_one_user_and_of_one_process(site: Site) -> None:
+    other = Site(site.settings)
+    other.me = site.people["smirnov"]
+    other.home = f"/messages/{other.me.uuid}/"
+    for token in (other.token(), Site(site.settings).token()):
+        assert site.post(site.place, text="forged", token=token).status_code == 403
+    smirnov = f"/messages/{site.people['smirnov'].uuid}/{site.group}"
+    assert site.post(smirnov, text="forged", token=site.token()).status_code == 403
+
+
+def test_writing_without_scripts_leads_back_to_the_page(site: Site) -> None:
+    answer = site.post(site.place, json=False, text="plain\r\nform", token=site.token())
+    assert (answer.status_code, answer.location) == (303, site.place)
+    assert site.last() == "plain\nform"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "the message is empty"),
+        (" \n\t ", "the message is empty"),
+        ("x" * 10_001, "the message has 10,001 characters, 10,000 are allowed"),
+        ("x" * 1_000_000, "the message has 1,000,000 characters, 10,000 are allowed"),
+    ],
+)
+def test_text_that_cannot_be_sent_is_refused_in_a_sentence(
+    site: Site, text: str, sentence: str
+) -> None:
+    before = site.last()
+    answer = site.write(text)
+    assert (answer.status_code, answer.get_json()["reason"]) == (400, sentence)
+    assert site.last() == before
+
+
+@pytest.mark.parametrize(
+    "text", ["<b>&amp;</b>", "{{ 7 * 7 }}", "👩🏽‍🚀", "\u202eabc", "x" * 10_000, "\0"]
+)
+def test_any_text_is_sent_as_it_is_to_both(site: Site, text: str) -> None:
+    answer = site.write(text)
+    assert (answer.status_code, answer.get_json()) == (200, {"place": site.place})
+    assert site.last() == site.last(site.people["smirnov"]) == text
+
+
+def test_markup_leaves_the_server_escaped(site: Site) -> None:
+    site.write('<script>alert("1")</script>')
+    for path in (site.home, site.place, f"{site.home}news"):
+        text = site.get(path).text
+        assert "<script>alert" not in text
+        assert "&lt;script&gt;alert" in text
+
+
+def test_a_conversation_starts_with_somebody_else_only(site: Site) -> None:
+    smirnov = site.people["smirnov"]
+    for other in ("", "x", site.me.uuid):
+        answer = site.post(f"{site.home}new", other=other, text="hello", token=site.token())
+        assert answer.status_code == 400
+        assert answer.get_json()["reason"] == "nobody is chosen"
+    answer = site.post(f"{site.home}new", other=smirnov.uuid, text="hello", token=site.token())
+    assert answer.status_code == 200
+    assert site.last(smirnov) == "hello"
+    assert len(messages.list_conversations(stacks.get_aws(site.settings), smirnov)) == 2
+
+
+def test_news_are_what_is_newer_and_nothing_when_nothing_is(site: Site) -> None:
+    after = messages.list_conversations(stacks.get_aws(site.settings), site.me)[0].at
+    place = {"group": site.group, "after": after}
+
+    def ask(seen: str) -> TestResponse:
+        query = {**place, "seen": seen}
+        return site.client.get(f"{site.home}news", query_string=query, headers={"Host": HOST})
+
+    first = ask("").get_json()
+    assert first["bubbles"].strip() == ""
+    assert ask(first["seen"]).status_code == 204
+    site.write("one")
+    site.write("two")
+    second = ask(first["seen"]).get_json()
+    assert re.findall(r'<p dir="auto">(.*)</p>', second["bubbles"]) == ["one", "two"]
+    assert second["seen"] != first["seen"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "sentence"),
+    [
+        ("/nowhere", 404, "not found"),
+        ("/messages/x/", 404, "not found"),
+        ("/messages/00000000-0000-0000-0000-000000000000/", 404, "there is no such user"),
+        ("{home}elsewhere", 404, "korney has no such conversation"),
+        ("{home}news?group=elsewhere", 404, "korney has no such conversation"),
+        ("{place}?before=yesterday", 400, "yesterday is not a time with an offset"),
+        ("{home}news?group={group}&after=x", 400, "x is not a time with an offset"),
+    ],
+)
+def test_an_address_that_leads_nowhere_is_a_sentence(
+    site: Site, path: str, status: int, sentence: str
+) -> None:
+    answer = site.get(path.format(home=site.home, place=site.place, group=site.group))
+    assert answer.status_code == status
+    assert sentence in answer.text
+
+
+def test_a_foreign_conversation_is_not_shown(site: Site) -> None:
+    ada = Person("5d8cd6b4-93a6-4d3a-9b44-0f2f3a9a1c11", "ada", "Ada")
+    sent = messages.start(stacks.get_aws(site.settings), ada, site.people["smirnov"], "secret")
+    assert site.get(f"{site.home}{sent.group}").status_code == 404
+    assert site.post(f"{site.home}{sent.group}", text="x", token=site.token()).status_code == 404
+
+
+@pytest.mark.parametrize("missing", ["database", "tables"])
+def test_an_environment_without_data_says_how_to_make_it(site: Site, missing: str) -> None:
+    if missing == "database":
+        empty = replace(site.settings, postgres_db="nowhere")
+    else:
+        empty = replace(site.settings, emulator_account="9" * 12)
+    client = app.create_app(empty, 4600).test_client()
+    answer = client.get(site.home, headers={"Host": HOST})
+    assert answer.status_code == 503
+    assert re.search(r"<code>\./invoke (setup|db\.setup)</code>", answer.text)
+    assert client.get("/environment/", headers={"Host": HOST}).status_code == 200
+
+
+def test_a_bug_is_a_page_without_a_stack_trace(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(settings: Settings) -> None:
+        raise ZeroDivisionError("the cause")
+
+    monkeypatch.setattr(stacks, "list_status", fail)
+    answer = site.get("/environment/")
+    assert answer.status_code == 500
+    assert "this page failed" in answer.text
+    assert "the cause" not in answer.text
+    assert "Traceback" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (7_788_223, "7.8 MB"),
+        (5 * 10**12, "5,000.0 GB"),
+    ],
+)
+def test_a_size_is_written_in_a_unit_that_fits(count: int, text: str) -> None:
+    assert words.size(count) == text
+
+
+def test_a_time_is_written_as_near_as_it_is() -> None:
+    now = datetime.now().astimezone()
+    assert words.when(now) == f"{now:%H:%M}"
+    assert words.when(now.replace(year=2001, month=3, day=8)) == "8 Mar 2001"
+    assert words.change(0.126) == "+0.13"
+    assert words.change(-1.0) == "\N{MINUS SIGN}1.00"
+    assert words.change(None) == ""

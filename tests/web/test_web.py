@@ -1,0 +1,417 @@
+"""The pages in a real browser. Without Chromium these are skipped; with CI set they fail then."""
+
+import os
+import re
+import signal
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from scripts import clients, stacks
+from scripts.cognito import users
+from scripts.cognito.users import Person
+from scripts.cruddur import messages
+from scripts.errors import DevError
+from scripts.settings import Settings
+from scripts.stacks import ports
+from scripts.web import app
+from tests.conftest import Checkout
+from tests.web import browser as chromium
+
+SOON = 2000.0  # milliseconds until news written elsewhere must be there
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    path = chromium.find()
+    if not path:
+        missing = f"no Chromium: none of {', '.join(chromium.NAMES)} is installed"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
+    with chromium.launch(path) as running:
+        yield running
+
+
+@dataclass(frozen=True)
+class Site:
+    """The pages, served from an environment of one's own, and windows to look at them."""
+
+    settings: Settings
+    address: str
+    open_window: Callable[..., Page]
+
+    def enter(self, name: str, **options: object) -> Page:
+        """A new window in which this person's newest conversation is open."""
+        page = self.open_window(**options)
+        page.goto(self.address)
+        page.get_by_role("link", name=name).click()
+        rows(page).first.click()
+        expect(bubbles(page).last).to_be_visible()
+        return page
+
+    def person(self, handle: str) -> Person:
+        return users.get_person(stacks.get_database(self.settings), handle)
+
+    def add_ada(self) -> Person:
+        with clients.cursor(stacks.get_database(self.settings)) as cursor:
+            cursor.execute(
+                "INSERT INTO users (display_name, handle, email)"
+                " VALUES ('Ada Lind', 'ada', 'ada@example.com')"
+            )
+        return self.person("ada")
+
+    def send(self, handle: str, text: str) -> None:
+        aws, author = stacks.get_aws(self.settings), self.person(handle)
+        messages.send(aws, messages.get_latest(aws, author).group, author, text)
+
+
+@pytest.fixture
+def windows(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Opens windows, each with a session of its own; none may have complained at the end."""
+    contexts, complaints = [], []
+
+    def open_window(**options: object) -> Page:
+        contexts.append(browser.new_context(**options))  # type: ignore[arg-type]
+        page = contexts[-1].new_page()
+        page.set_default_timeout(10_000)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("dialog", lambda dialog: complaints.append(dialog.message))
+        return page
+
+    yield open_window
+    for context in contexts:
+        context.close()
+    # The servers may be gone before the last question: that, and our own 4xx and 5xx, is no bug.
+    remarks = ("Failed to load resource", "Autofocus processing was blocked")
+    assert [text for text in complaints if not any(remark in text for remark in remarks)] == []
+
+
+def serve(settings: Settings) -> Iterator[str]:
+    port = ports.choose(settings, "web_port")
+    server = app.make_server(settings, "127.0.0.1", port)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{port}"
+    server.shutdown()
+
+
+@pytest.fixture
+def site(filled: Settings, windows: Callable[..., Page]) -> Iterator[Site]:
+    for address in serve(filled):
+        yield Site(filled, address, windows)
+
+
+def rows(page: Page) -> Locator:
+    return page.locator("#listing a")
+
+
+def bubbles(page: Page) -> Locator:
+    return page.locator(".bubble")
+
+
+def last(page: Page) -> Locator:
+    return page.locator(".bubble p").last
+
+
+def write(page: Page, text: str) -> None:
+    page.locator("html[data-alive]").wait_for()  # or Enter is a plain form's
+    page.get_by_label("Message", exact=True).fill(text)
+    page.keyboard.press("Enter")
+
+
+def ends_of_bar(run: Locator, step: str) -> tuple[float, float]:
+    box = run.locator(".step").filter(has_text=step).locator("rect").bounding_box()
+    assert box
+    return box["x"], box["x"] + box["width"]
+
+
+def is_wider_than_its_window(page: Page) -> bool:
+    return bool(page.evaluate("document.documentElement.scrollWidth > innerWidth"))
+
+
+def test_the_seeded_conversation_is_shown_newest_at_the_bottom(site: Site) -> None:
+    page = site.enter("Korney Belov")
+    expect(rows(page)).to_have_count(1)
+    expect(rows(page).first).to_contain_text("Smirnov Hale")
+    expect(rows(page).first.locator("time")).to_have_text(re.compile(r"28 Mar"))
+    expect(bubbles(page)).to_have_count(20)
+    times = page.locator(".bubble").evaluate_all("all => all.map(one => one.dataset.at)")
+    assert times == sorted(times)
+    expect(bubbles(page).last).to_be_in_viewport()
+    expect(last(page)).to_contain_text("Say hello to the hedge")
+    expect(rows(page).first).to_contain_text("Say hello to the hedge")
+
+
+def test_older_messages_come_without_losing_the_place(site: Site) -> None:
+    page = site.enter("Korney Belov")
+    for expected in (40, 60, 80, 100, 120):
+        first = bubbles(page).first.element_handle()
+        page.get_by_text("Older messages").scroll_into_view_if_needed()
+        before = first.bounding_box()
+        page.get_by_text("Older messages").click()
+        expect(bubbles(page)).to_have_count(expected)
+        after = first.bounding_box()
+        assert before
+        assert after
+        assert abs(before["y"] - after["y"]) < 40, "only the heading of the day may have gone"
+    expect(page.get_by_text("This is where it starts")).to_be_visible()
+    expect(page.locator(".day")).to_have_count(1)
+    texts = page.locator(".bubble p").all_inner_texts()
+    aws = stacks.get_aws(site.settings)
+    group = messages.get_latest(aws).group
+    assert texts == [message.text for message in messages.get_conversation(aws, group).messages]
+
+
+def test_a_message_moves_the_conversation_to_the_top_for_both(site: Site) -> None:
+    ada, aws = site.add_ada(), stacks.get_aws(site.settings)
+    mine, theirs = site.enter("Korney Belov"), site.enter("Smirnov Hale")
+    for handle in ("korney", "smirnov"):
+        messages.start(aws, ada, site.person(handle), "hello from Ada")
+    for page in (mine, theirs):
+        expect(rows(page).first).to_contain_text("Ada Lind", timeout=SOON)
+    write(mine, "good morning")
+    for page in (mine, theirs):
+        expect(last(page)).to_have_text("good morning", timeout=SOON)
+        expect(rows(page).first).to_contain_text("good morning", timeout=SOON)
+        expect(bubbles(page).last).to_be_in_viewport()
+    expect(bubbles(mine).last).to_have_class("bubble mine")
+    expect(bubbles(theirs).last).to_have_class("bubble theirs")
+    write(theirs, "and to you")
+    expect(last(mine)).to_have_text("and to you", timeout=SOON)
+    assert bubbles(mine).count() == bubbles(theirs).count() == 22
+
+
+def test_what_is_written_elsewhere_appears_without_a_reload(site: Site) -> None:
+    page = site.enter("Korney Belov")
+    page.evaluate("window.same = true")
+    page.wait_for_timeout(1500)
+    site.send("smirnov", "written by ddb.patterns.send-message")
+    begin = time.monotonic()
+    expect(last(page)).to_have_text("written by ddb.patterns.send-message", timeout=SOON)
+    assert time.monotonic() - begin < SOON / 1000
+    assert page.evaluate("window.same") is True
+
+
+def test_news_do_not_move_who_reads_further_up(site: Site) -> None:
+    page = site.enter("Korney Belov")
+    page.locator("#history").evaluate("box => { box.scrollTop = 0 }")
+    site.send("smirnov", "down here")
+    expect(page.get_by_text("New messages")).to_be_visible(timeout=SOON)
+    assert page.locator("#history").evaluate("box => box.scrollTop") == 0
+    page.get_by_text("New messages").click()
+    expect(bubbles(page).last).to_be_in_viewport()
+    expect(page.get_by_text("New messages")).to_be_hidden()
+
+
+def test_a_conversation_with_another_user_is_started(site: Site) -> None:
+    site.add_ada()
+    mine, hers = site.enter("Korney Belov"), site.open_window()
+    hers.goto(site.address)
+    hers.get_by_role("link", name="Ada Lind").click()
+    expect(hers.get_by_text("No conversation yet")).to_be_visible()
+    mine.get_by_role("link", name="New").click()
+    mine.get_by_label("With").select_option(label="Ada Lind (@ada)")
+    write(mine, "hello Ada")
+    expect(mine.get_by_role("heading", name="Ada Lind")).to_be_visible()
+    expect(last(mine)).to_have_text("hello Ada")
+    expect(rows(mine)).to_have_count(2)
+    expect(rows(hers).first).to_contain_text("hello Ada", timeout=SOON)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '<img src=x onerror="alert(1)"><script>alert(2)</script>',
+        "</p></li><h1>&amp; {{ 7 * 7 }}",
+        "👩🏽‍🚀🏳️‍🌈 e\u0301 ﷽",
+        "שלום, מה שלומך?",
+        "\u202eright to left\u202c and back",
+        "two\nlines  and   spaces",
+        "w" * 10_000,
+    ],
+)
+def test_any_text_is_shown_as_text(site: Site, text: str) -> None:
+    page = site.enter("Korney Belov")
+    write(page, text)
+    expect(bubbles(page)).to_have_count(21)
+    assert last(page).evaluate("shown => shown.textContent") == text
+    page.reload()
+    assert last(page).evaluate("shown => shown.textContent") == text
+    assert not is_wider_than_its_window(page)
+
+
+def test_right_to_left_text_begins_on_the_right(site: Site) -> None:
+    page = site.enter("Korney Belov")
+    write(page, "שלום")
+    expect(last(page)).to_have_text("שלום")
+    assert last(page).evaluate("shown => getComputedStyle(shown).direction") == "rtl"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("   ", "the message is empty"),
+        ("x" * 10_001, "the message has 10,001 characters, 10,000 are allowed"),
+    ],
+)
+def test_what_cannot_be_sent_is_refused_and_kept(site: Site, text: str, sentence: str) -> None:
+    page = site.enter("Korney Belov")
+    write(page, text)
+    expect(page.get_by_role("alert")).to_contain_text(sentence)
+    expect(page.get_by_label("Message", exact=True)).to_have_value(text)
+    write(page, "better")
+    expect(last(page)).to_have_text("better")
+    expect(page.get_by_role("alert")).to_be_hidden()
+
+
+def test_everything_is_done_with_the_keyboard(site: Site) -> None:
+    page = site.open_window()
+    page.goto(site.address)
+
+    def go_to(selector: str) -> None:
+        for _ in range(12):
+            page.keyboard.press("Tab")
+            if page.locator(f"{selector}:focus").count():
+                return
+        raise AssertionError(f"Tab does not lead to {selector}")
+
+    go_to(".people a")
+    page.keyboard.press("Enter")
+    go_to("#listing a")
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Message", exact=True)).to_be_focused()
+    page.keyboard.type("first")
+    page.keyboard.press("Shift+Enter")
+    page.keyboard.type("second")
+    page.keyboard.press("Enter")
+    expect(last(page)).to_have_text("first\nsecond", use_inner_text=True)
+    expect(page.get_by_label("Message", exact=True)).to_have_value("")
+    page.keyboard.press("Shift+Tab")
+    expect(page.get_by_text("Older messages")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(bubbles(page)).to_have_count(41)
+    expect(page.get_by_text("Older messages")).to_be_focused()
+
+
+@pytest.mark.parametrize("path", ["/messages/", "/environment/", "conversation"])
+def test_a_phone_shows_one_column(site: Site, path: str) -> None:
+    phone = {"viewport": {"width": 360, "height": 640}, "has_touch": True}
+    if path == "conversation":
+        page = site.enter("Korney Belov", **phone)
+        expect(page.locator("#listing")).to_be_hidden()
+        expect(page.get_by_role("button", name="Send")).to_be_in_viewport()
+        page.get_by_label("All conversations").click()
+        expect(page.locator("#listing")).to_be_visible()
+    else:
+        page = site.open_window(**phone)
+        page.goto(site.address + path)
+    assert not is_wider_than_its_window(page)
+
+
+def test_light_and_dark_follow_the_system(site: Site) -> None:
+    def shades(scheme: str) -> list[int]:
+        page = site.enter("Korney Belov", color_scheme=scheme)
+        colours = page.evaluate(
+            "[getComputedStyle(document.body).backgroundColor,"
+            " getComputedStyle(document.querySelector('.bubble')).color]"
+        )
+        return [sum(map(int, re.findall(r"\d+", colour)[:3])) for colour in colours]
+
+    light, dark = shades("light"), shades("dark")
+    assert light[0] > 600 > 300 > light[1]
+    assert dark[0] < 150 < 500 < dark[1]
+
+
+def test_the_environment_page_follows_what_happens(site: Site) -> None:
+    page = site.open_window()
+    page.goto(f"{site.address}/environment/")
+    for service, table in (("postgres", "users 2"), ("aws", "cruddur-messages 122")):
+        panel = page.locator(".panel").filter(has_text=service)
+        expect(panel.locator(".state")).to_have_text("healthy")
+        expect(panel).to_contain_text(re.compile(r"Address\s*127\.0\.0\.1:\d+"))
+        expect(panel).to_contain_text(re.compile(r"Size\s*[\d.]+ [kM]B"))
+        expect(panel.get_by_role("row", name=table)).to_be_visible()
+    site.send("korney", "one more")
+    expect(page.get_by_role("row", name="cruddur-messages 123")).to_be_visible(timeout=5000)
+
+
+def test_the_runs_are_drawn_side_by_side_and_compared(
+    checkout: Checkout, windows: Callable[..., Page]
+) -> None:
+    checkout.run("setup")
+    checkout.run("setup")
+    for address in serve(checkout.settings()):
+        page = windows()
+        page.goto(f"{address}/environment/")
+        newest, oldest = page.locator(".run").all()
+        expect(newest).to_contain_text(re.compile(r"[+−]\d+\.\d\d s against"))
+        expect(oldest).to_contain_text("no run before to compare with")
+
+        steps = ("cognito.create-pool", "ddb.schema-load", "check")
+        pool, tables, check = (ends_of_bar(oldest, step) for step in steps)
+        assert pool[0] < tables[1]
+        assert tables[0] < pool[1]
+        assert check[0] >= max(pool[1], tables[1]) - 1
+        assert "check" in " ".join(oldest.locator(".critical .label").all_inner_texts())
+
+
+def test_a_stopped_environment_says_how_to_start_it_and_comes_back(
+    checkout: Checkout, windows: Callable[..., Page]
+) -> None:
+    checkout.run("setup")
+    for address in serve(checkout.settings()):
+        page = Site(checkout.settings(), address, windows).enter("Korney Belov")
+        checkout.run("down")
+        expect(page.locator("#notice")).to_contain_text("What helps: ./invoke up", timeout=5000)
+        expect(bubbles(page)).to_have_count(20)
+        write(page, "not lost")
+        expect(page.get_by_label("Message", exact=True)).to_have_value("not lost")
+        stopped = windows()
+        answer = stopped.goto(page.url)
+        assert answer
+        assert answer.status == 503
+        expect(stopped.get_by_role("main")).to_contain_text("does not run at")
+        expect(stopped.locator("code")).to_have_text("./invoke up")
+        assert "Traceback" not in stopped.content()
+        stopped_environment = windows()
+        stopped_environment.goto(f"{address}/environment/")
+        expect(stopped_environment.locator(".state.down")).to_have_count(2)
+        checkout.run("up")
+        expect(page.locator("#notice")).to_be_hidden(timeout=5000)
+        expect(bubbles(stopped)).to_have_count(20, timeout=5000)
+        expect(stopped_environment.locator(".state.healthy")).to_have_count(2, timeout=8000)
+        write(page, "not lost")
+        expect(last(stopped)).to_have_text("not lost", timeout=SOON)
+
+
+def test_the_task_serves_until_it_is_interrupted(checkout: Checkout) -> None:
+    checkout.run("up")
+    first, second = checkout.start("web"), checkout.start("web", "--port", "0")
+    assert first.stderr
+    line = first.stderr.readline()
+    address = re.search(r"http://127\.0\.0\.1:\d+/", line)
+    assert address, line
+    with urllib.request.urlopen(f"{address[0]}environment/") as answer:
+        assert "healthy" in answer.read().decode()
+    first.send_signal(signal.SIGINT)
+    out, talk = first.communicate(timeout=20)
+    assert (first.returncode, out, talk) == (130, "", "")
+    _, talk = second.communicate(timeout=20)
+    assert (second.returncode, talk.splitlines()[0]) == (
+        1,
+        "WEB_PORT=0 is not a number from 1 to 65535",
+    )
+
+
+def test_a_port_that_is_taken_is_passed_over_unless_it_was_asked_for(services: Settings) -> None:
+    for address in serve(services):
+        taken = int(address.rpartition(":")[2])
+        free = replace(services, web_port=taken)
+        assert ports.choose(free, "web_port") > taken
+        with pytest.raises(DevError) as error:
+            ports.choose(replace(free, sources={"web_port": "flag"}), "web_port")
+        assert str(error.value.message).startswith(f"WEB_PORT={taken} is taken by ")
