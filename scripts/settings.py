@@ -1,7 +1,7 @@
 """Settings: each declared once, with its variable, default and help; read from five places.
 
-Precedence: a task's flag, the environment, `.env`, what the checkout remembers (the stack that was
-chosen), the default. An empty value counts as unset.
+Precedence: a task's flag, the environment, `.env`, the remembered stack, the default. An empty
+value counts as unset. The app is the one of DEV_APP, by default the one that this tool ships.
 """
 
 import dataclasses
@@ -13,11 +13,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from scripts import app
+from scripts.app import App
 from scripts.errors import DevError
 
 _LEAVE_OUT = "correct it, or leave it out for the default"
-ROOT = Path(__file__).resolve().parent.parent
-_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,49}")
+ROOT = Path(__file__).resolve().parent.parent  # of this tool
+APP_VARIABLE = "DEV_APP"
+NO_APP = App(ROOT, "app")  # until app.toml is read
+
 _SYSTEM_DATABASES = ("postgres", "template0", "template1")
 
 
@@ -43,7 +47,7 @@ def _text(name: str, text: str) -> str:
 
 
 def _role(name: str, text: str) -> str:
-    if not _IDENTIFIER.fullmatch(text):
+    if not app.IDENTIFIER.fullmatch(text):
         raise DevError(
             f"{name}={text} is not a letter or _ and then letters, digits or _, 50 at most",
             _LEAVE_OUT,
@@ -105,9 +109,10 @@ def _setting(
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Every setting, and where each value came from."""
+    """Every setting, and where each value came from; `root` is the folder of the app."""
 
     root: Path = ROOT
+    app: App = NO_APP
     sources: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     stack: str = _setting("DEV_STACK", "embedded", "who provides the services")
@@ -121,7 +126,9 @@ class Settings:
     postgres_password: str = _setting(
         "POSTGRES_PASSWORD", "", "its password; empty: random for this checkout", secret=True
     )
-    postgres_db: str = _setting("POSTGRES_DB", "cruddur", "the app's database", _database)
+    postgres_db: str = _setting(
+        "POSTGRES_DB", "", "the app's database; empty: the app's name", _database
+    )
     aws_region: str = _setting("AWS_REGION", "us-east-1", "the region of every AWS call")
     emulator_port: int = _setting(
         "AWS_EMULATOR_PORT", 4566, "the AWS emulator's port; unset, the next free one", _port
@@ -138,7 +145,9 @@ class Settings:
         "where a remote Docker engine publishes ports; empty: at its own address",
         _address,
     )
-    pool_name: str = _setting("COGNITO_POOL_NAME", "cruddur", "the local Cognito user pool")
+    pool_name: str = _setting(
+        "COGNITO_POOL_NAME", "", "the local Cognito user pool; empty: the app's name"
+    )
     web_port: int = _setting(
         "WEB_PORT", 4600, "the pages' port; unset, the next free one is taken", _port
     )
@@ -186,8 +195,15 @@ def declared() -> list[dataclasses.Field[Any]]:
     return [field for field in dataclasses.fields(Settings) if "variable" in field.metadata]
 
 
-def load(root: Path = ROOT, environ: Mapping[str, str] = os.environ, **flags: str) -> Settings:
-    """Settings of the checkout at `root`. Raises DevError for a value that cannot be used."""
+def load(
+    root: Path | None = None, environ: Mapping[str, str] = os.environ, **flags: str
+) -> Settings:
+    """Settings of the app in the folder `root`, by default the one of DEV_APP.
+
+    Raises DevError for a value that cannot be used.
+    """
+    root = root or find_app(environ)
+    chosen_app = app.load(root)
     layers = (("flag", flags), ("environment", environ), (".env", read_env_file(root / ".env")))
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
@@ -199,11 +215,17 @@ def load(root: Path = ROOT, environ: Mapping[str, str] = os.environ, **flags: st
                 values[field.name] = field.metadata["parse"](variable, text)
                 sources[field.name] = source
                 break
-    chosen = Settings(root=root, sources=sources, **values)
+    names = {"postgres_db": chosen_app.name, "pool_name": chosen_app.name}
+    chosen = Settings(root=root, app=chosen_app, sources=sources, **names | values)
     stack = "" if "stack" in sources else _read_remembered(chosen.remembered_stack)
     if not stack:
         return chosen
     return dataclasses.replace(chosen, stack=stack, sources=sources | {"stack": "remembered"})
+
+
+def find_app(environ: Mapping[str, str]) -> Path:
+    """The folder of the app: DEV_APP, or the tool's own."""
+    return Path(environ.get(APP_VARIABLE) or ROOT).resolve()
 
 
 def _read_remembered(path: Path) -> str:

@@ -55,7 +55,7 @@ def find_origin(words: Iterable[str]) -> Path | None:
 def is_gone(root: Path) -> bool:
     """Is no checkout at this path any more? One that we may not look into is not gone."""
     try:
-        return not any((root / name).exists() for name in ("tasks.py", "lock"))
+        return not any((root / name).exists() for name in ("tasks.py", "app.toml", "lock"))
     except OSError:
         return False
 

@@ -3,13 +3,15 @@
 import ipaddress
 from dataclasses import dataclass, field, replace
 
+from scripts.app import Messages, Users
+
 
 @dataclass(frozen=True)
 class Database:
     """One Postgres database, and who logs in to it.
 
     `owned`: its server is this checkout's own. A loopback address does not say so: it may be the
-    near end of a tunnel.
+    near end of a tunnel. `users` is the app's table of users in it, None for none.
     """
 
     host: str
@@ -19,6 +21,7 @@ class Database:
     name: str
     sslmode: str = "prefer"
     owned: bool = False
+    users: Users | None = None
 
     def __str__(self) -> str:
         return f"{self.name} on {self.host}:{self.port}"
@@ -51,6 +54,7 @@ class Aws:
     an address of its own. Without an access key the usual chain of credentials applies, starting
     from `profile`. The pool is found by its id, or else by its name. `owned`: the emulators are
     this checkout's own, wherever they run. `keeps_tags`: DynamoDB Local does not know any.
+    `messages` is the table of the app's direct messages.
     """
 
     region: str
@@ -63,6 +67,7 @@ class Aws:
     dynamodb_endpoint: str | None = None
     keeps_tags: bool = True
     owned: bool = False
+    messages: str = Messages.table
 
     def __str__(self) -> str:
         apart = f" (DynamoDB: {self.dynamodb_endpoint})" if self.dynamodb_endpoint else ""

@@ -35,7 +35,7 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 PROJECT = Path(__file__).resolve().parent.parent
 PARTS = (
-    *("tasks.py", "scripts", "sql", "ddb"),
+    *("tasks.py", "app.toml", "scripts", "sql", "ddb"),
     *(".env.example", "docker-compose.yml", "requirements.txt"),
 )
 _numbers = itertools.count(1)

@@ -16,7 +16,7 @@ from tests.conftest import PROJECT, Checkout, clean_environment
 
 SCRIPTS = PROJECT / "scripts"
 
-FOUNDATION = {"errors", "targets", "settings"}
+FOUNDATION = {"errors", "targets", "settings", "app"}
 
 
 def read_layers() -> dict[str, set[str]]:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import strategies as st
 
 from scripts import settings, stacks
+from scripts.app import App
 from scripts.errors import DevError
 from scripts.settings import Settings
 from scripts.targets import Aws, Database
@@ -23,6 +24,17 @@ env_texts = st.text() | st.lists(
     st.sampled_from([*VARIABLES, *"ab=\"'\\#$ {}:-\n\r\t", "export ", "${", "\0", "\ufeff", "ü"]),
     max_size=30,
 ).map("".join)
+
+
+@pytest.fixture(autouse=True)
+def app(tmp_path: Path) -> None:
+    """The folder of an app called cruddur."""
+    (tmp_path / "app.toml").write_text('name = "cruddur"\n')
+
+
+def with_defaults(root: Path) -> Settings:
+    app = App(root, "cruddur")
+    return Settings(root=root, app=app, postgres_db="cruddur", pool_name="cruddur")
 
 
 def message(error: pytest.ExceptionInfo[DevError]) -> str:
@@ -90,7 +102,7 @@ def test_every_setting_is_read_from_its_variable(tmp_path: Path) -> None:
 
 
 def test_without_any_source_every_setting_has_its_default(tmp_path: Path) -> None:
-    assert settings.load(tmp_path, {}) == Settings(root=tmp_path)
+    assert settings.load(tmp_path, {}) == with_defaults(tmp_path)
 
 
 def test_each_value_keeps_its_own_source(tmp_path: Path) -> None:
@@ -107,7 +119,7 @@ def test_the_example_is_what_the_code_declares() -> None:
 def test_the_example_with_every_line_in_force_gives_the_defaults(tmp_path: Path) -> None:
     write_env(tmp_path, re.sub(r"^#(?=[A-Z_]+=)", "", settings.example(), flags=re.M))
     loaded = settings.load(tmp_path, {})
-    assert replace(loaded, sources={}) == Settings(root=tmp_path)
+    assert replace(loaded, sources={}) == with_defaults(tmp_path)
     assert loaded.source("postgres_port") == ".env"
 
 
@@ -225,8 +237,9 @@ def test_any_file_is_read_or_refused(folder: Path, content: bytes) -> None:
 def test_any_value_is_taken_or_refused(field: Field[Any], text: str) -> None:
     variable = field.metadata["variable"]
     try:
-        value = getattr(settings.load(Path("/nonexistent"), {variable: text}), field.name)
+        value = getattr(settings.load(PROJECT, {variable: text}), field.name)
     except DevError as error:
         assert variable in str(error.message)
     else:
-        assert value == (type(value)(text) if text else field.default)
+        default = getattr(settings.load(PROJECT, {}), field.name)
+        assert value == (type(value)(text) if text else default)

@@ -12,6 +12,8 @@ from scripts.cognito.users import Person
 from scripts.dynamodb import tables
 from scripts.dynamodb.tables import Item
 
+INDEX = "message-group-sk-index"
+
 
 @dataclass(frozen=True)
 class Message:
@@ -68,16 +70,47 @@ def of_conversation(row: Conversation) -> Item:
 def to_message(item: Item) -> Message:
     """The message that an item of plain values is."""
     group = item["pk"].removeprefix("MSG#")
-    return Message(group, item["sk"], item["message_uuid"], item["message"], _author(item))
+    uuid, text = str(item.get("message_uuid", "")), str(item.get("message", ""))
+    return Message(group, item["sk"], uuid, text, _author(item))
 
 
 def to_conversation(item: Item) -> Conversation:
     """The view of a conversation that an item of plain values is."""
     owner = item["pk"].removeprefix("GRP#")
     return Conversation(
-        owner, item["message_group_uuid"], item["sk"], item["message"], _author(item)
+        owner, item["message_group_uuid"], item["sk"], str(item.get("message", "")), _author(item)
     )
 
 
+def define(table: str) -> Item:
+    """The CreateTable request of the messages table."""
+    capacity = {"ReadCapacityUnits": 5, "WriteCapacityUnits": 5}
+    names = ("message_group_uuid", "pk", "sk")
+    index = {
+        "IndexName": INDEX,
+        "KeySchema": _keys("message_group_uuid", "sk"),
+        "Projection": {"ProjectionType": "ALL"},
+        "ProvisionedThroughput": capacity,
+    }
+    return {
+        "TableName": table,
+        "AttributeDefinitions": [{"AttributeName": n, "AttributeType": "S"} for n in names],
+        "KeySchema": _keys("pk", "sk"),
+        "GlobalSecondaryIndexes": [index],
+        "BillingMode": "PROVISIONED",
+        "ProvisionedThroughput": capacity,
+    }
+
+
+def _keys(partition: str, sort: str) -> list[dict[str, str]]:
+    pairs = ((partition, "HASH"), (sort, "RANGE"))
+    return [{"AttributeName": name, "KeyType": kind} for name, kind in pairs]
+
+
 def _author(item: Item) -> Person:
-    return Person(item["user_uuid"], item["user_handle"], item["user_display_name"])
+    """The user of an item; an app may have written it without some of the attributes."""
+    return Person(
+        str(item.get("user_uuid", "")),
+        str(item.get("user_handle", "")),
+        str(item.get("user_display_name", "")),
+    )

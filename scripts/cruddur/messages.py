@@ -13,15 +13,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from scripts import clients
+from scripts.app import Messages
 from scripts.cognito.users import Person
 from scripts.cruddur import items
-from scripts.cruddur.items import Conversation, Message
+from scripts.cruddur.items import INDEX, Conversation, Message
 from scripts.dynamodb import batch_write, tables
 from scripts.errors import DevError, InvalidError, NotFoundError
 from scripts.targets import Aws
 
-TABLE = "cruddur-messages"
-INDEX = "message-group-sk-index"
+TABLE = Messages.table  # where app.toml names no other
 LONGEST_MESSAGE = 10_000
 _PATIENCE = 20.0  # seconds of being overtaken by others
 
@@ -41,7 +41,10 @@ def timestamp(moment: datetime) -> str:
 
 def in_journal_layout(message: Message) -> str:
     """A message as a line: handle in 12 columns, time in 22, the first 40 characters."""
-    written = datetime.fromisoformat(message.at).strftime("%Y-%m-%d %I:%M %p")
+    try:
+        written = datetime.fromisoformat(message.at).strftime("%Y-%m-%d %I:%M %p")
+    except ValueError:  # an app may write anything
+        written = message.at[:20]
     return f"{message.author.handle:<12}{written:<22}{message.text[:40]}"
 
 
@@ -64,7 +67,7 @@ def get_conversation(aws: Aws, group: str, limit: int | None = None, before: str
 
 def list_newer(aws: Aws, group: str, after: str) -> list[Message]:
     """The messages of a conversation after a time, in reading order. DevError for no time."""
-    values = {":pk": f"MSG#{group}", ":after": timestamp(_time(after))}
+    values = {":pk": f"MSG#{group}", ":after": _as_key(after)}
     found, _ = _query(aws, "pk = :pk AND sk > :after", values)
     return list(map(items.to_message, found))
 
@@ -75,7 +78,7 @@ def get_page(aws: Aws, group: str, limit: int, before: str) -> Page:
     Raises DevError for a time that is none, or where there is no such conversation.
     """
     if before:
-        before = timestamp(_time(before))
+        before = _as_key(before)
     group = group or get_latest(aws).group
     page = get_conversation(aws, group, limit, before)
     if not page.messages and not (before and get_conversation(aws, group, 1).messages):
@@ -91,7 +94,8 @@ def get_latest(aws: Aws, person: Person | None = None) -> Conversation:
     latest = max(rows, key=lambda row: row.at, default=None)
     if latest is None:
         whose = f" of {person.handle}" if person else ""
-        raise NotFoundError(f"there is no conversation{whose} in {TABLE}", "./invoke ddb.seed")
+        reason = f"there is no conversation{whose} in {aws.messages}"
+        raise NotFoundError(reason, "./invoke ddb.seed")
     return latest
 
 
@@ -109,11 +113,11 @@ def send(aws: Aws, group: str, author: Person, text: str) -> Message:
                 f"{author.handle} takes no part in the conversation {group}",
                 f"./invoke ddb.patterns.list-conversations {author.handle}",
             )
-        last = max(datetime.fromisoformat(row.at) for row in rows)
+        last = max(map(_moment, rows))
         now = max(datetime.now(UTC), last + timedelta(microseconds=1))
         message = Message(group, timestamp(now), str(uuid.uuid4()), text, author)
-        moves = [move for row in rows for move in _move(row, message)]
-        if _transact(aws, [_put_new(items.of_message(message)), *moves]):
+        moves = [move for row in rows for move in _move(aws, row, message)]
+        if _transact(aws, [_put_new(aws, items.of_message(message)), *moves]):
             return message
         time.sleep(random.uniform(0, 0.2))  # noqa: S311 - so that those who collided do not again
     raise DevError(f"others write to the conversation {group} all the time", "try again")
@@ -134,7 +138,7 @@ def start(aws: Aws, author: Person, other: Person, text: str) -> Message:
         for owner, counterpart in ((author, other), (other, author))
     ]
     written = [items.of_message(message), *map(items.of_conversation, rows)]
-    if not _transact(aws, list(map(_put_new, written))):
+    if not _transact(aws, [_put_new(aws, item) for item in written]):
         raise DevError("the conversation could not be written", "try again")
     return message
 
@@ -147,20 +151,20 @@ def list_rows(aws: Aws, group: str) -> list[Conversation]:
 
 def scan_rows(aws: Aws, limit: int | None = None) -> Iterator[Conversation]:
     """The rows of all users, in no order, `limit` at most."""
-    return map(items.to_conversation, tables.scan(aws, TABLE, limit, IndexName=INDEX))
+    return map(items.to_conversation, tables.scan(aws, aws.messages, limit, IndexName=INDEX))
 
 
 def write_messages(aws: Aws, messages: Sequence[Message]) -> int:
     """Put messages as they are, in batches, no row moved; how many were acknowledged."""
-    return batch_write.write_items(aws, TABLE, list(map(items.of_message, messages)))
+    return batch_write.write_items(aws, aws.messages, list(map(items.of_message, messages)))
 
 
 def replace_rows(aws: Aws, group: str, wanted: Collection[Conversation]) -> None:
     """Make the rows of a conversation exactly these, in one transaction."""
     rows = list_rows(aws, group)
     keys = {(row.owner, row.at) for row in wanted}
-    changes = [_delete(row) for row in rows if (row.owner, row.at) not in keys]
-    changes += [_put(items.of_conversation(row)) for row in wanted if row not in rows]
+    changes = [_delete(aws, row) for row in rows if (row.owner, row.at) not in keys]
+    changes += [_put(aws, items.of_conversation(row)) for row in wanted if row not in rows]
     if changes and not _transact(aws, changes):
         raise DevError(f"others write to the conversation {group}", "try again")
 
@@ -175,24 +179,24 @@ def parse_time(text: str) -> datetime:
     return moment.astimezone(UTC)
 
 
-def _move(row: Conversation, message: Message) -> list[dict[str, Any]]:
+def _move(aws: Aws, row: Conversation, message: Message) -> list[dict[str, Any]]:
     moved = Conversation(row.owner, row.group, message.at, message.text, row.other)
-    return [_delete(row), _put(items.of_conversation(moved))]
+    return [_delete(aws, row), _put(aws, items.of_conversation(moved))]
 
 
-def _put(item: tables.Item) -> dict[str, Any]:
-    return {"Put": {"TableName": TABLE, "Item": item}}
+def _put(aws: Aws, item: tables.Item) -> dict[str, Any]:
+    return {"Put": {"TableName": aws.messages, "Item": item}}
 
 
-def _put_new(item: tables.Item) -> dict[str, Any]:
-    put = {"TableName": TABLE, "Item": item, "ConditionExpression": "attribute_not_exists(pk)"}
-    return {"Put": put}
+def _put_new(aws: Aws, item: tables.Item) -> dict[str, Any]:
+    put = _put(aws, item)["Put"]
+    return {"Put": put | {"ConditionExpression": "attribute_not_exists(pk)"}}
 
 
-def _delete(row: Conversation) -> dict[str, Any]:
+def _delete(aws: Aws, row: Conversation) -> dict[str, Any]:
     key = tables.to_dynamodb({"pk": f"GRP#{row.owner}", "sk": row.at})
-    delete = {"TableName": TABLE, "Key": key, "ConditionExpression": "attribute_exists(pk)"}
-    return {"Delete": delete}
+    condition = "attribute_exists(pk)"
+    return {"Delete": {"TableName": aws.messages, "Key": key, "ConditionExpression": condition}}
 
 
 def _transact(aws: Aws, changes: list[dict[str, Any]]) -> bool:
@@ -219,7 +223,7 @@ def _query(
     """All items of a query, or the first `limit`, as plain values; and the units it consumed."""
     client = clients.dynamodb(aws)
     pages = client.get_paginator("query").paginate(
-        TableName=TABLE,
+        TableName=aws.messages,
         KeyConditionExpression=condition,
         ExpressionAttributeValues=tables.to_dynamodb(dict(values)),
         ScanIndexForward=not newest_first,
@@ -234,18 +238,27 @@ def _query(
             found += map(tables.from_dynamodb, page["Items"])
             capacity += page.get("ConsumedCapacity", {}).get("CapacityUnits", 0.0)
     except client.exceptions.ResourceNotFoundException:
-        raise NotFoundError(f"there is no table {TABLE} in {aws}", "./invoke setup") from None
+        reason = f"there is no table {aws.messages} in {aws}"
+        raise NotFoundError(reason, "./invoke setup") from None
     return found, capacity
 
 
-def _time(text: str) -> datetime:
+def _as_key(text: str) -> str:
+    """A time as the table has it; one without an offset, as some apps write, stays as it is."""
     try:
-        return parse_time(text)
+        moment = datetime.fromisoformat(text)
+        return timestamp(parse_time(text)) if moment.tzinfo else text
     except ValueError:
         example = "2026-03-28T15:00:00+00:00"
-        raise InvalidError(
-            f"{text} is not a time with an offset", f"write it like {example}"
-        ) from None
+        raise InvalidError(f"{text} is not a time", f"write it like {example}") from None
+
+
+def _moment(row: Conversation) -> datetime:
+    """When a row says that its last message was written; a time without an offset is local."""
+    try:
+        return datetime.fromisoformat(row.at).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return datetime.min.replace(tzinfo=UTC)
 
 
 def _checked(text: str) -> str:

@@ -7,6 +7,7 @@ from scripts.cognito import sync, users
 from scripts.cruddur import messages
 from scripts.dynamodb import tables
 from scripts.engine.checks import Check, Finding, fail, note, ok
+from scripts.environment import ddb_steps
 from scripts.postgres import copies, databases, schema_diff
 from scripts.settings import Settings
 
@@ -77,31 +78,35 @@ def _drop_scratch(settings: Settings) -> list[str]:
 
 def _schema(settings: Settings) -> Finding:
     """Which file made the database, and whether it was changed by hand since."""
-    database, path = stacks.get_database(settings), settings.root / "sql" / "schema.sql"
+    database, app = stacks.get_database(settings), settings.app
+    if not app.postgres.schema:
+        return ok("app.toml names no schema file")
+    path, shown = app.postgres.schema[0], app.list_files(app.postgres.schema)
     if not databases.exists(database) or "schema" not in databases.loaded(database):
         return note(f"{database} has no schema of ours", "./invoke db.schema-load")
     if not databases.is_loaded(database, "schema", path):
         return fail(
-            f"sql/{path.name} was changed since it made {database}",
+            f"{shown} was changed since it made {database}",
             "./invoke db.reset builds it anew, and keeps this one for undo",
         )
     if not database.owned:
-        return ok(f"sql/{path.name} made it; changes by hand are looked for on own servers only")
+        return ok(f"{shown} made it; changes by hand are looked for on own servers only")
     if changes := schema_diff.list_changes(database, path):
         return fail(
             "\n".join([f"{database} was changed by hand:", *changes]),
-            f"write it into sql/{path.name}, or undo it",
+            f"write it into {shown}, or undo it",
         )
-    return ok(f"as sql/{path.name} makes it")
+    return ok(f"as {shown} makes it")
 
 
 def _users(settings: Settings) -> Finding:
-    """Do users have a Cognito id? Where data is no mock data, they come when they sign up."""
+    """Do users have a Cognito id? Some get theirs when they sign up in the app."""
+    if not settings.app.users or not settings.app.cognito:
+        return ok("app.toml names no users in a pool")
     everybody = _list_users(settings)
     unlinked = [user.handle for user in everybody if not user.cognito_user_id]
     if unlinked:
-        finding = fail if stacks.targets(settings).mock else note
-        return finding(f"without a Cognito id: {sync.shorten(unlinked)}", "./invoke setup")
+        return note(f"without a Cognito id: {sync.shorten(unlinked)}", "./invoke setup")
     if not everybody:
         return ok("none")
     return ok(f"{len(everybody)}, each with a Cognito id")
@@ -114,21 +119,23 @@ def _list_users(settings: Settings) -> list[users.User]:
 
 def _tables(settings: Settings) -> Finding:
     aws = stacks.get_aws(settings)
-    definitions = tables.read_definitions(settings.root / "ddb" / "tables")
+    definitions = ddb_steps.read_tables(settings)
     names = [definition["TableName"] for definition in definitions]
+    if not names:
+        return ok("app.toml names no tables")
     missing = [name for name in names if not tables.find_table(aws, name)]
     if missing:
         return note(f"not there: {', '.join(missing)}", "./invoke setup")
     waiting = [one["TableName"] for one in definitions if not tables.is_ready(aws, one)]
     if waiting:
         return note(f"not ACTIVE yet: {', '.join(waiting)}", "./invoke ddb.schema-load")
-    return ok(f"{', '.join(names)} as ddb/tables has them")
+    return ok(f"{', '.join(names)} as their definitions say")
 
 
 def _conversations(settings: Settings) -> Finding:
     """Is everyone who takes part in a conversation a user in Postgres?"""
     aws = stacks.get_aws(settings)
-    if not tables.find_table(aws, messages.TABLE):
+    if not settings.app.messages or not tables.find_table(aws, aws.messages):
         return ok("none")
     known = {user.uuid for user in _list_users(settings)}
     rows = list(messages.scan_rows(aws, ROWS))

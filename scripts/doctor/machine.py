@@ -15,7 +15,7 @@ import psutil
 from scripts import clients, state
 from scripts.engine.checks import Check, Finding, fail, note, ok
 from scripts.errors import DevError
-from scripts.settings import Settings
+from scripts.settings import ROOT, Settings
 from scripts.stacks import ports, processes
 
 LEAST_FREE = 500_000_000  # bytes; a fresh environment takes a tenth of it
@@ -70,14 +70,14 @@ def port(settings: Settings, setting: str, ours: int | None) -> Finding:
 
 def _python(settings: Settings) -> Finding:
     version = f"{platform.python_version()} in {sys.prefix}"
-    if Path(sys.prefix).resolve() != (settings.root / ".venv").resolve():
+    if Path(sys.prefix).resolve() != (ROOT / ".venv").resolve():
         return note(f"{version}, not in this checkout's .venv", "start with ./invoke")
     return ok(version)
 
 
 def _requirements(settings: Settings) -> Finding:
     """The packages as requirements.txt pins them; one for another system only may be missing."""
-    text = state.read(settings.root / "requirements.txt")
+    text = state.read(ROOT / "requirements.txt")
     if text is None:
         raise DevError("there is no requirements.txt", "git checkout requirements.txt")
     pins = _PIN.findall(text)

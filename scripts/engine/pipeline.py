@@ -59,6 +59,11 @@ def report(detail: str) -> None:
     getattr(_here, "report", lambda _: None)(detail)
 
 
+def done_if(done: bool, reason: str) -> str | None:
+    """The answer of a probe: the reason why there is nothing to do, None if there is."""
+    return reason if done else None
+
+
 def run(steps: Sequence[Step], emit: Callable[[Event], None]) -> None:
     """Run every step as soon as those it needs are done; `emit` is called in this thread only.
 

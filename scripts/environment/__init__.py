@@ -3,6 +3,9 @@
 setup          the pipelines that create: setup, up, down, and any of their steps
 reset          the pipelines that replace or drop: reset, db.reset, drop, undo, snapshots
 steps          the steps that create data, each named for the task that runs it alone
+ddb_steps      those of DynamoDB, and check
+app_steps      the app's own, from app.toml
+parts          what app.toml may leave out
 transaction    one change of all three stores: prepare, commit, complete, or recover
 snapshots      saved states of all three stores, and named snapshots
 runner         how a pipeline is run: locked, shown, recorded

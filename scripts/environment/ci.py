@@ -19,7 +19,7 @@ from scripts.engine import history
 from scripts.engine.pipeline import Event
 from scripts.environment import runner, setup, variables
 from scripts.errors import DevError
-from scripts.settings import Settings
+from scripts.settings import APP_VARIABLE, ROOT, Settings
 
 GRACE_SECONDS = 5.0  # GitHub's runner gives a cancelled job ten in all
 NOT_FOUND = 127  # what a shell says for a program that is not there
@@ -68,10 +68,11 @@ def run(settings: Settings, command: Sequence[str]) -> int:
 def _use(environment: Settings, command: Sequence[str]) -> int:
     """Set up, then the command; what became of both is shown to GitHub."""
     surroundings = dict(os.environ) | {
+        APP_VARIABLE: str(environment.root),
         "DEV_THROWAWAY": environment.throwaway,
         "DEV_STACK": environment.stack,
     }
-    tasks = str(environment.root / "tasks.py")
+    tasks = str(ROOT / "tasks.py")
     outcomes = [_run("setup", [sys.executable, tasks, "setup"], surroundings, ours=True)]
     if command and not outcomes[0].code:
         lent = variables.overlay(surroundings, variables.collect(environment))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from scripts import stacks
 from scripts.dynamodb import tables
 from scripts.engine.pipeline import Step
-from scripts.environment import setup, snapshots, steps, transaction
+from scripts.environment import ddb_steps, setup, snapshots, steps, transaction
 from scripts.postgres import copies, databases
 from scripts.settings import Settings
 from scripts.targets import Loss
@@ -36,11 +36,11 @@ def get_next_hint(settings: Settings, command: str) -> str:
 
 def reset(settings: Settings, confirmed: str = "") -> list[Step]:
     """Everything as `setup` makes it in a fresh clone; what is there now is kept for `undo`."""
-    names = [table["TableName"] for table in steps.read_tables(settings)]
+    names = [table["TableName"] for table in ddb_steps.read_tables(settings)]
     built = steps.make_data(settings, copies.NEXT)
     made = [step for step in built if step.name not in setup.list_excluded(settings)]
-    before = [step for step in made if step.name.startswith(("db.", "cognito."))]
-    after = [step for step in made if step not in before]
+    after = steps.list_dependents(made, ("ddb.schema-load", "ddb.seed", "check"))
+    before = [step for step in made if step not in after]
     change = _change(
         settings,
         lambda: transaction.prepare(settings, "reset", True, names, users=True),
@@ -62,14 +62,14 @@ def db_reset(settings: Settings, confirmed: str = "") -> list[Step]:
     built = steps.make_data(settings, copies.NEXT)
     names = setup.list_db_steps(settings)
     made = [step for step in built if step.name in names]
-    link = steps.link_users(settings, copies.NEXT)
+    link = [steps.link_users(settings, copies.NEXT)] if settings.app.users else []
     change = _change(
         settings,
         lambda: transaction.prepare(settings, "db.reset", True, (), users=False),
         lambda: transaction.commit(settings, copies.NEXT, confirmed=confirmed),
-        after=("db.seed", link.name),
+        after=tuple(step.name for step in [*made, *link]),
     )
-    chosen = setup.after_recovery(settings, [*made, link, *change])
+    chosen = setup.after_recovery(settings, [*made, *link, *change])
     return steps.restrict(chosen, [*built, *change])
 
 

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from functools import partial
 
 from scripts import stacks
+from scripts.engine import pipeline
 from scripts.engine.pipeline import Step
-from scripts.environment import steps, transaction
+from scripts.environment import ddb_steps, parts, steps, transaction
 from scripts.errors import DevError
 from scripts.settings import Settings
 
@@ -61,9 +62,19 @@ def down(settings: Settings, volumes: bool = False) -> list[Step]:
 
 
 def pick(settings: Settings, *names: str) -> list[Step]:
-    """Some of the steps that make data, by name; they wait for each other only."""
+    """Some of the steps that create data, by name; they wait for each other only.
+
+    Raises DevError if none of them is a step of this app.
+    """
     data = steps.make_data(settings)
-    chosen = [step for step in data if step.name in names]
+    without = parts.list_skipped_steps(settings)
+    chosen = [step for step in data if step.name in names and step.name not in without]
+    if not chosen:
+        known = ", ".join(step.name for step in data if step.name not in without)
+        raise DevError(
+            f"{settings.app.name} has no step {', '.join(names)}",
+            f"its steps are: {known}; app.toml says what it has",
+        )
     return steps.restrict(after_recovery(settings, chosen), data)
 
 
@@ -75,20 +86,25 @@ def db_setup(settings: Settings) -> list[Step]:
 def ddb_seed(settings: Settings, further: int) -> list[Step]:
     """The seed conversations, and so many further messages for load tests."""
     seed = pick(settings, "ddb.seed")
-    return [*seed, steps.seed_further(settings, further)] if further else seed
+    if not further:
+        return seed
+    return [*seed, steps.with_server_logs(settings, ddb_steps.seed_further(settings, further))]
 
 
 def list_db_steps(settings: Settings) -> list[str]:
-    """The names of the steps that make the database here."""
+    """The names of the steps that create the database here, the app's own among them."""
     without = list_excluded(settings)
-    return [name for name in DB_SETUP if name not in without]
+    found = steps.list_database_steps(steps.make_data(settings))
+    return [step.name for step in found if step.name not in without]
 
 
 def list_excluded(settings: Settings, with_seed: bool = False) -> set[str]:
-    """The steps of mock data, where it does not belong."""
+    """The steps that do not run here: parts that the app lacks, and seed data in production."""
+    without = parts.list_skipped_steps(settings)
     if stacks.targets(settings).mock:
-        return set()
-    return MOCK_ACCOUNTS if with_seed else MOCK_ACCOUNTS | MOCK_DATA
+        return without
+    own = {step.name for step in settings.app.steps}
+    return without | MOCK_ACCOUNTS | own | (set() if with_seed else MOCK_DATA)
 
 
 def after_recovery(settings: Settings, chosen: Sequence[Step]) -> list[Step]:
@@ -106,7 +122,7 @@ def after_recovery(settings: Settings, chosen: Sequence[Step]) -> list[Step]:
 
 
 def _find_running(service: stacks.Service) -> str | None:
-    return steps.done_if(service.health() is None, f"runs at {service.address()}")
+    return pipeline.done_if(service.health() is None, f"runs at {service.address()}")
 
 
 def _stop(service: stacks.Service) -> str:

@@ -15,6 +15,7 @@ from scripts import stacks, state
 from scripts.cli import output
 from scripts.dynamodb import bulk_load, json_lines, parallel_scan, s3, tables
 from scripts.dynamodb.bulk_load import Rejected, Tally, Writer
+from scripts.environment import ddb_steps
 from scripts.errors import DevError
 from scripts.postgres import csv_load
 from scripts.settings import Settings
@@ -145,10 +146,14 @@ def export_to_s3(settings: Settings, source: str, url: str) -> None:
 def import_table(settings: Settings, url: str, table: str, as_json: bool) -> None:
     """Have AWS make the table of ddb/tables from items in S3, and follow it to its end."""
     aws = stacks.get_aws(settings)
-    path = settings.root / "ddb" / "tables" / f"{table}.json"
-    if not path.exists():
-        raise DevError(f"there is no definition ddb/tables/{table}.json", "write one for the table")
-    definition = tables.read_definition(path)
+    definitions = {one["TableName"]: one for one in ddb_steps.read_tables(settings)}
+    if table not in definitions:
+        known = ", ".join(definitions) or "none"
+        raise DevError(
+            f"app.toml has no definition of the table {table}; it has: {known}",
+            "write <table>.json in the folder that [dynamodb] tables names",
+        )
+    definition = definitions[table]
     with output.progress("items") as show:
         report = s3.import_table(aws, definition, s3.parse(url), show)
     output.write_report(report, as_json)

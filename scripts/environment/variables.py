@@ -1,5 +1,6 @@
 """What an app needs to use this environment: variables, in the formats that other tools read."""
 
+import difflib
 import json
 import re
 import secrets
@@ -8,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from urllib.parse import quote
 
 from scripts import stacks
+from scripts.app import FILE, App
 from scripts.cli import github, output
 from scripts.cognito import user_pool
 from scripts.errors import DevError
@@ -27,16 +29,36 @@ _POSTGRES_IN_THE_WAY = (
     *("PGCHANNELBINDING", "PGGSSENCMODE", "PGHOSTADDR", "PGLOADBALANCEHOSTS", "PGOPTIONS"),
     *("PGREQUIREAUTH", "PGREQUIRESSL", "PGSERVICE", "PGSERVICEFILE", "PGTARGETSESSIONATTRS"),
 )
+_PLACE = re.compile(r"\$\{(\w+)\}")
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,?&=-]*")
 
 
-def collect(settings: Settings) -> dict[str, str]:
-    """The variables of the environment that runs. Raises DevError where it does not run."""
-    database, aws = stacks.get_database(settings), stacks.get_aws(settings)
+def collect(settings: Settings, database: Database | None = None) -> dict[str, str]:
+    """The variables of the running environment, or of another database of it, by the app's names.
+
+    Raises DevError if it does not run.
+    """
+    database, aws = database or stacks.get_database(settings), stacks.get_aws(settings)
     # On AWS nothing is looked up: there the pool is the one that the settings name.
     pool = (user_pool.find_pool(aws) if aws.endpoint else aws.pool_id) or ""
     ours = _of_postgres(database) | _of_aws(aws) | {_POOL: pool}
-    return {name: value for name, value in ours.items() if value}
+    return _rename(settings.app, {name: value for name, value in ours.items() if value})
+
+
+def _rename(app: App, values: dict[str, str]) -> dict[str, str]:
+    """The variables with those of app.toml: ${NAME} stands for one of ours, `false` removes one."""
+
+    def fill(found: re.Match[str]) -> str:
+        if found[1] in values:
+            return values[found[1]]
+        near = difflib.get_close_matches(found[1], values, n=1)
+        raise DevError(
+            f"{FILE}: [env] uses ${{{found[1]}}}, which has no value here",
+            f"did you mean {near[0]}?" if near else f"there are: {', '.join(values)}",
+        )
+
+    own = {name: _PLACE.sub(fill, text) for name, text in app.env.items() if isinstance(text, str)}
+    return {name: value for name, value in values.items() if app.env.get(name) is not False} | own
 
 
 def export(settings: Settings, form: str, environ: Mapping[str, str]) -> None:

@@ -131,6 +131,7 @@ def local_database(settings: Settings, host: str, port: int) -> Database:
         password=state.find_password(settings) or "",
         name=settings.postgres_db,
         owned=True,
+        users=settings.app.users,
     )
 
 

@@ -33,9 +33,9 @@ def setup(call: Call, with_seed: bool = False, export_env: bool = False) -> None
 
 
 def _reset_loss(settings: Settings) -> Loss | None:
-    from scripts.environment import reset, steps
+    from scripts.environment import ddb_steps, reset
 
-    names = [table["TableName"] for table in steps.read_tables(settings)]
+    names = [table["TableName"] for table in ddb_steps.read_tables(settings)]
     return reset.find_loss(settings, True, names)
 
 

@@ -75,9 +75,11 @@ class Call:
 
     def run(self, compose: Callable[[], Sequence[Step]]) -> None:
         """Run a pipeline, or print it with --plan or --dry."""
-        from scripts.environment import reset, runner
+        from scripts.environment import parts, reset, runner
 
         chosen = self.settings
+        if self.command in ("setup", "reset") and (skipped := parts.describe_missing(chosen)):
+            output.say(skipped)
         if self.plan or self.is_dry:
             output.write_plan(compose())
         else:

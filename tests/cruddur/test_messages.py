@@ -188,10 +188,10 @@ def test_an_unknown_conversation_is_said_also_when_paging_back(table: Aws, group
     )
 
 
-@pytest.mark.parametrize("before", ["yesterday", "2026-03-28", "2026-03-28T15:00:00", "12"])
-def test_a_time_without_an_offset_is_refused(table: Aws, group: str, before: str) -> None:
+@pytest.mark.parametrize("before", ["yesterday", "12"])
+def test_what_is_no_time_is_refused(table: Aws, group: str, before: str) -> None:
     assert failure(lambda: messages.get_page(table, group, 20, before), InvalidError) == (
-        f"{before} is not a time with an offset\nhint: write it like 2026-03-28T15:00:00+00:00"
+        f"{before} is not a time\nhint: write it like 2026-03-28T15:00:00+00:00"
     )
 
 
@@ -320,7 +320,7 @@ def test_a_message_of_10000_characters_is_written_whole(table: Aws, group: str) 
 @pytest.mark.parametrize("before", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"])
 def test_a_time_beyond_the_calendar_is_refused(table: Aws, group: str, before: str) -> None:
     assert failure(lambda: messages.get_page(table, group, 20, before), InvalidError) == (
-        f"{before} is not a time with an offset\nhint: write it like 2026-03-28T15:00:00+00:00"
+        f"{before} is not a time\nhint: write it like 2026-03-28T15:00:00+00:00"
     )
 
 

@@ -184,6 +184,16 @@ def test_a_changed_schema_is_said_and_not_applied(checkout: Checkout) -> None:
     assert query(checkout, "SELECT to_regclass('extra')") == [("extra",)]
 
 
+BOOKS = """
+name = "books"
+[postgres]
+schema = "sql/schema.sql"
+seed = "sql/seed.sql"
+[dynamodb]
+tables = "ddb/tables"
+"""
+
+
 def test_an_app_without_users_and_conversations_is_set_up(checkout: Checkout) -> None:
     (checkout.root / "sql" / "schema.sql").write_text("CREATE TABLE books (title text);")
     (checkout.root / "sql" / "seed.sql").write_text("INSERT INTO books VALUES ('The Salt Road');")
@@ -192,11 +202,13 @@ def test_an_app_without_users_and_conversations_is_set_up(checkout: Checkout) ->
     (tables / "carts.json").write_text(table.replace("cruddur-messages", "carts"))
     (tables / "cruddur-messages.json").unlink()
     (checkout.root / "ddb" / "seeds" / "cruddur-messages.txt").unlink()
+    (checkout.root / "app.toml").write_text(BOOKS)
     done = checkout.run("setup").stderr
-    assert done.splitlines()[-2].endswith(" s  books 1; 0 users have Cognito ids")
+    assert done.splitlines()[-2].endswith(" s  books 1")
+    assert "not in app.toml, so skipped: the user pool, DynamoDB items\n" in done
     assert set(states(checkout.run("setup").stderr).values()) == {"same", "done"}
     further = checkout.run("ddb.seed", "--messages", "3", expect=1).stderr
-    assert "ddb/tables does not define cruddur-messages\n" in further
+    assert "books has no step ddb.seed\n" in further
     nobody = checkout.run("ddb.patterns.list-conversations", "ada", expect=1).stderr
     assert nobody.endswith("\nhint: there are: none\n")
 

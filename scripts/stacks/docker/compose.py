@@ -7,7 +7,7 @@ import threading
 
 from scripts import shell, state
 from scripts.errors import DevError
-from scripts.settings import Settings
+from scripts.settings import ROOT, Settings
 from scripts.stacks.docker import engine
 
 _TAKEN = re.compile(r"port is already allocated|address already in use")
@@ -83,7 +83,7 @@ def _call(
     options = {
         "--project-name": state.identity(settings),
         "--project-directory": str(settings.root),
-        "--file": str(settings.root / "docker-compose.yml"),
+        "--file": str(ROOT / "docker-compose.yml"),
         "--env-file": os.devnull,
         "--progress": "plain",
     }

@@ -1,0 +1,108 @@
+"""The app's own steps: commands of app.toml that are part of setup and reset."""
+
+import difflib
+import os
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+from scripts.app import FILE, AppStep
+from scripts.engine.pipeline import Step
+from scripts.environment import variables
+from scripts.errors import DevError
+from scripts.settings import Settings
+from scripts.targets import Database
+
+SHOWN_LINES = 15
+
+
+def add(settings: Settings, steps: Sequence[Step], database: Callable[[], Database]) -> list[Step]:
+    """The steps together with the app's own; `database` is the one being built."""
+    own = settings.app.steps
+    _check_names(own, [step.name for step in steps])
+    added = [_step(settings, one, database) for one in own]
+    before = {
+        name: [one.name for one in own if name in one.before] for one in own for name in one.before
+    }
+    waiting = [_after_all(step, before.get(step.name, ())) for step in [*steps, *added]]
+    _check_order(waiting)
+    return waiting
+
+
+def _after_all(step: Step, names: Sequence[str]) -> Step:
+    for name in names:
+        step = step.after(name)
+    return step
+
+
+def _step(settings: Settings, one: AppStep, database: Callable[[], Database]) -> Step:
+    run = partial(_run, settings, database)
+
+    def action() -> str:
+        done = run(one.run)
+        if done.returncode:
+            raise DevError(
+                f"{one.run} failed with exit code {done.returncode}{_tail(done.stdout)}",
+                f"correct it, or the step {one.name} in {FILE}",
+            )
+        lines = done.stdout.strip().splitlines()
+        return lines[-1].strip()[:100] if lines else "done"
+
+    def probe() -> str | None:
+        return "already done" if run(one.done).returncode == 0 else None
+
+    return Step(one.name, f"run {one.run}", action, one.after, probe if one.done else None)
+
+
+def _run(
+    settings: Settings, database: Callable[[], Database], command: str
+) -> "subprocess.CompletedProcess[str]":
+    """Run a command in the app's folder, with the variables of `env` for this database."""
+    values = variables.collect(settings, database())
+    return subprocess.run(
+        ["sh", "-c", command],  # noqa: S607 - a POSIX shell is on every PATH
+        cwd=settings.root,
+        env=variables.overlay(os.environ, values),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+
+
+def _tail(text: str) -> str:
+    lines = text.rstrip().splitlines()[-SHOWN_LINES:]
+    return "".join(f"\n  | {line}" for line in lines)
+
+
+def _check_names(own: Sequence[AppStep], built_in: Sequence[str]) -> None:
+    known = [*built_in, "postgres", "aws", "dynamodb"]
+    for one in own:
+        if one.name in known:
+            raise DevError(f"{FILE}: there are two steps {one.name}", "choose another name")
+        known.append(one.name)
+    for one in own:
+        for name in (*one.after, *one.before):
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                raise DevError(
+                    f"{FILE}: the step {one.name} names {name}, which is not a step",
+                    f"did you mean {near[0]}?" if near else f"the steps are: {', '.join(known)}",
+                )
+
+
+def _check_order(steps: Sequence[Step]) -> None:
+    """Raise DevError for steps that wait for each other."""
+    needs: Mapping[str, tuple[str, ...]] = {step.name: step.needs for step in steps}
+    done: set[str] = {need for step in steps for need in step.needs if need not in needs}
+    left = list(needs)
+    while ready := [name for name in left if done.issuperset(needs[name])]:
+        done.update(ready)
+        left = [name for name in left if name not in done]
+    if left:
+        raise DevError(
+            f"{FILE}: these steps wait for each other: {', '.join(left)}",
+            "correct after and before of your steps",
+        )
