@@ -191,6 +191,12 @@ def keys(section: type) -> list[dataclasses.Field[Any]]:
     return [one for one in dataclasses.fields(section) if "kind" in one.metadata]
 
 
+def default_name(folder: Path) -> str:
+    """The name of an app that has none in app.toml: that of its folder."""
+    name = re.sub(r"[^a-z0-9]+", "_", folder.resolve().name.lower()).strip("_")[:40]
+    return name if IDENTIFIER.fullmatch(name) else "app"
+
+
 class _Reader:
     """Reads the parts of one app.toml; its text gives the lines of errors."""
 
@@ -212,7 +218,9 @@ class _Reader:
             raise self._error("", "step", "must be written as [[step]]")
         return App(
             folder=self._folder,
-            name=self._value("", "name", _identifier, values.get("name", self._default_name())),
+            name=self._value(
+                "", "name", _identifier, values.get("name", default_name(self._folder))
+            ),
             env=self._value("", "env", _variables, values.get("env", {})),
             steps=tuple(self._section("step", AppStep, step) for step in steps),
             **parts,
@@ -238,10 +246,6 @@ class _Reader:
             return kind(self._folder, value)
         except _InvalidValueError as error:
             raise self._error(section, key, str(error)) from None
-
-    def _default_name(self) -> str:
-        name = re.sub(r"[^a-z0-9]+", "_", self._folder.resolve().name.lower()).strip("_")[:40]
-        return name if IDENTIFIER.fullmatch(name) else "app"
 
     def _unknown(self, section: str, key: str, known: Any) -> DevError:
         near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)

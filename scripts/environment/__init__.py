@@ -10,6 +10,7 @@ transaction    one change of all three stores: prepare, commit, complete, or rec
 snapshots      saved states of all three stores, and named snapshots
 runner         how a pipeline is run: locked, shown, recorded
 ci             a throwaway environment for one command
+scaffold       init: writes app.toml and a launcher for an existing repository
 variables      the environment variables that an app needs, in several formats
 transfer       load, export and import from the command line, with checkpoints
 statistics     tables, row counts and sizes of what the services hold

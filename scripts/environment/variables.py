@@ -2,13 +2,15 @@
 
 import difflib
 import json
+import os
 import re
 import secrets
 import shlex
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from pathlib import Path
 from urllib.parse import quote
 
-from scripts import stacks
+from scripts import shell, stacks, state
 from scripts.app import FILE, App
 from scripts.cli import github, output
 from scripts.cognito import user_pool
@@ -61,10 +63,39 @@ def _rename(app: App, values: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in values.items() if app.env.get(name) is not False} | own
 
 
-def export(settings: Settings, form: str, environ: Mapping[str, str]) -> None:
-    """Write the variables in one of FORMATS; for `github`, add them to the job where one is.
+def run(settings: Settings, command: Sequence[str]) -> None:
+    """Become the command, with the variables of the running environment.
 
-    Raises DevError for another format, and where the environment does not run.
+    So it gets all signals, and its exit code is the one that the caller sees.
+    """
+    if not command:
+        raise DevError("there is no command to run", "./invoke run -- COMMAND")
+    shell.replace_process(command, overlay(os.environ, collect(settings)))
+
+
+def describe(settings: Settings) -> list[str]:
+    """The addresses of the running environment, without secrets; [] if it does not run."""
+    try:
+        database, values = stacks.get_database(settings), collect(settings)
+    except DevError:
+        return []
+    user = quote(database.user, safe="")
+    lines = {
+        "database": f"postgresql://{user}@{database.host}:{database.port}/{database.name}",
+        "AWS": values.get("AWS_ENDPOINT_URL") or f"region {settings.aws_region}",
+        "user pool": values.get(_POOL, ""),
+        "pages": f"./invoke web, at http://127.0.0.1:{settings.web_port}/",
+    }
+    return [f"{name + ':':10} {value}" for name, value in lines.items() if value]
+
+
+def export(
+    settings: Settings, form: str, environ: Mapping[str, str], path: Path | None = None
+) -> None:
+    """Write the variables in one of FORMATS; for `github`, add them to the job if there is one.
+
+    With a path, they are written to that file, mode 0600, whole or not at all. Raises DevError for
+    another format, and if the environment does not run.
     """
     if form not in FORMATS:
         raise DevError(f"--format {form} is not a format", f"use one of: {', '.join(FORMATS)}")
@@ -72,6 +103,10 @@ def export(settings: Settings, form: str, environ: Mapping[str, str]) -> None:
     text = FORMATS[form](environ, values)
     if _POOL not in values:
         output.say(f"{_POOL} is left out: there is no user pool; next: ./invoke setup")
+    if path:
+        state.write(path, text + "\n")
+        output.say(f"wrote {len(values)} variables to {path}")
+        return
     if form != "github" or not environ.get("GITHUB_ENV"):
         output.write(text)
         return

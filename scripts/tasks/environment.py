@@ -3,13 +3,15 @@
 import os
 import shlex
 from functools import partial
+from pathlib import Path
 
 from scripts import settings, stacks
 from scripts.cli import output
 from scripts.engine.pipeline import Step
 from scripts.settings import Settings
 from scripts.targets import Loss
-from scripts.tasks.kinds import JSON, PLAN, STACK, Call, pipeline, replacement, step, task
+from scripts.tasks.kinds import JSON, PLAN, STACK, Call, pipeline, replacement, task
+from scripts.tasks.kinds import step as one_step
 
 
 @task(
@@ -28,8 +30,18 @@ def setup(call: Call, with_seed: bool = False, export_env: bool = False) -> None
     if export_env:
         github.require_job(os.environ)
     call.run(lambda: setup.setup(call.settings, with_seed))
+    if not (call.plan or call.is_dry):
+        _show_addresses(call.settings)
     if export_env and not (call.plan or call.is_dry):
         variables.export(settings.load(stack=call.stack), "github", os.environ)
+
+
+def _show_addresses(settings: Settings) -> None:
+    """Where everything is, if it runs."""
+    from scripts.environment import variables
+
+    for line in variables.describe(settings):
+        output.say(line)
 
 
 def _reset_loss(settings: Settings) -> Loss | None:
@@ -97,6 +109,7 @@ def status(call: Call) -> None:
     rows = stacks.list_status(call.settings)
     output.say(stacks.describe_choice(call.settings))
     output.write_rows(rows, ["service", "state", "address", "since", "reason"], call.json)
+    _show_addresses(call.settings)
     output.end_with(int(any(row.state != "healthy" for row in rows)))
 
 
@@ -114,7 +127,7 @@ def logs(call: Call, service: str = "", follow: bool = False) -> None:
     output.write_log(stacks.read_logs(call.settings, service, follow))
 
 
-check = step("check", "Read everything back as the app does.")
+check = one_step("check", "Read everything back as the app does.")
 
 
 @task(
@@ -138,13 +151,34 @@ def doctor(call: Call, fix: bool = False) -> None:
 
 @task(
     STACK,
-    help={"format": "dotenv, shell, json, github; the last one adds them to the job it runs in"},
+    help={
+        "format": "dotenv, shell, json, github; the last one adds them to the job it runs in",
+        "output": "write them to this file instead, readable only by you",
+    },
 )
-def env(call: Call, format: str = "dotenv") -> None:
-    """Print what an app needs to use all this."""
+def env(call: Call, format: str = "dotenv", output: str = "") -> None:
+    """Print the variables that an app needs."""
     from scripts.environment import variables
 
-    variables.export(call.settings, format, os.environ)
+    variables.export(call.settings, format, os.environ, Path(output) if output else None)
+
+
+@task(STACK)
+def run(call: Call) -> None:
+    """Run the command after -- with those variables."""
+    from scripts.environment import variables
+
+    command = output.words_after_dashes()
+    if not call.would(f"run: {shlex.join(command)}"):
+        variables.run(call.settings, command)
+
+
+@pipeline(help={"name": "the name of a [[step]] in app.toml"})
+def step(settings: Settings, name: str) -> list[Step]:
+    """Run one of the app's own steps."""
+    from scripts.environment import setup
+
+    return setup.pick(settings, name)
 
 
 @task(

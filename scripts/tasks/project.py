@@ -3,10 +3,21 @@
 import os
 import shlex
 import sys
+from pathlib import Path
 
 from scripts import settings
 from scripts.cli import output
 from scripts.tasks.kinds import Call, task
+
+
+@task(help={"folder": "the folder of the app's repository"})
+def init(call: Call, folder: str) -> None:
+    """Write app.toml for an existing repository."""
+    from scripts.environment import scaffold
+
+    if not call.would(f"search {folder}, and write app.toml and a launcher there"):
+        for line in scaffold.init(Path(folder).resolve()):
+            output.say(line)
 
 
 @task(
