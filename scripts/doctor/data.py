@@ -71,7 +71,7 @@ def _drop_scratch(settings: Settings) -> list[str]:
     server = stacks.get_database(settings)
     scratch = [name for name in _list_passing(settings) if databases.SCRATCH in name]
     for name in scratch:
-        databases.drop(server.named(name))
+        copies.drop(server.named(name))
     return [f"dropped {name}" for name in scratch]
 
 
@@ -80,14 +80,14 @@ def _schema(settings: Settings) -> Finding:
     database, path = stacks.get_database(settings), settings.root / "sql" / "schema.sql"
     if not databases.exists(database) or "schema" not in databases.loaded(database):
         return note(f"{database} has no schema of ours", "./invoke db.schema-load")
-    if not databases.is_loaded(database, "schema", path):
+    if not databases.is_loaded(database, "schema", (path,)):
         return fail(
             f"sql/{path.name} was changed since it made {database}",
             "./invoke db.reset builds it anew, and keeps this one for undo",
         )
     if not database.owned:
         return ok(f"sql/{path.name} made it; changes by hand are looked for on own servers only")
-    if changes := schema_diff.list_changes(database, path):
+    if changes := schema_diff.list_changes(database, (path,)):
         return fail(
             "\n".join([f"{database} was changed by hand:", *changes]),
             f"write it into sql/{path.name}, or undo it",

@@ -1,5 +1,6 @@
 """The steps of which pipelines are made, each named for the task that does it alone."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -20,10 +21,11 @@ from scripts.targets import Aws, Database
 T = TypeVar("T")
 
 
-def make_data(settings: Settings, suffix: str = "") -> list[Step]:
+def make_data(settings: Settings, suffix: str = "", again: bool = False) -> list[Step]:
     """The steps that make data; each asks the live target first.
 
-    With a suffix, it is a new database beside the app's that is made and linked with Cognito.
+    With a suffix, it is a new database beside the app's that is made and linked with Cognito. With
+    `again`, the seed is loaded although it, or an earlier version of it, was loaded before.
     """
     check = Step(
         "check",
@@ -34,7 +36,11 @@ def make_data(settings: Settings, suffix: str = "") -> list[Step]:
     where = copies.beside(stacks.targets(settings).database, suffix)
     database = partial(_get_beside, settings, suffix)
     return [
-        *(_build_steps if suffix else _db_steps)(settings, where, database),
+        *(
+            _build_steps(settings, where, database)
+            if suffix
+            else _db_steps(settings, where, database, again)
+        ),
         *_cognito_steps(settings, where, database),
         *_ddb_steps(settings),
         check,
@@ -86,12 +92,16 @@ def _unknown() -> str | None:
     return None
 
 
-def _files(settings: Settings) -> tuple[Path, Path]:
-    return settings.root / "sql" / "schema.sql", settings.root / "sql" / "seed.sql"
+def _files(settings: Settings) -> tuple[Sequence[Path], Sequence[Path]]:
+    """The files of the schema, and those of the seed, in the order of loading."""
+    return (settings.root / "sql" / "schema.sql",), (settings.root / "sql" / "seed.sql",)
 
 
-def _db_steps(settings: Settings, where: Database, database: Callable[[], Database]) -> list[Step]:
+def _db_steps(
+    settings: Settings, where: Database, database: Callable[[], Database], again: bool = False
+) -> list[Step]:
     schema, seed = _files(settings)
+    live = stacks.targets(settings).database.name
     return [
         Step(
             "db.create",
@@ -102,19 +112,29 @@ def _db_steps(settings: Settings, where: Database, database: Callable[[], Databa
         ),
         Step(
             "db.schema-load",
-            f"load sql/{schema.name} into {where}",
-            lambda: databases.load_schema(database(), schema),
+            f"load {_describe_files(settings, schema)} into {where}",
+            lambda: databases.load_schema(database(), schema, live),
             needs=("db.create",),
-            probe=lambda: done_if(databases.is_loaded(database(), "schema", schema), "is loaded"),
+            probe=lambda: _find_loaded(database(), "schema", schema),
         ),
         Step(
             "db.seed",
-            f"load sql/{seed.name} into {where}",
-            lambda: databases.load_seed(database(), seed),
+            f"load {_describe_files(settings, seed)} into {where}",
+            lambda: databases.load_seed(database(), seed, live, again),
             needs=("db.schema-load",),
-            probe=lambda: done_if(databases.is_loaded(database(), "seed", seed), "is loaded"),
+            probe=lambda: None if again else _find_loaded(database(), "seed", seed),
         ),
     ]
+
+
+def _describe_files(settings: Settings, files: Sequence[Path]) -> str:
+    return ", ".join(os.path.relpath(path, settings.root) for path in files) or "nothing"
+
+
+def _find_loaded(database: Database, kind: databases.Kind, files: Sequence[Path]) -> str | None:
+    if not files:
+        return f"there is no {kind} file"
+    return done_if(databases.is_loaded(database, kind, files), "is loaded")
 
 
 def _build_steps(
@@ -125,6 +145,7 @@ def _build_steps(
     get_app, files = partial(stacks.get_database, settings), _files(settings)
 
     def make() -> str:
+        copies.check_companions(get_app())
         if template := copies.find_template(get_app(), files):
             copies.copy(template, database())
             return f"copied {template} to {where.name}"
