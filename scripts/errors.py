@@ -10,7 +10,7 @@ class DevError(Exception):
     def __init__(self, reason: str, hint: str = "", code: int = 1) -> None:
         text = f"{reason}\nhint: {hint}" if hint else reason
         # The value may be anything; it must not control the terminal.
-        self.message = "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text)
+        self.message = "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
         super().__init__(self.message)
         self.reason = reason
         self.hint = hint

@@ -72,7 +72,7 @@ def _drop_scratch(settings: Settings) -> list[str]:
     server = stacks.get_database(settings)
     scratch = [name for name in _list_passing(settings) if databases.SCRATCH in name]
     for name in scratch:
-        databases.drop(server.named(name))
+        copies.drop(server.named(name))
     return [f"dropped {name}" for name in scratch]
 
 
@@ -81,17 +81,17 @@ def _schema(settings: Settings) -> Finding:
     database, app = stacks.get_database(settings), settings.app
     if not app.postgres.schema:
         return ok("app.toml names no schema file")
-    path, shown = app.postgres.schema[0], app.list_files(app.postgres.schema)
+    paths, shown = app.postgres.schema, app.list_files(app.postgres.schema)
     if not databases.exists(database) or "schema" not in databases.loaded(database):
         return note(f"{database} has no schema of ours", "./invoke db.schema-load")
-    if not databases.is_loaded(database, "schema", path):
+    if not databases.is_loaded(database, "schema", paths):
         return fail(
             f"{shown} was changed since it made {database}",
             "./invoke db.reset builds it anew, and keeps this one for undo",
         )
     if not database.owned:
         return ok(f"{shown} made it; changes by hand are looked for on own servers only")
-    if changes := schema_diff.list_changes(database, path):
+    if changes := schema_diff.list_changes(database, paths):
         return fail(
             "\n".join([f"{database} was changed by hand:", *changes]),
             f"write it into {shown}, or undo it",

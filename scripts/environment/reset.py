@@ -148,6 +148,7 @@ def snapshot_restore(settings: Settings, name: str, confirmed: str = "") -> list
     def copy() -> str:
         snapshots.get_snapshot(settings, name)  # or there is none to copy
         database = stacks.get_database(settings)
+        copies.check_companions(database)
         source = copies.of_snapshot(database, name)
         copies.copy(source, copies.beside(database, copies.NEXT))
         return f"copied {source}"

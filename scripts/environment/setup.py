@@ -61,12 +61,12 @@ def down(settings: Settings, volumes: bool = False) -> list[Step]:
     return [*stopping, forget] if volumes else stopping
 
 
-def pick(settings: Settings, *names: str) -> list[Step]:
+def pick(settings: Settings, *names: str, again: bool = False) -> list[Step]:
     """Some of the steps that create data, by name; they wait for each other only.
 
     Raises DevError if none of them is a step of this app.
     """
-    data = steps.make_data(settings)
+    data = steps.make_data(settings, again=again)
     without = parts.list_skipped_steps(settings)
     chosen = [step for step in data if step.name in names and step.name not in without]
     if not chosen:
@@ -81,6 +81,11 @@ def pick(settings: Settings, *names: str) -> list[Step]:
 def db_setup(settings: Settings) -> list[Step]:
     """The database, its schema and, where the stack is for mock data, that."""
     return pick(settings, *list_db_steps(settings))
+
+
+def db_seed(settings: Settings, again: bool) -> list[Step]:
+    """The seed; with `again` also where it, or an earlier version of it, was loaded before."""
+    return pick(settings, "db.seed", again=again)
 
 
 def ddb_seed(settings: Settings, further: int) -> list[Step]:

@@ -154,6 +154,7 @@ def save(settings: Settings, name: str) -> str:
     database, aws = stacks.get_database(settings), stacks.get_aws(settings)
     if not database.owned:
         raise RefusedError(f"{database} is not this checkout's own", "use a backup of its server")
+    copies.check_companions(database)
     folder = get_folder(settings, name)
     _sweep(settings)
     if folder.exists():
@@ -204,6 +205,7 @@ def get_snapshot(settings: Settings, name: str) -> SavedState:
 def delete(settings: Settings, name: str) -> str:
     """Delete a snapshot. It ceases to be one first, then its parts go."""
     kept = get_snapshot(settings, name)
+    copies.check_companions(stacks.get_database(settings))
     folder = get_folder(settings, name)
     folder.rename(folder.with_name(f"{name}.gone"))
     _sweep(settings)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 from scripts import stacks
@@ -18,15 +19,20 @@ from scripts.targets import Database
 T = TypeVar("T")
 
 
-def make_data(settings: Settings, suffix: str = "") -> list[Step]:
-    """The steps that create data, also those of parts that the app lacks (`list_missing`).
+def make_data(settings: Settings, suffix: str = "", again: bool = False) -> list[Step]:
+    """The steps that create data, also those of parts that the app lacks (`parts`).
 
-    With a suffix, they build a companion of the app's database and link it with Cognito.
+    With a suffix, they build a companion of the app's database and link it with Cognito. With
+    `again`, the seed is loaded although it, or an earlier version of it, was loaded before.
     """
     where = copies.beside(stacks.targets(settings).database, suffix)
     database = partial(_get_beside, settings, suffix)
     built_in = [
-        *(_build_steps if suffix else _db_steps)(settings, where, database),
+        *(
+            _build_steps(settings, where, database)
+            if suffix
+            else _db_steps(settings, where, database, again)
+        ),
         *_cognito_steps(settings, where, database),
         *ddb_steps.make(settings),
     ]
@@ -95,9 +101,12 @@ def _unknown() -> str | None:
     return None
 
 
-def _db_steps(settings: Settings, where: Database, database: Callable[[], Database]) -> list[Step]:
+def _db_steps(
+    settings: Settings, where: Database, database: Callable[[], Database], again: bool = False
+) -> list[Step]:
     app = settings.app
     schema, seed = app.postgres.schema, app.postgres.seed
+    live = stacks.targets(settings).database.name
     return [
         Step(
             "db.create",
@@ -109,22 +118,22 @@ def _db_steps(settings: Settings, where: Database, database: Callable[[], Databa
         Step(
             "db.schema-load",
             f"load {app.list_files(schema)} into {where}",
-            lambda: databases.load_schema(database(), schema[0]),
+            lambda: databases.load_schema(database(), schema, live),
             needs=("db.create",),
-            probe=lambda: pipeline.done_if(
-                databases.is_loaded(database(), "schema", schema[0]), "is loaded"
-            ),
+            probe=lambda: _find_loaded(database(), "schema", schema),
         ),
         Step(
             "db.seed",
             f"load {app.list_files(seed)} into {where}",
-            lambda: databases.load_seed(database(), seed[0]),
+            lambda: databases.load_seed(database(), seed, live, again),
             needs=("db.schema-load",),
-            probe=lambda: pipeline.done_if(
-                databases.is_loaded(database(), "seed", seed[0]), "is loaded"
-            ),
+            probe=lambda: None if again else _find_loaded(database(), "seed", seed),
         ),
     ]
+
+
+def _find_loaded(database: Database, kind: databases.Kind, files: Sequence[Path]) -> str | None:
+    return pipeline.done_if(databases.is_loaded(database, kind, files), "is loaded")
 
 
 def _build_steps(
@@ -135,10 +144,11 @@ def _build_steps(
     An app with steps of its own has no template: what they do depends on more than the SQL files.
     """
     create, schema, seed = _db_steps(settings, where, database)
-    files = (*settings.app.postgres.schema, *settings.app.postgres.seed)
+    files = settings.app.postgres.schema, settings.app.postgres.seed
     get_app, may_copy = partial(stacks.get_database, settings), not settings.app.steps
 
     def make() -> str:
+        copies.check_companions(get_app())
         template = copies.find_template(get_app(), files) if may_copy else None
         if template:
             copies.copy(template, database())

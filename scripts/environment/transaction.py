@@ -47,8 +47,11 @@ def prepare(
     """Save what the change will replace, for `undo`; returns a line that describes it.
 
     Tables of AWS itself are not downloaded: tables.drop_table creates a backup of each.
+    RefusedError: a database that this tool did not create has a name that the change needs.
     """
     where = stacks.targets(settings)
+    if database:
+        copies.check_companions(stacks.get_database(settings))
     saved = snapshots.save_state(
         _home(settings) / "kept",
         f"./invoke {command}",
@@ -88,6 +91,7 @@ def commit(
     database = stacks.get_database(settings)
     if saved.oid:
         databases.check_disposable(database, confirmed)
+        databases.tag(database)  # once confirmed, it is dropped when undo no longer needs it
     copies.clear_names(database, incoming)
     _write(settings, change)
     copies.swap_in(database, incoming)

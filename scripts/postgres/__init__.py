@@ -2,7 +2,13 @@
 
 databases      create, drop, load schema and seed, count rows, list and end sessions
 copies         whole databases: swap names, copy, templates
-sql_files      run an SQL file in one transaction; report errors with their line
+notes          which files were loaded, written in the database itself
+ownership      the tag of databases that this tool created, and may drop
+properties     settings, privileges and comment of a database, which a copy does not have
+relations      the tables of a database, in all schemas of the app
+sql_files      run SQL files in one transaction
+sql_errors     psql's errors, with the file and line where they occurred
+sources        which files an SQL file reads; their digests
 csv_load       load a CSV file in one transaction
-schema_diff    compare a database with what its schema file creates
+schema_diff    compare a database with what its schema files create
 """

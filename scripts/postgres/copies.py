@@ -7,14 +7,15 @@ seed files of that digest create.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
 from scripts import clients
 from scripts.errors import RefusedError
-from scripts.postgres import databases
+from scripts.postgres import databases, ownership, properties, sources
 from scripts.targets import Database
 
 NEXT, PREV, GONE = "__next", "__prev", "__gone"
@@ -32,6 +33,19 @@ def of_snapshot(database: Database, name: str) -> Database:
 def beside(database: Database, suffix: str) -> Database:
     """The database of the same server whose name has this suffix."""
     return database.named(database.name + suffix)
+
+
+def check_companions(database: Database) -> None:
+    """Raise RefusedError if a database has a name that we would use and drop, and is not ours.
+
+    This is to be asked before anything is built or decided. On a server that is not ours, nothing
+    is dropped anyway.
+    """
+    if not database.owned:
+        return
+    exact, prefixes = "|".join((NEXT, PREV, GONE)), "|".join((SNAPSHOT, TEMPLATE))
+    with databases.maintenance(database) as cursor:
+        ownership.check_tagged(cursor, f"^{re.escape(database.name)}(({exact})$|{prefixes})")
 
 
 def find_oid(database: Database) -> int | None:
@@ -75,44 +89,54 @@ def swap_in(database: Database, suffix: str) -> None:
 
 
 def copy(source: Database, target: Database) -> None:
-    """Make `target` a copy of the database `source`, whose sessions are ended; with our mark.
+    """Make `target` a copy of the database `source`, whose sessions are ended.
 
-    A database that was `target` before is dropped.
+    It has the same settings and privileges, and our ownership tag. A database that was `target`
+    before is dropped.
     """
     drop(target)
     size = databases.size(source)
 
     def clone(cursor: Any) -> None:
-        statement = f"CREATE DATABASE {{}} TEMPLATE {{}} {_strategy(cursor, size)}"
-        cursor.execute(databases.compose(statement, target.name, source.name))
-        databases.write_ownership_tag(cursor, target)
+        ownership.create(cursor, target, source.name, _strategy(cursor, size))
+        properties.copy(cursor, source.name, target.name)
 
     _without_clients([source], clone, autocommit=True)
 
 
 def drop(database: Database) -> None:
-    """Drop a database that stands beside the app's; whether it may go was asked before.
+    """Drop a database that stands beside the app's, if there is one.
 
-    Raises RefusedError for one on a server that is not ours: the name alone does not prove it.
+    Raises RefusedError for one that does not carry our tag: the name alone proves nothing.
     """
-    if not database.owned and databases.exists(database):
+    if not databases.exists(database):
+        return
+    if not database.owned:
         raise RefusedError(
             f"{database} is in the way, and not ours to drop", "drop or rename it by hand"
         )
-    databases.drop(database, confirmed=database.name)
+    with databases.maintenance(database) as cursor:
+        ownership.check_tagged(cursor, f"^{re.escape(database.name)}$")
+    databases.drop(database)
 
 
-def find_template(database: Database, files: Iterable[Path]) -> Database | None:
-    """The template that these very files created on this server; None if there is none."""
+def find_template(database: Database, files: Sequence[Sequence[Path]]) -> Database | None:
+    """The template that these very files created on this server; None if there is none.
+
+    `files` are those of the schema and those of the seed.
+    """
     template = _template(database, files)
     return template if databases.exists(template) else None
 
 
-def save_template(built: Database, database: Database, files: Iterable[Path]) -> bool:
+def save_template(built: Database, database: Database, files: Sequence[Sequence[Path]]) -> bool:
     """Save a copy of `built`, just created from the files, as a template; drop older ones.
 
-    Returns False if the database is so small that a template would not be faster.
+    Returns False if the database is so small that a template would not be faster, and on a server
+    that is not ours, where it could not be dropped again.
     """
+    if not database.owned:
+        return False
     for old in list_beside(database, TEMPLATE):
         drop(old)
     if databases.size(built) < TEMPLATE_FROM:
@@ -138,20 +162,21 @@ def list_temporary(database: Database) -> dict[str, int]:
 
     Where no command works, one that was killed left them.
     """
-    names = "|".join((databases.DRAFT, NEXT, GONE, databases.SCRATCH))
+    names = "|".join((NEXT, GONE, databases.SCRATCH))
     with databases.maintenance(database) as cursor:
         cursor.execute(
-            "SELECT datname, pg_database_size(oid) FROM pg_database"
-            " WHERE datname ~ %s AND starts_with(datname, %s) ORDER BY datname",
-            (f"({names})[0-9]*$", database.name[:20]),
+            "SELECT datname, pg_database_size(oid) FROM pg_database"  # noqa: S608
+            " WHERE datname ~ %s"
+            f" AND starts_with(datname, %s) AND (NOT %s OR {ownership.TAGGED}) ORDER BY datname",
+            (f"({names})[0-9]*$", database.name[:20], database.owned),
         )
         return dict(cursor.fetchall())
 
 
-def _template(database: Database, files: Iterable[Path]) -> Database:
+def _template(database: Database, files: Sequence[Sequence[Path]]) -> Database:
     with databases.maintenance(database) as cursor:
         version = str(cursor.connection.server_version)
-    parts = [version, *(databases.digest(path) for path in files)]
+    parts = [version, *(str([*sources.digest(paths).values()]) for paths in files)]
     return beside(database, TEMPLATE + hashlib.sha256("".join(parts).encode()).hexdigest()[:12])
 
 

@@ -18,6 +18,7 @@ from typing import IO, Any
 
 from scripts import clients
 from scripts.errors import DevError, NotFoundError
+from scripts.postgres import relations
 from scripts.targets import Database
 
 CHUNK_BYTES = 4_000_000
@@ -43,7 +44,7 @@ class _Chunk:
 
 
 def load(database: Database, path: Path, table: str, show: Callable[[int, float], None]) -> Loaded:
-    """Load a CSV file, whose first line names the columns, into a table of the schema `public`.
+    """Load a CSV file, whose first line names the columns, into a table: (billing.)invoices.
 
     `show` is told how many rows are loaded, and the share of the file. Raises DevError, and keeps
     nothing, for a bad row: with its line and its value.
@@ -68,6 +69,7 @@ class _Loader:
     ) -> None:
         self.copied = self.inserted = 0
         self._cursor, self._path, self._table = cursor, path, table
+        self._schema, self._name = relations.find(cursor, table) or ("", table)
         self._columns, self._header = columns, header
         self._others: list[str] = []  # the columns that the file leaves out
         self._is_straight = True  # every row until now went straight into the table
@@ -121,7 +123,7 @@ class _Loader:
 
     def _load_straight(self, chunk: _Chunk) -> None:
         with self._savepoint():
-            self._copy("public", chunk)
+            self._copy(self._schema, chunk)
             rows = int(self._cursor.rowcount)
         self.copied += rows
         self.inserted += rows
@@ -129,14 +131,15 @@ class _Loader:
     def _copy(self, schema: str, chunk: _Chunk) -> None:
         # With the header before it, COPY knows the line ends from the start, and counts them
         # right also where the first row has some in quotes.
-        copy = f"COPY {schema}.{{table}} ({{columns}}) FROM STDIN (FORMAT csv, HEADER)"
-        self._cursor.copy_expert(self._sql(copy), io.BytesIO(self._header + chunk.text), 1 << 16)
+        copy = "COPY {schema}.{table} ({columns}) FROM STDIN (FORMAT csv, HEADER)"
+        file = io.BytesIO(self._header + chunk.text)
+        self._cursor.copy_expert(self._sql(copy, schema=schema), file, 1 << 16)
 
     def _make_temporary_table(self) -> None:
         """Like the table, with the file's columns, their types and checks."""
         self._run("SET temp_buffers = '64MB'")
         self._run(
-            "CREATE TEMP TABLE {table} (LIKE public.{table} INCLUDING CONSTRAINTS) ON COMMIT DROP"
+            "CREATE TEMP TABLE {table} (LIKE {schema}.{table} INCLUDING CONSTRAINTS) ON COMMIT DROP"
         )
         for column in self._others:
             self._run("ALTER TABLE pg_temp.{table} DROP COLUMN {column}", column=column)
@@ -145,7 +148,7 @@ class _Loader:
         """Insert rows of the temporary table, none of them on an error; how many were new."""
         with self._savepoint():
             self._run(
-                "INSERT INTO public.{table} ({columns}) OVERRIDING SYSTEM VALUE"  # noqa: S608
+                "INSERT INTO {schema}.{table} ({columns}) OVERRIDING SYSTEM VALUE"  # noqa: S608
                 " SELECT {columns} FROM (SELECT * FROM pg_temp.{table}"
                 f" LIMIT {count} OFFSET {first}) ON CONFLICT DO NOTHING"
             )
@@ -173,9 +176,9 @@ class _Loader:
             " NOT (relhasrules OR relkind = 'p' OR EXISTS"
             " (SELECT FROM pg_trigger WHERE tgrelid = attrelid AND NOT tgisinternal))"
             " FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid"
-            " WHERE relnamespace = 'public'::regnamespace AND relname = %s"
+            " WHERE relnamespace = to_regnamespace(quote_ident(%s)) AND relname = %s"
             " AND relkind IN ('r', 'p') AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
-            (self._table,),
+            (self._schema, self._name),
         )
         found = self._cursor.fetchall()
         needed = {name: is_needed for name, is_needed, _ in found}
@@ -234,11 +237,12 @@ class _Loader:
     def _run(self, template: str, column: str = "") -> None:
         self._cursor.execute(self._sql(template, column))
 
-    def _sql(self, template: str, column: str = "") -> Any:
+    def _sql(self, template: str, column: str = "", schema: str = "") -> Any:
         from psycopg2 import sql
 
         return sql.SQL(template).format(
-            table=sql.Identifier(self._table),
+            schema=sql.Identifier(schema or self._schema),
+            table=sql.Identifier(self._name),
             column=sql.Identifier(column),
             columns=sql.SQL(", ").join(map(sql.Identifier, self._columns)),
         )

@@ -1,12 +1,9 @@
 """Postgres: create, drop, load a schema and a seed, see and end sessions.
 
-What was loaded is written in the database itself, in the same transaction: as the comment of its
-schema `public`. A database that we may destroy says so in its own comment, together with the server
-that it was made on: a dump that is restored elsewhere brings the words, but is not on that server.
+What was loaded is written in the database itself, in the same transaction.
 """
 
-import hashlib
-import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,12 +11,10 @@ from typing import Any, Literal
 
 from scripts import clients, shell
 from scripts.errors import DevError, RefusedError
-from scripts.postgres import sql_files
+from scripts.postgres import notes, ownership, relations, sources, sql_errors, sql_files
 from scripts.targets import Database, Loss
 
 Kind = Literal["schema", "seed"]
-SMALL = 8 << 20  # bytes of a table that is counted row by row
-DRAFT = "__draft"
 SCRATCH = "__scratch"  # and the pid of the command that uses it
 
 
@@ -37,16 +32,17 @@ class Session:
 
 def exists(database: Database) -> bool:
     """Is there a database of this name?"""
-    return _comment(database) is not None
+    with maintenance(database) as cursor:
+        cursor.execute("SELECT FROM pg_database WHERE datname = %s", (database.name,))
+        return bool(cursor.fetchall())
 
 
 def is_disposable(database: Database) -> bool:
-    """May we destroy it? It is on this checkout's own server, and carries our mark of it."""
+    """May we destroy it? It is on this checkout's own server, and carries our ownership tag."""
     if not database.owned:
         return False
     with maintenance(database) as cursor:
-        wanted = _mark(cursor)
-    return _comment(database) == wanted
+        return ownership.is_tagged(cursor, database.name)
 
 
 def check_disposable(database: Database, confirmed: str) -> None:
@@ -55,6 +51,13 @@ def check_disposable(database: Database, confirmed: str) -> None:
         raise RefusedError(
             f"{database} is not disposable, so it is not dropped", f"--confirm {database.name}"
         )
+
+
+def tag(database: Database) -> None:
+    """Write our ownership tag into a database of this checkout's own server."""
+    if database.owned:
+        with maintenance(database) as cursor:
+            ownership.write(cursor, database.name)
 
 
 def find_loss(database: Database) -> Loss | None:
@@ -66,13 +69,9 @@ def find_loss(database: Database) -> Loss | None:
 
 
 def create(database: Database) -> str:
-    """Create the database, empty. It gets its name once it is complete with its mark."""
-    draft = database.named(f"{database.name}{DRAFT}")
+    """Create the database, empty; on a server of our own it carries our tag from the start."""
     with maintenance(database, autocommit=True) as cursor:
-        cursor.execute(compose("DROP DATABASE IF EXISTS {} WITH (FORCE)", draft.name))
-        cursor.execute(compose("CREATE DATABASE {}", draft.name))
-        write_ownership_tag(cursor, draft)
-        cursor.execute(compose("ALTER DATABASE {} RENAME TO {}", draft.name, database.name))
+        ownership.create(cursor, database)
     return f"created {database}"
 
 
@@ -89,69 +88,96 @@ def drop(database: Database, confirmed: str = "") -> bool:
     return True
 
 
-def is_loaded(database: Database, kind: Kind, path: Path) -> bool:
-    """Was this very file loaded, and is there what it makes: tables, or for a seed rows?"""
+def is_loaded(database: Database, kind: Kind, paths: Sequence[Path]) -> bool:
+    """Were these very files loaded, and is there what they make: tables, or for a seed rows?
+
+    They include what they read. Where there are no files, there is nothing to load.
+    """
+    if not paths:
+        return True
     with clients.cursor(database) as cursor:
-        if _loaded(cursor).get(kind) != digest(path):
+        note = notes.read(cursor)
+        if not notes.is_same(note, kind, sources.digest(paths)):
             return False
         counts = _count_rows(cursor)
-    return bool(counts) if kind == "schema" else any(counts.values())
+    if kind == "seed":
+        return any(counts.values()) or "seed" in note.get("empty", [])
+    return bool(counts)
 
 
-def load_schema(database: Database, path: Path) -> str:
+def load_schema(database: Database, paths: Sequence[Path], live: str = "") -> str:
     """Load the schema into a database without tables, in one transaction; says which tables.
 
-    Where tables stand already from another schema, they are replaced if they are all empty, and
-    DevError is raised if they are not.
+    `live` is the name that the files have for the database, where it is built beside that one.
+    Raises DevError where tables exist already: nothing is dropped.
     """
-    before = []
-    if counts := count_rows(database):
-        if any(counts.values()) or not is_disposable(database):
-            since = "changed since" if "schema" in loaded(database) else "is not what made"
-            raise DevError(
-                f"{path.name} {since} {database}, which has data: {describe_counts(counts)}",
-                "./invoke db.reset builds it anew, and keeps this one for undo",
-            )
-        before = ["DROP SCHEMA public CASCADE", "CREATE SCHEMA public"]
-    sql_files.load(database, path, _note({"schema": digest(path)}), before)
-    tables = sorted(count_rows(database))
-    if not tables:
-        raise DevError(f"{path} made no table", "write CREATE TABLE statements in it")
-    return f"created {', '.join(tables)}"
-
-
-def load_seed(database: Database, path: Path) -> str:
-    """Load the seed in one transaction; says how many rows there are in which table."""
-    sql_files.load(database, path, _note(loaded(database) | {"seed": digest(path)}))
-    counts = count_rows(database)
-    if not any(counts.values()):
-        raise DevError(f"{path} left every table empty", "write INSERT statements in it")
-    return f"seeded: {describe_counts(counts)}"
-
-
-def loaded(database: Database) -> dict[str, str]:
-    """The digests of the schema and seed files that made this database, by kind."""
+    if not paths:
+        return "there is no schema file"
+    digests = sources.digest(paths)
     with clients.cursor(database) as cursor:
-        return _loaded(cursor)
+        cursor.execute(f"SELECT {relations.EXISTS}")
+        (has_tables,) = cursor.fetchone()
+    if has_tables:
+        changed = notes.describe_change(loaded(database), "schema", digests)
+        found = describe_counts(count_rows(database)) or "tables of others"
+        raise DevError(
+            f"{changed} {database}, which contains: {found}",
+            "./invoke db.reset rebuilds it, and saves the present one for undo",
+        )
+    check = f"IF NOT {relations.EXISTS} THEN RAISE '{sql_errors.NO_TABLE}'; END IF;"
+    _load(database, paths, {"schema": digests}, live, f"DO $$ BEGIN {check} END $$;")
+    return f"created {', '.join(count_rows(database))}"
+
+
+def load_seed(
+    database: Database, paths: Sequence[Path], live: str = "", again: bool = False
+) -> str:
+    """Load the seed in one transaction; says how many rows there are in which table.
+
+    Raises DevError where rows of an earlier version of it exist, unless it is to be loaded `again`.
+    """
+    if not paths:
+        return "there is no seed file"
+    digests, note = sources.digest(paths), loaded(database)
+    is_other = "seed" in note and not notes.is_same(note, "seed", digests)
+    if is_other and not again and any(count_rows(database).values()):
+        raise DevError(
+            f"{notes.describe_change(note, 'seed', digests)} {database};"
+            " to load it again could duplicate rows",
+            "./invoke db.seed --again loads it all the same; ./invoke db.reset rebuilds the"
+            " database with it, and saves the present one for undo",
+        )
+    note = {kind: note[kind] for kind in note if kind != "empty"} | {"seed": digests}
+    _load(database, paths, note, live)
+    counts = count_rows(database)
+    if any(counts.values()):
+        return f"seeded: {describe_counts(counts)}"
+    with clients.cursor(database) as cursor:
+        cursor.execute(notes.statements(note | {"empty": ["seed"]}))
+    return f"{', '.join(map(sql_errors.shown, paths))} left the tables empty"
+
+
+def loaded(database: Database) -> dict[str, Any]:
+    """The digests of the schema and seed files that made this database, by kind and file."""
+    with clients.cursor(database) as cursor:
+        return notes.read(cursor)
 
 
 def count_rows(database: Database) -> dict[str, int]:
-    """The rows of each table of the schema `public`; {} where it has no tables."""
+    """The rows of each table; {} where there are no tables."""
     with clients.cursor(database) as cursor:
         return _count_rows(cursor)
 
 
 def describe_rows(database: Database) -> str:
     """The rows of each table in words; of a large one the planner's estimate, which is quick."""
-    parts = []
     with clients.cursor(database) as cursor:
-        for table, small in _list_tables(cursor):
-            if small:
-                parts.append(f"{table} {_count(cursor, table):,}")
-                continue
-            cursor.execute(compose("EXPLAIN (FORMAT JSON) SELECT FROM public.{}", table))
-            ((plan,),) = cursor.fetchone()
-            parts.append(f"{table} about {round(plan['Plan']['Plan Rows'], -3):,}")
+        parts = [
+            f"{relation} {relations.count(cursor, relation):,}"
+            if relation.is_small
+            else f"{relation} about {relations.estimate(cursor, relation):,}"
+            for relation in relations.list_relations(cursor)
+        ]
     return ", ".join(parts) or "no tables"
 
 
@@ -202,20 +228,6 @@ def maintenance(database: Database, autocommit: bool = False) -> Any:
     return clients.cursor(database.named("postgres"), autocommit)
 
 
-def write_ownership_tag(cursor: Any, database: Database) -> None:
-    """Let the database say that we may destroy it, where its server is this checkout's own."""
-    if database.owned:
-        cursor.execute(compose("COMMENT ON DATABASE {} IS %s", database.name), (_mark(cursor),))
-
-
-def digest(path: Path) -> str:
-    """The digest of a schema or seed file. Raises DevError where it cannot be read."""
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise DevError(f"{path} cannot be read: {error.strerror}", "git checkout sql/") from None
-
-
 def open_psql(database: Database, arguments: list[str]) -> None:
     """Become psql, connected to the database."""
     shell.replace_process(
@@ -223,53 +235,25 @@ def open_psql(database: Database, arguments: list[str]) -> None:
     )
 
 
-def _loaded(cursor: Any) -> dict[str, str]:
-    cursor.execute("SELECT obj_description(to_regnamespace('public'), 'pg_namespace')")
-    (comment,) = cursor.fetchone()
+def _load(
+    database: Database,
+    paths: Sequence[Path],
+    note: Mapping[str, Any],
+    live: str,
+    after: str = "",
+) -> None:
+    """Load the files, and write down that they are loaded.
+
+    Only a file that names the database (ALTER DATABASE) requires `live` to exist meanwhile.
+    """
     try:
-        digests = json.loads(comment or "")
-    except ValueError:
-        return {}
-    return digests if isinstance(digests, dict) else {}
+        sql_files.load(database, paths, notes.statements(note) + after, live)
+    except DevError as error:
+        if f'database "{live}" does not exist' not in error.reason or not database.owned:
+            raise
+        create(database.named(live))
+        sql_files.load(database, paths, notes.statements(note) + after, live)
 
 
 def _count_rows(cursor: Any) -> dict[str, int]:
-    return {table: _count(cursor, table) for table, _ in _list_tables(cursor)}
-
-
-def _count(cursor: Any, table: str) -> int:
-    cursor.execute(compose("SELECT count(*) FROM public.{}", table))
-    return int(cursor.fetchone()[0])
-
-
-def _list_tables(cursor: Any) -> list[tuple[str, bool]]:
-    """The tables of the schema `public`, and whether each is so small that counting is quick."""
-    cursor.execute(
-        "SELECT relname, coalesce(pg_relation_size(oid), 0) < %s FROM pg_class"
-        " WHERE relnamespace = to_regnamespace('public')"
-        " AND relkind IN ('r', 'p') AND NOT relispartition ORDER BY relname",
-        (SMALL,),
-    )
-    return list(cursor.fetchall())
-
-
-def _mark(cursor: Any) -> str:
-    cursor.execute("SELECT system_identifier FROM pg_control_system()")
-    return f"disposable: made by ./invoke for development on server {cursor.fetchone()[0]}"
-
-
-def _comment(database: Database) -> str | None:
-    """The database's comment, "" for none; None where there is no such database."""
-    with maintenance(database) as cursor:
-        cursor.execute(
-            "SELECT coalesce(shobj_description(oid, 'pg_database'), '') FROM pg_database"
-            " WHERE datname = %s",
-            (database.name,),
-        )
-        row = cursor.fetchone()
-    return row[0] if row else None
-
-
-def _note(digests: dict[str, str]) -> str:
-    """The statement that writes down which files made the database."""
-    return f"COMMENT ON SCHEMA public IS '{json.dumps(digests)}'"
+    return {str(one): relations.count(cursor, one) for one in relations.list_relations(cursor)}

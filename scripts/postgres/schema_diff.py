@@ -3,22 +3,22 @@
 import contextlib
 import difflib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from scripts import clients, shell
 from scripts.errors import DevError
-from scripts.postgres import databases, sql_files
+from scripts.postgres import copies, databases, notes, sql_files
 from scripts.targets import Database
 
 
-def list_changes(database: Database, schema: Path) -> list[str]:
-    """What was changed by hand: lines of SQL, `-` before one that the file makes, `+` otherwise.
+def list_changes(database: Database, schema: Sequence[Path]) -> list[str]:
+    """What was changed by hand: lines of SQL, `-` before one that the files make, `+` otherwise.
 
-    The file is loaded into a scratch database beside it, which is dropped again.
+    The files are loaded into a scratch database beside it, which is dropped again.
     """
     with _scratch(database) as scratch:
-        sql_files.load(scratch, schema, "SELECT 1")
+        sql_files.load(scratch, schema, "", database.name)
         wanted, found = _structure(scratch), _structure(database)
     changes = difflib.unified_diff(wanted, found, lineterm="", n=0)
     return [line for line in changes if line[0] in "+-" and not line.startswith(("+++", "---"))]
@@ -27,16 +27,18 @@ def list_changes(database: Database, schema: Path) -> list[str]:
 @contextlib.contextmanager
 def _scratch(database: Database) -> Iterator[Database]:
     scratch = database.named(f"{database.name[:20]}{databases.SCRATCH}{os.getpid()}")
+    copies.drop(scratch)
     databases.create(scratch)
     try:
         yield scratch
     finally:
-        databases.drop(scratch)
+        copies.drop(scratch)
 
 
 def _structure(database: Database) -> list[str]:
-    """The statements that make the database, a line each; our own comment is not among them."""
+    """The statements that make the database, a line each; what we write down is not among them."""
     flags = ["--schema-only", "--no-owner", "--no-comments"]
+    flags.append(f"--exclude-schema={notes.SCHEMA}")
     done = shell.run(
         [shell.postgres_home() / "bin" / "pg_dump", *flags],
         env=clients.psql_environment(database),

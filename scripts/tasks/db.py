@@ -32,7 +32,14 @@ def drop(settings: Settings, confirmed: str) -> list[Step]:
 
 
 schema_load = step("db.schema-load", "Load sql/schema.sql, in one transaction.")
-seed = step("db.seed", "Load sql/seed.sql, in one transaction.")
+
+
+@pipeline(help={"again": "load it also if it, or an earlier version of it, was loaded before"})
+def seed(settings: Settings, again: bool = False) -> list[Step]:
+    """Load sql/seed.sql, in one transaction."""
+    from scripts.environment import setup
+
+    return setup.db_seed(settings, again)
 
 
 @pipeline()
@@ -78,7 +85,13 @@ def kill_sessions(call: Call) -> None:
         output.say(f"ended {databases.kill_sessions(database)} sessions of {database}")
 
 
-@task(STACK, help={"path": "a CSV file; its first line names the columns", "table": "which one"})
+@task(
+    STACK,
+    help={
+        "path": "a CSV file; its first line names the columns",
+        "table": "`users`, `billing.invoices`",
+    },
+)
 def load(call: Call, path: str, table: str) -> None:
     """Load a CSV file, in one transaction."""
     from scripts.environment import transfer

@@ -28,8 +28,8 @@ def created(database: Database) -> Database:
 
 @pytest.fixture
 def seeded(created: Database, environment: Settings) -> Database:
-    databases.load_schema(created, environment.root / "sql" / "schema.sql")
-    databases.load_seed(created, environment.root / "sql" / "seed.sql")
+    databases.load_schema(created, (environment.root / "sql" / "schema.sql",))
+    databases.load_seed(created, (environment.root / "sql" / "seed.sql",))
     return created
 
 
@@ -158,12 +158,12 @@ def test_a_database_made_on_a_server_not_ours_gets_no_mark(database: Database) -
 
 def test_schema_says_which_tables_it_made(created: Database, environment: Settings) -> None:
     schema = environment.root / "sql" / "schema.sql"
-    assert databases.load_schema(created, schema) == "created activities, users"
+    assert databases.load_schema(created, (schema,)) == "created activities, users"
 
 
 def test_seed_says_how_many_rows_there_are(seeded: Database, environment: Settings) -> None:
     seed = environment.root / "sql" / "seed.sql"
-    assert databases.load_seed(seeded, seed) == "seeded: activities 1, users 2"
+    assert databases.load_seed(seeded, (seed,)) == "seeded: activities 1, users 2"
 
 
 @pytest.mark.parametrize(
@@ -251,15 +251,15 @@ def test_sql_error_leaves_nothing_and_shows_line_cause_and_statement(
 ) -> None:
     schema = write_sql(tmp_path, TABLE + statements)
     expected = "\n  | ".join([f"sql/schema.sql:{line}: {cause}", *shown])
-    assert failure(lambda: databases.load_schema(created, schema)) == expected + HINT
+    assert failure(lambda: databases.load_schema(created, (schema,))) == expected + HINT
     assert databases.count_rows(created) == {}
-    assert not databases.is_loaded(created, "schema", schema)
+    assert not databases.is_loaded(created, "schema", (schema,))
 
 
 def test_a_wrong_seed_row_leaves_no_row_of_the_seed(
     created: Database, environment: Settings, tmp_path: Path
 ) -> None:
-    databases.load_schema(created, environment.root / "sql" / "schema.sql")
+    databases.load_schema(created, (environment.root / "sql" / "schema.sql",))
     seed = write_sql(
         tmp_path,
         "INSERT INTO users (display_name, handle, email) VALUES ('A', 'a', 'a@example.com');\n"
@@ -268,7 +268,7 @@ def test_a_wrong_seed_row_leaves_no_row_of_the_seed(
         "  ('B', 'b', 'b@example.com'), ('C', 'a', 'c@example.com');\n",
         "seed.sql",
     )
-    assert failure(lambda: databases.load_seed(created, seed)) == (
+    assert failure(lambda: databases.load_seed(created, (seed,))) == (
         'sql/seed.sql:3: duplicate key value violates unique constraint "users_handle_key"\n'
         "  | INSERT INTO users (display_name, handle, email) VALUES\n"
         "  |   ('B', 'b', 'b@example.com'), ('C', 'a', 'c@example.com');\n"
@@ -284,14 +284,14 @@ def test_begin_and_end_in_a_function_body_are_fine(
     body = "\nBEGIN\n  IF true THEN\n    RETURN 42;\n  END IF;\nEND;\n"
     head = "CREATE FUNCTION answer() RETURNS integer LANGUAGE plpgsql AS"
     schema = write_sql(tmp_path, f"{TABLE}{head} {quote}{body}{quote};\n")
-    databases.load_schema(created, schema)
+    databases.load_schema(created, (schema,))
     assert fetch(created, "SELECT answer()") == [(42,)]
 
 
 def test_a_procedure_that_commits_can_be_defined(created: Database, tmp_path: Path) -> None:
     head = "CREATE PROCEDURE save() LANGUAGE plpgsql AS $$"
     schema = write_sql(tmp_path, f"{TABLE}{head}\nBEGIN\n  COMMIT;\nEND $$;\n")
-    assert databases.load_schema(created, schema) == "created kept"
+    assert databases.load_schema(created, (schema,)) == "created kept"
 
 
 def test_copy_from_stdin_loads_its_lines(created: Database, tmp_path: Path) -> None:
@@ -301,7 +301,7 @@ def test_copy_from_stdin_loads_its_lines(created: Database, tmp_path: Path) -> N
         "COPY people FROM STDIN;\n1\tHåkansson\n2\tit's; fine\n\\.\n"
         "CREATE TABLE after (uuid integer);\n",
     )
-    databases.load_schema(created, schema)
+    databases.load_schema(created, (schema,))
     people = [(1, "Håkansson"), (2, "it's; fine")]
     assert contents(created) == {"after": [], "people": people}
 
@@ -313,23 +313,23 @@ def test_the_app_schema_is_loaded_only_once(environment: Settings, created: Data
 
 def test_a_schema_without_tables_is_an_error(created: Database, tmp_path: Path) -> None:
     schema = write_sql(tmp_path, "SELECT 1;\n")
-    assert failure(lambda: databases.load_schema(created, schema)) == (
+    assert failure(lambda: databases.load_schema(created, (schema,))) == (
         f"{schema} made no table\nhint: write CREATE TABLE statements in it"
     )
 
 
 def test_a_seed_without_rows_is_an_error(created: Database, tmp_path: Path) -> None:
-    databases.load_schema(created, write_sql(tmp_path, TABLE))
+    databases.load_schema(created, (write_sql(tmp_path, TABLE),))
     seed = write_sql(tmp_path, "SELECT 1;\n", "seed.sql")
-    assert failure(lambda: databases.load_seed(created, seed)) == (
+    assert failure(lambda: databases.load_seed(created, (seed,))) == (
         f"{seed} left every table empty\nhint: write INSERT statements in it"
     )
-    assert not databases.is_loaded(created, "seed", seed)
+    assert not databases.is_loaded(created, "seed", (seed,))
 
 
 def test_a_missing_file_is_named(created: Database, tmp_path: Path) -> None:
     path = tmp_path / "schema.sql"
-    assert failure(lambda: databases.load_schema(created, path)) == (
+    assert failure(lambda: databases.load_schema(created, (path,))) == (
         f"{path} cannot be read: No such file or directory\nhint: git checkout sql/"
     )
 
@@ -337,7 +337,7 @@ def test_a_missing_file_is_named(created: Database, tmp_path: Path) -> None:
 def test_seeding_twice_changes_nothing(seeded: Database, environment: Settings) -> None:
     execute(seeded, "UPDATE users SET display_name = 'Someone' WHERE handle = 'korney'")
     before = contents(seeded)
-    databases.load_seed(seeded, environment.root / "sql" / "seed.sql")
+    databases.load_seed(seeded, (environment.root / "sql" / "seed.sql",))
     assert contents(seeded) == before
 
 
@@ -356,8 +356,8 @@ def test_the_seed_is_loaded_again_when_its_rows_are_gone(
 def test_a_changed_seed_is_added_to_the_rows(seeded: Database, tmp_path: Path) -> None:
     insert = "INSERT INTO users (display_name, handle, email) VALUES ('N', 'new', 'n@example.com')"
     seed = write_sql(tmp_path, f"{insert};\n", "seed.sql")
-    assert not databases.is_loaded(seeded, "seed", seed)
-    assert databases.load_seed(seeded, seed) == "seeded: activities 1, users 3"
+    assert not databases.is_loaded(seeded, "seed", (seed,))
+    assert databases.load_seed(seeded, (seed,)) == "seeded: activities 1, users 3"
 
 
 def test_a_changed_schema_on_data_is_refused_and_changes_nothing(
@@ -365,7 +365,7 @@ def test_a_changed_schema_on_data_is_refused_and_changes_nothing(
 ) -> None:
     before = contents(seeded), databases.loaded(seeded)
     schema = write_sql(tmp_path, TABLE)
-    assert failure(lambda: databases.load_schema(seeded, schema)) == (
+    assert failure(lambda: databases.load_schema(seeded, (schema,))) == (
         f"schema.sql changed since {seeded}, which has data: activities 1, users 2"
         "\nhint: ./invoke db.reset builds it anew, and keeps this one for undo"
     )
@@ -375,7 +375,7 @@ def test_a_changed_schema_on_data_is_refused_and_changes_nothing(
 def test_a_schema_on_tables_that_others_made_is_refused(created: Database, tmp_path: Path) -> None:
     execute(created, "CREATE TABLE theirs AS SELECT 42 AS uuid")
     schema = write_sql(tmp_path, TABLE)
-    assert failure(lambda: databases.load_schema(created, schema)) == (
+    assert failure(lambda: databases.load_schema(created, (schema,))) == (
         f"schema.sql is not what made {created}, which has data: theirs 1"
         "\nhint: ./invoke db.reset builds it anew, and keeps this one for undo"
     )
@@ -383,21 +383,21 @@ def test_a_schema_on_tables_that_others_made_is_refused(created: Database, tmp_p
 
 
 def test_a_changed_schema_replaces_empty_tables(created: Database, tmp_path: Path) -> None:
-    databases.load_schema(created, write_sql(tmp_path, "CREATE TABLE old (x integer);\n"))
+    databases.load_schema(created, (write_sql(tmp_path, "CREATE TABLE old (x integer);\n"),))
     schema = write_sql(tmp_path, TABLE)
-    assert databases.load_schema(created, schema) == "created kept"
-    assert databases.is_loaded(created, "schema", schema)
+    assert databases.load_schema(created, (schema,)) == "created kept"
+    assert databases.is_loaded(created, "schema", (schema,))
 
 
 def test_a_changed_schema_with_an_error_keeps_the_empty_tables(
     created: Database, tmp_path: Path
 ) -> None:
     old = write_sql(tmp_path, "CREATE TABLE old (x integer);\n", "old.sql")
-    databases.load_schema(created, old)
+    databases.load_schema(created, (old,))
     schema = write_sql(tmp_path, TABLE + "nonsense;\n")
-    failure(lambda: databases.load_schema(created, schema))
+    failure(lambda: databases.load_schema(created, (schema,)))
     assert databases.count_rows(created) == {"old": 0}
-    assert databases.is_loaded(created, "schema", old)
+    assert databases.is_loaded(created, "schema", (old,))
 
 
 def test_empty_tables_of_an_unmarked_database_are_not_replaced(
@@ -406,7 +406,7 @@ def test_empty_tables_of_an_unmarked_database_are_not_replaced(
     execute(database.named("postgres"), f"CREATE DATABASE {database.name}")
     execute(database, "CREATE TABLE theirs (x integer)")
     schema = write_sql(tmp_path, TABLE)
-    assert "theirs 0" in failure(lambda: databases.load_schema(database, schema))
+    assert "theirs 0" in failure(lambda: databases.load_schema(database, (schema,)))
     assert databases.count_rows(database) == {"theirs": 0}
 
 
@@ -454,7 +454,7 @@ def test_the_password_is_in_no_message(created: Database, tmp_path: Path) -> Non
     schema = write_sql(tmp_path, TABLE + "nonsense;\n")
     guess = replace(created, password="not-the-right-one")
     texts = [
-        failure(lambda: databases.load_schema(created, schema)),
+        failure(lambda: databases.load_schema(created, (schema,))),
         failure(lambda: databases.count_rows(guess), LoginRefusedError),
         failure(lambda: databases.count_rows(created.at(1))),
         failure(lambda: databases.count_rows(created.named("nothing")), NotFoundError),
@@ -471,7 +471,7 @@ def test_a_file_that_ends_its_transaction_is_refused(
     created: Database, tmp_path: Path, before: str, statement: str
 ) -> None:
     schema = write_sql(tmp_path, f"{TABLE}\n{before}{statement}\nSELECT '$$'; SELECT nope;\n")
-    text = failure(lambda: databases.load_schema(created, schema))
+    text = failure(lambda: databases.load_schema(created, (schema,)))
     said = "sql/schema.sql:3: to end the transaction is not allowed, each file is one transaction"
     assert text.splitlines()[0] == said
     assert text.endswith(HINT)
@@ -483,7 +483,7 @@ def test_nothing_is_written_after_a_file_gave_up_its_transaction(
     created: Database, tmp_path: Path, statement: str
 ) -> None:
     schema = write_sql(tmp_path, f"{TABLE}{statement}\n\nCREATE TABLE later (x integer);\n")
-    assert failure(lambda: databases.load_schema(created, schema)) == (
+    assert failure(lambda: databases.load_schema(created, (schema,))) == (
         "sql/schema.sql:4: something before ended the transaction, each file is one transaction"
         + HINT
     )
@@ -492,7 +492,7 @@ def test_nothing_is_written_after_a_file_gave_up_its_transaction(
 
 def test_a_file_that_only_rolls_back_is_an_error(created: Database, tmp_path: Path) -> None:
     schema = write_sql(tmp_path, TABLE + "ROLLBACK;\n")
-    assert failure(lambda: databases.load_schema(created, schema)) == (
+    assert failure(lambda: databases.load_schema(created, (schema,))) == (
         "sql/schema.sql: something before ended the transaction, each file is one transaction"
         + HINT
     )
@@ -513,7 +513,7 @@ def test_what_only_looks_like_an_end_of_the_transaction_is_fine(
     created: Database, tmp_path: Path, statements: str
 ) -> None:
     schema = write_sql(tmp_path, TABLE + "CREATE TABLE notes (x text);\n" + statements)
-    assert databases.load_schema(created, schema) == "created kept, notes"
+    assert databases.load_schema(created, (schema,)) == "created kept, notes"
 
 
 @pytest.mark.parametrize(
@@ -562,14 +562,14 @@ def test_sql_error_shows_the_line(
 ) -> None:
     schema = write_sql(tmp_path, TABLE + statements)
     expected = "\n  | ".join([f"sql/schema.sql:{line}: {cause}", *shown])
-    assert failure(lambda: databases.load_schema(created, schema)) == expected + HINT
+    assert failure(lambda: databases.load_schema(created, (schema,))) == expected + HINT
     assert databases.count_rows(created) == {}
 
 
 def test_a_schema_without_tables_is_not_loaded(created: Database, tmp_path: Path) -> None:
     schema = write_sql(tmp_path, "SELECT 1;\n")
-    failure(lambda: databases.load_schema(created, schema))
-    assert not databases.is_loaded(created, "schema", schema)
+    failure(lambda: databases.load_schema(created, (schema,)))
+    assert not databases.is_loaded(created, "schema", (schema,))
 
 
 def test_no_server_is_said_with_the_command_that_starts_it(

@@ -455,7 +455,7 @@ def test_five_thousand_users_are_synced(
     environment: Settings, database: Database, aws: Aws
 ) -> None:
     databases.create(database)
-    databases.load_schema(database, settings.ROOT / "sql" / "schema.sql")
+    databases.load_schema(database, (settings.ROOT / "sql" / "schema.sql",))
     with clients.cursor(database) as cursor:
         cursor.execute(
             "INSERT INTO users (display_name, handle, email)"

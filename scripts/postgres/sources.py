@@ -1,0 +1,156 @@
+r"""The files of which an SQL file consists: itself, what it includes, and what it copies data from.
+
+The paths in `\i`, `\ir`, `\include`, `\include_relative` and `\copy ... from` are relative to the
+file that they stand in. psql itself resolves some against its working directory, so it runs copies
+of such files in which the paths are absolute; line numbers stay the same.
+"""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from scripts.errors import DevError
+
+# Quotes, comments and data are passed over: a backslash in them is not a command of psql's.
+_TOKEN = re.compile(
+    rb"""
+      --[^\n]*
+    | /\*(?:/\*.*?\*/|.)*?\*/
+    | (?<![\w$])[eE]'(?:[^'\\]|\\.)*'
+    | '[^']*'
+    | "[^"]*"
+    | (?<![\w$])\$([^\W\d]\w*|)\$.*?\$\1\$
+    | (?<![\w$])(?i:copy)\s[^;]*?\s(?i:from\s+stdin)\b[^;]*;[^\n]*\n.*?^\\\.
+    | (?P<include>\\(?:include_relative|include|ir|i)(?![\w?+])[ \t]*)
+      (?P<included>'(?:[^'\\\n]|\\.|'')*'|[^\s\\;]*)
+    | (?P<copy>\\copy[ \t]+(?!\()[^\n]*?[ \t](?i:from)[ \t]+)
+      (?P<copied>'(?:[^'\n]|'')*'|[^\s;]+)[^\n]*
+    | \\\S*(?:'(?:[^'\\\n]|\\.)*'|[^\n\\])*
+    """,
+    re.X | re.S | re.M,
+)
+_COMMAND = re.compile(rb"\\(?:i|copy)")
+_STREAMS = (b"stdin", b"pstdin", b"program")
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A command of psql's that reads another file; `start` and `end` are those of its path."""
+
+    target: Path
+    is_include: bool
+    line: int
+    start: int
+    end: int
+    command: bytes
+
+
+def digest(paths: Sequence[Path]) -> dict[str, str]:
+    """The digest of each file, and of all that it reads, by name in the order of reading.
+
+    Raises DevError if one of `paths` cannot be read. A file that another one reads may be missing:
+    whether that is an error shows when it is loaded.
+    """
+    digests: dict[str, str] = {}
+    for path in map(_absolute, paths):
+        for file in _walk(path, ()):
+            name = os.path.relpath(file, _absolute(paths[0]).parent.parent)
+            digests[name] = _hash(file) if file.is_file() else "missing"
+    return digests
+
+
+def write_resolved(path: Path, folder: Path, origins: dict[str, Path]) -> Path:
+    """The file to run in place of `path`: itself, or a copy in `folder` with absolute paths.
+
+    `origins` is told of each file that psql will read, by the path under which it does.
+    """
+    path = _absolute(path)
+    text = _read(path)
+    run, parts, at = path, [], 0
+    for reference in list_references(path, text):
+        target = reference.target
+        if reference.is_include and target.is_file():
+            target = write_resolved(target, folder, origins)
+        parts += [text[at : reference.start], reference.command, _quote(target, reference)]
+        at = reference.end
+    if parts:
+        run = folder / f"{len(origins)}.sql"
+        run.write_bytes(b"".join(parts) + text[at:])
+    origins[str(run)] = path
+    return run
+
+
+def list_references(path: Path, text: bytes) -> list[Reference]:
+    """The commands of psql's in the text of `path` that read other files."""
+    if not _COMMAND.search(text):
+        return []
+    found = []
+    line, at = 1, 0
+    for token in _TOKEN.finditer(text):
+        kind = "include" if token["include"] else "copy"
+        word = token["included"] or token["copied"]
+        if not word or (kind == "copy" and word.lower() in _STREAMS):
+            continue
+        line, at = line + text.count(b"\n", at, token.start()), token.start()
+        command = rb"\i " if kind == "include" else token["copy"]
+        target = _resolve(path, line, word)
+        end = token.end("included" if token["include"] else "copied")
+        found.append(Reference(target, kind == "include", line, token.start(), end, command))
+    return found
+
+
+def _walk(path: Path, above: tuple[Path, ...]) -> Iterator[Path]:
+    """The file and all that it reads, in the order of reading."""
+    if path in above:
+        raise DevError(f"{path} includes itself", "remove one of the \\i commands")
+    yield path
+    for reference in list_references(path, _read(path)):
+        if reference.is_include and reference.target.is_file():
+            yield from _walk(reference.target, (*above, path))
+        else:
+            yield reference.target
+
+
+def _resolve(path: Path, line: int, word: bytes) -> Path:
+    if word[:1] in b":`":
+        raise DevError(
+            f"{path.parent.name}/{path.name}:{line}: the path {os.fsdecode(word)} is not constant,"
+            " so changes of the file could not be noticed",
+            "write the path itself",
+        )
+    if word[:1] == b"'":
+        word = re.sub(rb"\\(.)", rb"\1", word[1:-1].replace(b"''", b"'"))
+    return _absolute(path.parent / Path(os.fsdecode(word)).expanduser())
+
+
+def _quote(target: Path, reference: Reference) -> bytes:
+    text = os.fsencode(target)
+    if reference.is_include:
+        text = text.replace(b"\\", b"\\\\")
+    return b"'" + text.replace(b"'", b"''") + b"'"
+
+
+def _absolute(path: Path) -> Path:
+    return Path(os.path.normpath(path.absolute()))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DevError(
+            f"{path} cannot be read: {error.strerror}", f"git checkout -- {path}"
+        ) from None
+
+
+def _hash(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DevError(
+            f"{path} cannot be read: {error.strerror}", "check its permissions"
+        ) from None
