@@ -9,7 +9,8 @@ class Database:
     """One Postgres database, and who logs in to it.
 
     `owned`: its server is this checkout's own. A loopback address does not say so: it may be the
-    near end of a tunnel.
+    near end of a tunnel. `postgres_home` is the PostgreSQL installation whose psql and pg_dump are
+    used, "" for the one that comes with this project.
     """
 
     host: str
@@ -19,6 +20,7 @@ class Database:
     name: str
     sslmode: str = "prefer"
     owned: bool = False
+    postgres_home: str = ""
 
     def __str__(self) -> str:
         return f"{self.name} on {self.host}:{self.port}"

@@ -114,6 +114,7 @@ def _state_folder(settings: Settings) -> Finding:
     if not folder.exists():
         return note(f"{folder} is not made yet", "./invoke setup")
     state.check_owner(folder)
+    state.check_claim(settings)
     if not os.access(folder, os.W_OK | os.X_OK):
         return fail(f"{folder} cannot be written", "./invoke doctor --fix")
     return ok(str(folder))

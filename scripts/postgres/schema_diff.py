@@ -38,7 +38,7 @@ def _structure(database: Database) -> list[str]:
     """The statements that make the database, a line each; our own comment is not among them."""
     flags = ["--schema-only", "--no-owner", "--no-comments"]
     done = shell.run(
-        [shell.postgres_home() / "bin" / "pg_dump", *flags],
+        [shell.postgres_home(database.postgres_home) / "bin" / "pg_dump", *flags],
         env=clients.psql_environment(database),
     )
     if done.returncode:

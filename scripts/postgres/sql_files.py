@@ -42,7 +42,14 @@ def load(database: Database, path: Path, after: str, before: Sequence[str] = ())
     last = ["-c", f"SET LOCAL invoke.loaded = 'yes'; {after}"]
     options = ["-X", "-q", "-b", "-1", "-v", "ON_ERROR_STOP=1"]
     done = shell.run(
-        [shell.postgres_home() / "bin" / "psql", *options, *first, "-f", path, *last],
+        [
+            shell.postgres_home(database.postgres_home) / "bin" / "psql",
+            *options,
+            *first,
+            "-f",
+            path,
+            *last,
+        ],
         env=clients.psql_environment(database)
         | {"PGOPTIONS": "-c default_transaction_read_only=on -c client_min_messages=error"},
     )

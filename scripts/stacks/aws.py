@@ -27,6 +27,7 @@ def targets(settings: Settings) -> Targets:
             password=unquote(url.password or ""),
             name=unquote(url.path.removeprefix("/")) or settings.postgres_db,
             sslmode=parse_qs(url.query).get("sslmode", ["require"])[0],
+            postgres_home=settings.postgres_home,
         ),
         aws=Aws(
             region=settings.aws_region,
