@@ -6,12 +6,12 @@ import fcntl
 import hashlib
 import os
 import secrets
-import shlex
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from shlex import quote
 from typing import IO
 
 from scripts.errors import DevError
@@ -131,9 +131,7 @@ def hold(folder: Path) -> bool:
         held = os.open(folder, os.O_RDONLY)
     except FileNotFoundError:
         return False
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not _try_lock(held):
         os.close(held)
         return False
     return True
@@ -180,9 +178,17 @@ def find_lock_holder(settings: Settings) -> str | None:
         return None if _try_lock(file) else file.read() or "another command"
 
 
+def list_files(folder: Path, pattern: str) -> list[Path]:
+    """The files of a folder whose names match, in order; [] where there is no folder."""
+    try:
+        return sorted(folder.glob(pattern))
+    except OSError as error:
+        raise not_readable(folder, error) from None
+
+
 def list_drafts(folder: Path) -> list[Path]:
     """Drafts that `write` left in a folder when it was killed."""
-    return [path for path in folder.glob("*.*.tmp") if not _is_being_written(path)]
+    return [path for path in list_files(folder, "*.*.tmp") if not _is_being_written(path)]
 
 
 def _is_being_written(draft: Path) -> bool:
@@ -201,7 +207,7 @@ def is_alive(pid: int) -> bool:
     return True
 
 
-def _try_lock(file: IO[str]) -> bool:
+def _try_lock(file: IO[str] | int) -> bool:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -212,7 +218,9 @@ def _try_lock(file: IO[str]) -> bool:
 def not_writable(path: Path, error: OSError) -> DevError:
     """The DevError for a file or folder of ours that could not be written."""
     if error.errno == errno.ELOOP:  # what O_NOFOLLOW says
-        return DevError(f"{path} is a symbolic link, which is not followed", f"rm {_quote(path)}")
+        return DevError(
+            f"{path} is a symbolic link, which is not followed", f"rm {quote(str(path))}"
+        )
     return DevError(
         f"{path} cannot be written: {error.strerror}", "check its owner, permissions and free space"
     )
@@ -231,10 +239,7 @@ def ensure_password(settings: Settings) -> str:
             return password
         path = ensure_folder(settings.state) / "password"
         if path.exists():
-            raise DevError(
-                f"{path} is damaged: it holds no password",
-                f"restore it; or start over: ./invoke down --volumes --yes && rm {_quote(path)}",
-            )
+            raise DevError(f"{path} holds no password, it is damaged", f"rm {quote(str(path))}")
         password = secrets.token_urlsafe(24)
         write(path, password)
         return password
@@ -270,7 +275,7 @@ def check_claim(settings: Settings) -> None:
     if owner and (owner / folder.name).resolve() == folder.resolve():
         raise DevError(
             f"{folder} is the folder of another checkout, {owner}: both would write the same data",
-            f"rm {_quote(folder)}",
+            f"rm {quote(str(folder))}",
         )
     with contextlib.suppress(DevError):  # a full disk is said by what needs it
         write(folder / CHECKOUT, str(root))
@@ -283,15 +288,11 @@ def _find_owner(folder: Path) -> Path | None:
     return real.parent if real.name == folder.name and not is_gone(real.parent) else None
 
 
-def _quote(path: Path) -> str:
-    return shlex.quote(str(path))
-
-
 def not_readable(path: Path, error: OSError) -> DevError:
     """The DevError for a file of ours that could not be read."""
     if isinstance(error, PermissionError):
         return _foreign(path)
-    return DevError(f"{path} cannot be read: {error.strerror}", f"rm -r {_quote(path)}")
+    return DevError(f"{path} cannot be read: {error.strerror}", f"rm -r {quote(str(path))}")
 
 
 def _foreign(path: Path) -> DevError:

@@ -41,7 +41,7 @@ def record(
     """
     started = datetime.now(UTC)
     path = state.ensure_folder(folder) / f"{started:%Y%m%dT%H%M%S.%f}.jsonl"
-    for old in sorted(folder.glob("*.jsonl"))[: -(RUNS_KEPT - 1)]:
+    for old in state.list_files(folder, "*.jsonl")[: -(RUNS_KEPT - 1)]:
         with contextlib.suppress(OSError):  # a folder, say, which is none of ours
             old.unlink(missing_ok=True)
     needs = {"needs": {step.name: step.needs for step in steps}} if steps else {}
@@ -58,7 +58,7 @@ def record(
 
 def list_runs(folder: Path) -> list[Run]:
     """The runs that are kept, the newest first. A file that is no record is passed over."""
-    runs = [read(path) for path in sorted(folder.glob("*.jsonl"), reverse=True)]
+    runs = [read(path) for path in reversed(state.list_files(folder, "*.jsonl"))]
     return [run for run in runs if run]
 
 

@@ -78,7 +78,7 @@ def list_drafts(settings: Settings) -> list[Path]:
     if not home:
         return []
     names = ("data.draft-*", "programs.draft")
-    return [path for name in names for path in home.glob(name)]
+    return [path for name in names for path in state.list_files(home, name)]
 
 
 def ensure_home(settings: Settings) -> Path:
@@ -138,8 +138,8 @@ def check_version(data: Path, programs: Programs) -> None:
     if found in (None, programs.major):
         return
     raise DevError(
-        f"{data} holds the data of PostgreSQL {found},"
-        f" and the programs in {programs.folder} are PostgreSQL {programs.major}",
+        f"the data is of PostgreSQL {found}, and the programs are PostgreSQL {programs.major}:"
+        f" {data}, {programs.folder}",
         f"to keep the data: set POSTGRES_HOME to PostgreSQL {found}, or unset it if the embedded"
         " one is of that version; to start over with empty data: ./invoke down --volumes up",
     )
