@@ -264,10 +264,7 @@ def forget_stack(settings: Settings) -> None:
 
 
 def check_claim(settings: Settings) -> None:
-    """Write down whose `.dev` this is. Raises DevError where it is another checkout's.
-
-    A symbolic link may lead there. A copied or moved checkout takes its own over.
-    """
+    """Raise DevError where a link leads `.dev` to another checkout's; else write down our path."""
     folder, root = settings.throwaways.parent, settings.root.resolve()
     owner = _find_owner(folder)
     if owner == root:

@@ -77,7 +77,7 @@ def list_drafts(settings: Settings) -> list[Path]:
     home = find_home(settings)
     if not home:
         return []
-    names = ("data.draft-*", "programs.draft")
+    names = ("data.draft-*", "programs.draft", "password.draft")  # the last of earlier versions
     return [path for name in names for path in state.list_files(home, name)]
 
 
@@ -159,6 +159,8 @@ def _find_version(data: Path) -> int | None:
 def create(programs: Programs, data: Path, database: Database) -> None:
     """Make the cluster beside its place and move it there when it is whole."""
     _check_user()
+    _check_path(programs.folder)
+    _check_path(data)
     for old in data.parent.glob("data.draft-*"):  # of a killed run; its initdb may live on
         shutil.rmtree(old, ignore_errors=True)
     draft = data.with_name(f"data.draft-{os.getpid()}")
@@ -198,6 +200,14 @@ def _check_user() -> None:
             f"the user id {number} has no entry in /etc/passwd, which initdb requires",
             f"run as a user that has one; or add it, as root: useradd --uid {number} dev",
         ) from None
+
+
+def _check_path(path: Path) -> None:
+    """Raise DevError for a path that initdb cannot write into its tables."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise DevError(f"the path {path} is not UTF-8, as initdb requires", "rename it") from None
 
 
 def _write_to_pipe(password: str) -> int:

@@ -12,6 +12,7 @@ from scripts.errors import DevError, LoginRefusedError
 from scripts.settings import Settings
 from scripts.stacks import processes
 from scripts.stacks.embedded import postgres_cluster, postgres_programs
+from scripts.stacks.embedded.postgres_programs import Programs
 from scripts.targets import Database
 
 ORPHAN_SECONDS = 10.0
@@ -70,7 +71,8 @@ def start(settings: Settings, database: Database) -> int:
 def find_trouble(settings: Settings, database: Database) -> str | None:
     """None when the server is well, else the reason."""
     try:
-        _check_programs(settings)
+        if settings.postgres_home:
+            check_programs(settings)
         return not_ready(database)
     except DevError as error:
         return error.reason
@@ -90,12 +92,12 @@ def not_ready(database: Database) -> str | None:
     return None
 
 
-def _check_programs(settings: Settings) -> None:
-    """Raise DevError where the chosen programs are not of the version of the data."""
-    home = postgres_cluster.find_home(settings)
-    if settings.postgres_home and home:
-        programs = postgres_programs.find(settings, home, postgres_cluster.user())
-        postgres_cluster.check_version(home / "data", programs)
+def check_programs(settings: Settings) -> Programs:
+    """The programs. Raises DevError where they are not of the version of the data."""
+    home = postgres_cluster.find_home(settings) or settings.state
+    programs = postgres_programs.find(settings, home, user=None)  # for whom nothing is copied
+    postgres_cluster.check_version(home / "data", programs)
+    return programs
 
 
 def _clear_stale_lock(data: Path) -> None:

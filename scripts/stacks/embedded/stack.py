@@ -14,7 +14,6 @@ from scripts.stacks import LOG_LINES, Service, local_database, ports, processes
 from scripts.stacks.embedded import (
     aws_emulator,
     postgres_cluster,
-    postgres_programs,
     postgres_server,
 )
 from scripts.targets import Aws, Targets
@@ -96,10 +95,7 @@ def checks(settings: Settings, chosen: bool) -> list[Check]:
 
 
 def _programs_found(settings: Settings) -> Finding:
-    user = postgres_cluster.user()
-    home = postgres_cluster.find_home(settings) or settings.state
-    programs = postgres_programs.find(settings, home, user)
-    postgres_cluster.check_version(home / "data", programs)
+    programs = postgres_server.check_programs(settings)
     return ok(f"PostgreSQL {programs.major} in {programs.folder}")
 
 
