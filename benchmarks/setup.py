@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks import places
 from benchmarks.figures import Figure, measure, pair
 from scripts import shell, stacks
-from scripts.stacks.embedded import postgres_server
+from scripts.stacks.embedded import postgres_cluster
 from tests.conftest import Checkout, clean_environment
 
 ONE_TASK = "from invoke.tasks import task\n\n\n@task\ndef nothing(context):\n    pass\n"
@@ -82,7 +82,7 @@ def start_cold(checkout: Checkout) -> float:
 def start_raw(folder: Path) -> float:
     """Seconds until a new Postgres and, beside it, a new emulator answer."""
     home = Path(tempfile.mkdtemp(dir=folder))
-    user = postgres_server.UNPRIVILEGED if places.is_root() else None
+    user = postgres_cluster.UNPRIVILEGED if places.is_root() else None
     if user:
         shutil.chown(home, user)
     port = places.free_port()

@@ -33,7 +33,7 @@ _FAILED = "InternalError"  # an emulator's own trouble: a full disk, say
 @contextlib.contextmanager
 def cursor(database: Database, autocommit: bool = False) -> Iterator[Any]:
     """A psycopg2 cursor in a transaction of its own: committed at the end, undone on an error."""
-    psycopg2 = _psycopg2()
+    psycopg2 = _psycopg2(database.owned)
     connection = _connect(database)
     connection.autocommit = autocommit
     try:
@@ -58,17 +58,25 @@ def cursor(database: Database, autocommit: bool = False) -> Iterator[Any]:
 
 
 @cache
-def _psycopg2() -> Any:
-    """The driver, without libpq's own variables: PGHOSTADDR alone would lead to another server."""
-    for name in [n for n in os.environ if n.startswith("PG") and not n.startswith("PGSSL")]:
+def _psycopg2(owned: bool) -> Any:
+    """The driver, without libpq's own variables: PGHOSTADDR alone would lead to another server.
+
+    Those about TLS are for servers elsewhere: one that is our own has none.
+    """
+    for name in [name for name in os.environ if _is_of_libpq(name, owned)]:
         os.environ.pop(name, None)
     import psycopg2
 
     return psycopg2
 
 
-def _connect(database: Database, again: bool = False) -> Any:
-    psycopg2 = _psycopg2()
+def _is_of_libpq(variable: str, owned: bool) -> bool:
+    """Is it a variable that must not lead libpq elsewhere?"""
+    return variable.startswith("PG") and (owned or not variable.startswith("PGSSL"))
+
+
+def _connect(database: Database, again: bool = False, **place: str) -> Any:
+    psycopg2 = _psycopg2(database.owned)
     try:
         return psycopg2.connect(
             host=database.host,
@@ -80,10 +88,14 @@ def _connect(database: Database, again: bool = False) -> Any:
             connect_timeout=CONNECT_SECONDS,
             application_name="invoke",
             options="",
+            **place,
         )
     except psycopg2.OperationalError as error:
         if "just been dropped or renamed" in str(error) and not again:
             return _connect(database, again=True)  # another has its name by now
+        if database.owned and not place and _is_full(error):
+            # The places for replication are apart, run SQL as well, and are taken by no app.
+            return _connect(database, again, replication="database")
         raise _connection_error(database, str(error)) from None
 
 
@@ -97,7 +109,15 @@ def _connection_error(database: Database, text: str) -> DevError:
             " to start afresh: ./invoke down --volumes up",
         )
     reason = text.strip().splitlines()[0].rpartition("failed: ")[2]
+    if _is_full(text):
+        return DevError(
+            f"{database} has no connection left: {reason}", "close some: ./invoke db.kill-sessions"
+        )
     return DevError(f"no answer from {database}: {reason}", "./invoke up")
+
+
+def _is_full(error: object) -> bool:
+    return any(words in str(error) for words in ("too many clients", "slots are reserved"))
 
 
 def ping(database: Database) -> None:
@@ -108,7 +128,8 @@ def ping(database: Database) -> None:
 
 def psql_environment(database: Database) -> dict[str, str]:
     """The environment in which libpq's programs reach `database`; no password in any argv."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    owned = database.owned
+    inherited = {name: text for name, text in os.environ.items() if not _is_of_libpq(name, owned)}
     ours = {"PGCONNECT_TIMEOUT": str(CONNECT_SECONDS), "PGAPPNAME": "invoke"}
     return inherited | database.variables() | ours
 

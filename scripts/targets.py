@@ -11,7 +11,8 @@ class Database:
     """One Postgres database, and who logs in to it.
 
     `owned`: its server is this checkout's own. A loopback address does not say so: it may be the
-    near end of a tunnel. `users` is the app's table of users in it, None for none.
+    near end of a tunnel. `postgres_home` is the PostgreSQL installation whose psql and pg_dump are
+    used, "" for the one that comes with this project. `users` is the app's table of users in it.
     """
 
     host: str
@@ -21,6 +22,7 @@ class Database:
     name: str
     sslmode: str = "prefer"
     owned: bool = False
+    postgres_home: str = ""
     users: Users | None = None
 
     def __str__(self) -> str:

@@ -19,7 +19,7 @@ from scripts import settings, stacks, state
 from scripts.errors import DevError
 from scripts.settings import Settings
 from scripts.stacks import processes
-from scripts.stacks.embedded import aws_emulator, postgres_server
+from scripts.stacks.embedded import aws_emulator, postgres_cluster, postgres_server
 from scripts.targets import Database
 from tests.conftest import clean_environment, copy_project
 
@@ -133,7 +133,7 @@ class World:
         if os.geteuid() == 0:
             (self.root / ".dev").mkdir(mode=0o700)
             self.home.mkdir(mode=0o700)
-            shutil.chown(self.home, postgres_server.UNPRIVILEGED)
+            shutil.chown(self.home, postgres_cluster.UNPRIVILEGED)
             (self.root / ".dev" / "postgres").symlink_to(self.home)
 
     def copy_to(self, folder: Path) -> None:

@@ -1,5 +1,6 @@
 """What doctor asks about this machine and this checkout: no service, no data."""
 
+import contextlib
 import os
 import platform
 import re
@@ -100,8 +101,9 @@ def _find_version(name: str) -> str | None:
 
 def _disk(settings: Settings) -> Finding:
     """The room for `.dev`, and for Postgres' data, which root has elsewhere."""
-    data = (settings.state / "postgres").resolve()
-    places = [place for place in (settings.root, data) if place.exists()]
+    places = [settings.root]
+    with contextlib.suppress(OSError):  # there is none, or it is another user's
+        places.append((settings.state / "postgres").resolve(strict=True))
     free, place = min((shutil.disk_usage(place).free, place) for place in places)
     shown = f"{free / 1e9:.1f} GB free for {place}"
     if free < LEAST_FREE:
@@ -114,6 +116,7 @@ def _state_folder(settings: Settings) -> Finding:
     if not folder.exists():
         return note(f"{folder} is not made yet", "./invoke setup")
     state.check_owner(folder)
+    state.check_claim(settings)
     if not os.access(folder, os.W_OK | os.X_OK):
         return fail(f"{folder} cannot be written", "./invoke doctor --fix")
     return ok(str(folder))

@@ -11,6 +11,7 @@ from typing import Any
 
 from scripts import state
 from scripts.engine.pipeline import Event, Step
+from scripts.errors import DevError
 
 RUNS_KEPT = 20
 FOLDER = "runs"
@@ -40,8 +41,9 @@ def record(
     """
     started = datetime.now(UTC)
     path = state.ensure_folder(folder) / f"{started:%Y%m%dT%H%M%S.%f}.jsonl"
-    for old in sorted(folder.glob("*.jsonl"))[: -(RUNS_KEPT - 1)]:
-        old.unlink(missing_ok=True)
+    for old in state.list_files(folder, "*.jsonl")[: -(RUNS_KEPT - 1)]:
+        with contextlib.suppress(OSError):  # a folder, say, which is none of ours
+            old.unlink(missing_ok=True)
     needs = {"needs": {step.name: step.needs for step in steps}} if steps else {}
     head = {"command": command, "started": started.isoformat(), **needs}
     state.write(path, json.dumps(head) + "\n")
@@ -56,18 +58,18 @@ def record(
 
 def list_runs(folder: Path) -> list[Run]:
     """The runs that are kept, the newest first. A file that is no record is passed over."""
-    runs = [read(path) for path in sorted(folder.glob("*.jsonl"), reverse=True)]
+    runs = [read(path) for path in reversed(state.list_files(folder, "*.jsonl"))]
     return [run for run in runs if run]
 
 
 def read(path: Path) -> Run | None:
     """One run, None where its first line is not whole. It ends where a line is broken."""
-    head, *lines = (state.read(path) or "").splitlines() or [""]
     try:
+        head, *lines = (state.read(path) or "").splitlines() or [""]
         fields = json.loads(head)
         started = datetime.fromisoformat(fields["started"])
         return Run(fields["command"], started, fields.get("needs", {}), list(_events(lines)))
-    except (ValueError, KeyError, TypeError):
+    except (DevError, ValueError, KeyError, TypeError):
         return None
 
 

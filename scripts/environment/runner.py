@@ -11,6 +11,7 @@ from scripts.engine import history, pipeline
 from scripts.engine.pipeline import Event, Step
 from scripts.errors import DevError
 from scripts.settings import Settings
+from scripts.stacks import processes
 
 
 def run(
@@ -24,6 +25,7 @@ def run(
     failure = None
     try:
         with state.lock(settings, command, output.say), _stack_chosen(settings, command):
+            processes.trim_logs(settings.state)
             _run(settings, command, compose())
     except pipeline.FailedError as error:
         failure = error

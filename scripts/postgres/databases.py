@@ -231,7 +231,8 @@ def maintenance(database: Database, autocommit: bool = False) -> Any:
 def open_psql(database: Database, arguments: list[str]) -> None:
     """Become psql, connected to the database."""
     shell.replace_process(
-        [shell.postgres_home() / "bin" / "psql", *arguments], clients.psql_environment(database)
+        [shell.postgres_home(database.postgres_home) / "bin" / "psql", *arguments],
+        clients.psql_environment(database),
     )
 
 

@@ -40,7 +40,7 @@ def _structure(database: Database) -> list[str]:
     flags = ["--schema-only", "--no-owner", "--no-comments"]
     flags.append(f"--exclude-schema={notes.SCHEMA}")
     done = shell.run(
-        [shell.postgres_home() / "bin" / "pg_dump", *flags],
+        [shell.postgres_home(database.postgres_home) / "bin" / "pg_dump", *flags],
         env=clients.psql_environment(database),
     )
     if done.returncode:

@@ -62,7 +62,13 @@ def load(database: Database, paths: Sequence[Path], after: str, live: str = "") 
             raise DevError(f"{folder} cannot be written: {error.strerror}", "df -h") from None
         done = shell.run(
             [
-                *(shell.postgres_home() / "bin" / "psql", "-X", "-q", "-b", "-1"),
+                *(
+                    shell.postgres_home(database.postgres_home) / "bin" / "psql",
+                    "-X",
+                    "-q",
+                    "-b",
+                    "-1",
+                ),
                 *("-v", "ON_ERROR_STOP=1"),
                 *(word for statement in before for word in ("-c", statement)),
                 *(word for file in files for word in ("-f", file)),

@@ -28,6 +28,7 @@ def targets(settings: Settings) -> Targets:
             name=unquote(url.path.removeprefix("/")) or settings.postgres_db,
             sslmode=parse_qs(url.query).get("sslmode", ["require"])[0],
             users=settings.app.users,
+            postgres_home=settings.postgres_home,
         ),
         aws=Aws(
             region=settings.aws_region,

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import time
@@ -9,18 +10,18 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 import psutil
 
-from scripts import state
-from scripts.errors import DevError
+from scripts import shell, state
+from scripts.errors import DevError, LoginRefusedError
 from scripts.settings import Settings
 from scripts.stacks import ports
 
 STOP_SECONDS = 60.0
+LOG_LIMIT, LOG_KEPT = 10 << 20, 2 << 20  # bytes: a log beyond the first is cut to the second
 _FOLLOW_SECONDS = 0.1
 
 
@@ -86,25 +87,39 @@ def start(
     """Start the server on the first port that it gets, and wait until it is ready; its port.
 
     `port_setting` is the field that holds the preferred port, `launch` says how to start on a port,
-    `not_ready` is the reason why a port does not serve yet. Raises DevError with the last lines of
-    the log when it ends early or READY_TIMEOUT is over, and names who holds a port the user set.
+    `not_ready` is the reason why a port does not serve yet; it may raise LoginRefusedError, which
+    is final. A server that runs is only waited for, however it is, unless the user set another
+    port. Raises DevError with the last lines of the log when it ends early or READY_TIMEOUT is
+    over, and names who holds a port the user set.
     """
-    last = find_port(server)
-    ports.check_pinned(settings, port_setting, last if find(server) else None)
+    last, running = find_port(server), find(server)
+    pinned = ports.find_pinned(settings, port_setting)
+    ports.check_pinned(settings, port_setting, last if running else None)
+    if running and last and pinned in (None, last):
+        reason = _wait(running, last, not_ready, settings.ready_timeout)
+        if reason is None:
+            return last
+        if _is_alive(running):
+            raise _not_ready(server, reason)
     stop(server)
     stop_strays(server)
     for port in ports.to_try(settings, port_setting, last):
         process = _spawn(server, launch(port))
         state.write(server.record, json.dumps({"pid": process.pid, "port": port}))
-        reason = _wait(process, partial(not_ready, port), settings.ready_timeout)
+        reason = _wait(process, port, not_ready, settings.ready_timeout)
         if reason is None:
             return port
-        if process.poll() is None:
-            stop(server)
-        elif not ports.is_free(port):  # somebody was faster: take the next one
-            continue
-        raise DevError(f"{server.name} did not get ready: {reason}{log_tail(server)}")
+        if _is_alive(process) or ports.is_free(port):
+            raise _not_ready(server, reason)
     raise ports.none_free(server.name)
+
+
+def _not_ready(server: Server, reason: str) -> DevError:
+    """A server that is slow may be ready by and by: it goes on, the next start waits for it."""
+    return DevError(
+        f"{server.name} did not get ready: {reason}{log_tail(server)}",
+        f"./invoke logs {server.name}; to restart it: ./invoke down up",
+    )
 
 
 def stop(server: Server) -> bool:
@@ -117,12 +132,32 @@ def stop(server: Server) -> bool:
 
 def log_tail(server: Server, lines: int = 8) -> str:
     """The last lines of the log, each on a line of its own, ready to follow a message."""
-    return as_tail(server.name, (state.read(server.log) or "").splitlines()[-lines:])
+    try:
+        return as_tail(server.name, list(read_log(server, lines, follow=False)))
+    except DevError:  # a damaged log must not hide the message that it would follow
+        return ""
 
 
 def as_tail(name: str, lines: Iterable[str]) -> str:
     """Lines of a server's log, each on a line of its own, ready to follow a message."""
     return "".join(f"\n  {name}.log: {line}" for line in lines)
+
+
+def trim_logs(folder: Path) -> None:
+    """Cut the logs in the folder that have grown too long, also while their servers write them."""
+    for path in folder.glob("*.log"):
+        with contextlib.suppress(OSError, DevError):  # a damaged one is said by what needs it
+            if path.lstat().st_size > LOG_LIMIT:
+                _trim(path)
+
+
+def _trim(path: Path) -> None:
+    with os.fdopen(state.open_file(path, os.O_RDWR | os.O_APPEND), "rb+") as log:
+        log.seek(-LOG_KEPT, os.SEEK_END)
+        log.readline()  # cut in two
+        kept = log.read()
+        log.truncate(0)
+        log.write(kept)  # appended, after what a server may have written meanwhile
 
 
 def read_log(server: Server, lines: int, follow: bool) -> Iterator[str]:
@@ -131,10 +166,16 @@ def read_log(server: Server, lines: int, follow: bool) -> Iterator[str]:
         log = server.log.open(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return
+    except OSError as error:
+        raise state.not_readable(server.log, error) from None
     with log:
         yield from (line.rstrip("\n") for line in deque(log, lines))
         while follow:
             gone = find(server) is None
+            if os.fstat(log.fileno()).st_size < os.lseek(
+                log.fileno(), 0, os.SEEK_CUR
+            ):  # it was cut
+                log.seek(0, os.SEEK_END)
             yield from (line.rstrip("\n") for line in log)
             if gone:
                 return
@@ -169,10 +210,9 @@ def end(process: psutil.Process, first: signal.Signals) -> None:
             time.sleep(0.01)
 
 
-def _spawn(server: Server, launch: Launch) -> "subprocess.Popen[bytes]":
-    groups: dict[str, object] = {"extra_groups": []} if launch.user else {}
+def _spawn(server: Server, launch: Launch) -> psutil.Popen:
     with _open_log(server) as log:
-        return subprocess.Popen(  # type: ignore[call-overload,no-any-return]
+        return psutil.Popen(
             launch.argv,
             env=launch.env,
             cwd="/",
@@ -180,32 +220,50 @@ def _spawn(server: Server, launch: Launch) -> "subprocess.Popen[bytes]":
             stdout=log,
             stderr=log,
             start_new_session=True,
-            user=launch.user,
-            **groups,
+            **shell.as_user(launch.user),
         )
 
 
 def _open_log(server: Server) -> BinaryIO:
-    try:
-        log = server.log.open("ab")
-        server.log.chmod(0o600)
-    except OSError as error:
-        raise state.not_writable(server.log, error) from None
-    return log
+    opened = state.open_file(server.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.fchmod(opened, 0o600)
+    return os.fdopen(opened, "ab")
 
 
 def _wait(
-    process: "subprocess.Popen[bytes]", not_ready: Callable[[], str | None], timeout: float
+    process: psutil.Process, port: int, not_ready: Callable[[int], str | None], timeout: float
 ) -> str | None:
     """None once it is ready, else the reason why it will not be."""
     deadline = time.monotonic() + timeout
-    while (reason := not_ready()) is not None:
-        if process.poll() is not None:
-            return f"it ended with code {process.returncode}"
+    while (reason := _ask(process, port, not_ready)) is not None:
+        if not _is_alive(process):
+            return _describe_end(process)
         if time.monotonic() > deadline:
             return f"{reason} after {timeout:.0f} s (READY_TIMEOUT)"
         time.sleep(0.01)
     return None
+
+
+def _describe_end(process: psutil.Process) -> str:
+    code = process.poll() if isinstance(process, psutil.Popen) else None
+    return "it ended" if code is None else f"it ended with code {code}"
+
+
+def _ask(process: psutil.Process, port: int, not_ready: Callable[[int], str | None]) -> str | None:
+    try:
+        return not_ready(port)
+    except LoginRefusedError as error:
+        if not _listens(process, port):  # somebody else was faster, and refuses us
+            return error.reason
+        raise
+
+
+def _listens(process: psutil.Process, port: int) -> bool:
+    try:
+        connections = process.net_connections("tcp")
+    except psutil.Error:
+        return False
+    return any(one.laddr and one.laddr.port == port for one in connections)
 
 
 def _is_ours(process: psutil.Process, marker: str) -> bool:
@@ -226,7 +284,8 @@ def _is_alive(process: psutil.Process) -> bool:
 def _read_record(server: Server) -> dict[str, int]:
     try:
         record = json.loads(state.read(server.record) or "{}")
-    except ValueError:
+        pid, port = record["pid"], record["port"]
+    except (ValueError, KeyError, TypeError, RecursionError):
         return {}
-    fields = record.items() if isinstance(record, dict) else ()
-    return {name: value for name, value in fields if isinstance(value, int)}
+    sound = isinstance(pid, int) and isinstance(port, int) and pid > 0 and 0 < port < 65536
+    return {"pid": pid, "port": port} if sound else {}

@@ -1,7 +1,10 @@
 """The embedded stack: Postgres and an AWS emulator as plain processes, from Python packages.
 
-stack            its targets, services, introduction and checks
-postgres_server  the PostgreSQL server: its cluster, its start, its health
-aws_emulator     the emulator's process
-emulator/        the program that runs in it: ministack, with writes that survive a kill
+stack              its targets, services, introduction and checks
+postgres_server    the PostgreSQL server: its start, its health
+postgres_cluster   its data folder: where it is, how it is created
+postgres_programs  its programs, and the extensions that they do not bring
+extensions/        those extensions
+aws_emulator       the emulator's process
+emulator/          the program that runs in it: ministack, with writes that survive a kill
 """

@@ -3,6 +3,7 @@
 import shlex
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -10,7 +11,11 @@ from scripts import state
 from scripts.engine.checks import Check, Finding, fail, note, ok
 from scripts.settings import Settings
 from scripts.stacks import LOG_LINES, Service, local_database, ports, processes
-from scripts.stacks.embedded import aws_emulator, postgres_server
+from scripts.stacks.embedded import (
+    aws_emulator,
+    postgres_cluster,
+    postgres_server,
+)
 from scripts.targets import Aws, Targets
 
 
@@ -18,8 +23,9 @@ def targets(settings: Settings) -> Targets:
     """The addresses: the ports that the servers had last, or else the preferred ones."""
     postgres = processes.find_port(postgres_server.server(settings))
     emulator = processes.find_port(aws_emulator.server(settings))
+    database = local_database(settings, "127.0.0.1", postgres or settings.postgres_port)
     return Targets(
-        database=local_database(settings, "127.0.0.1", postgres or settings.postgres_port),
+        database=replace(database, postgres_home=settings.postgres_home),
         aws=Aws(
             region=settings.aws_region,
             endpoint=f"http://127.0.0.1:{emulator or settings.emulator_port}",
@@ -39,7 +45,7 @@ def services(settings: Settings) -> list[Service]:
         return postgres_server.start(settings, targets(settings).database)
 
     def postgres_health() -> str | None:
-        return postgres_server.not_ready(targets(settings).database)
+        return postgres_server.find_trouble(settings, targets(settings).database)
 
     def start_emulator() -> int:
         return aws_emulator.start(settings)
@@ -55,7 +61,8 @@ def services(settings: Settings) -> list[Service]:
             postgres_server.PORT_SETTING,
             start_postgres,
             postgres_health,
-            postgres_server.data_folder(settings),
+            partial(postgres_cluster.find_home, settings),
+            partial(postgres_cluster.erase, settings),
         ),
         _service(
             settings,
@@ -63,7 +70,8 @@ def services(settings: Settings) -> list[Service]:
             aws_emulator.PORT_SETTING,
             start_emulator,
             emulator_health,
-            aws_emulator.data_folder(settings),
+            partial(aws_emulator.data_folder, settings),
+            lambda: _remove(aws_emulator.data_folder(settings)),
         ),
     ]
 
@@ -74,15 +82,21 @@ def introduce(settings: Settings) -> list[str]:
 
 
 def checks(settings: Settings, chosen: bool) -> list[Check]:
-    """What a kill left behind, and data that no checkout leads to."""
-    drafts = partial(postgres_server.list_drafts, settings)
+    """The programs, what a kill left behind, and data that no checkout leads to."""
+    drafts = partial(postgres_cluster.list_drafts, settings)
     return [
+        *([Check("postgres programs", partial(_programs_found, settings))] if chosen else []),
         Check(
             "unfinished cluster", lambda: _drafts_found(drafts()), repair=lambda: _clear(drafts())
         ),
         Check("unknown servers", lambda: _strays_found(settings), repair=lambda: _stop(settings)),
         Check("leftover data", _leftovers_found),
     ]
+
+
+def _programs_found(settings: Settings) -> Finding:
+    programs = postgres_server.check_programs(settings)
+    return ok(f"PostgreSQL {programs.major} in {programs.folder}")
 
 
 def _strays_found(settings: Settings) -> Finding:
@@ -124,7 +138,7 @@ def _clear(drafts: list[Path]) -> list[str]:
 
 
 def _leftovers_found() -> Finding:
-    leftovers = postgres_server.list_leftovers()
+    leftovers = postgres_cluster.list_leftovers()
     if not leftovers:
         return ok("none")
     lines = [f"{_describe(home)}, of a checkout that is gone" for home in leftovers]
@@ -138,7 +152,8 @@ def _service(
     port_setting: str,
     start: Callable[[], int],
     answer: Callable[[], str | None],
-    folder: Path | None,
+    folder: Callable[[], Path | None],
+    erase: Callable[[], None],
 ) -> Service:
     def address() -> str:
         port = processes.find_port(server)
@@ -162,8 +177,8 @@ def _service(
         since=lambda: processes.find_start(server),
         log_tail=lambda: processes.log_tail(server),
         log=lambda follow: processes.read_log(server, LOG_LINES, follow),
-        data=lambda: _describe(folder),
-        erase=lambda: _remove(folder),
+        data=lambda: _describe(folder()),
+        erase=erase,
         port_setting=port_setting,
     )
 
