@@ -3,6 +3,8 @@
 import ipaddress
 from dataclasses import dataclass, field, replace
 
+NO_SECRET = "local"  # the secret key for an emulator that checks none
+
 
 @dataclass(frozen=True)
 class Database:
@@ -55,7 +57,7 @@ class Aws:
 
     region: str
     endpoint: str | None = None
-    access_key: str = ""
+    access_key: str = field(default="", repr=False)
     secret_key: str = field(default="", repr=False)
     profile: str = ""
     pool_name: str = ""
