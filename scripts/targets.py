@@ -3,7 +3,7 @@
 import ipaddress
 from dataclasses import dataclass, field, replace
 
-NO_SECRET = "local"  # the secret key for an emulator that checks none
+UNCHECKED = "local"  # what is given to an emulator that checks no secret
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ _FORMS = {
 }
 # Buckets that ministack would take for something else of its own.
 _NO_BUCKETS = {"health", "iceberg", "login", "logout", "oauth2", "restapis", "v20180820"}
-_BUCKET = re.compile("[a-z0-9][a-z0-9.-]+")
+_BUCKET = re.compile("[a-z0-9][a-z0-9.-]{2,}")
 
 
 def check(request: Request, service: str, body: bytes) -> None:
