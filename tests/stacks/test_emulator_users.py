@@ -38,8 +38,9 @@ def refresh(emulator: Emulator, client_id: str, tokens: Any) -> Any:
 
 
 def statuses(emulator: Emulator, pool: str) -> dict[str, str]:
-    found = clients.cognito(emulator.aws()).list_users(UserPoolId=pool)["Users"]
-    return {user["Username"]: user["UserStatus"] for user in found}
+    pages = clients.cognito(emulator.aws()).get_paginator("list_users").paginate(UserPoolId=pool)
+    users = [user for page in pages for user in page["Users"]]
+    return {user["Username"]: user["UserStatus"] for user in users}
 
 
 def test_a_client_and_its_settings(emulator: Emulator, pool: str, client_id: str) -> None:
@@ -125,7 +126,7 @@ def test_a_sign_out(emulator: Emulator, client_id: str, operation: str) -> None:
 
 
 def test_many_users_at_once(emulator: Emulator, pool: str, client_id: str) -> None:
-    """Half sign up themselves, half are created; a request that reads the users runs beside."""
+    """Half sign up themselves, half are created."""
 
     def add(number: int) -> None:
         if number % 2:

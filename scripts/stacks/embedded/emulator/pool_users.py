@@ -33,10 +33,15 @@ def keep_users_in(log: ItemLog) -> None:
     def get_state_without_users() -> Any:
         with log.lock:
             log.rewrite()
-            state = get_state()
-        for pool in state["user_pools"].all_values():
-            pool["_users"] = {}
-        return state
+            pools = cognito._user_pools.all_values()
+            users = [pool["_users"] for pool in pools]
+            try:
+                for pool in pools:
+                    pool["_users"] = {}  # they would be copied, which takes most of the time
+                return get_state()
+            finally:
+                for pool, its_users in zip(pools, users, strict=True):
+                    pool["_users"] = its_users
 
     def load_state_with_users(state: Any) -> None:
         load_state(state)
