@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 
 from scripts.app import Messages, Users
 
+UNCHECKED = "local"  # what is given to an emulator that checks no secret
+
 
 @dataclass(frozen=True)
 class Database:
@@ -61,7 +63,7 @@ class Aws:
 
     region: str
     endpoint: str | None = None
-    access_key: str = ""
+    access_key: str = field(default="", repr=False)
     secret_key: str = field(default="", repr=False)
     profile: str = ""
     pool_name: str = ""

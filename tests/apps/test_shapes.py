@@ -26,10 +26,11 @@ def client(variables: dict[str, str], service: str) -> Any:
 
 
 def count(variables: dict[str, str], table: str) -> int:
-    with closing(psycopg2.connect(variables["CONNECTION_URL"])) as connection:
-        with connection.cursor() as cursor:
-            cursor.execute(f"SELECT count(*) FROM {table}")
-            return int(cursor.fetchone()[0])
+    url = variables["CONNECTION_URL"]
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(*) FROM {table}")
+        ((found,),) = cursor.fetchall()
+    return int(found)
 
 
 def use(variables: dict[str, str], table: str) -> None:
