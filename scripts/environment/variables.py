@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from scripts import stacks
 from scripts.cli import github, output
-from scripts.cognito import user_pool
+from scripts.cognito import app_client, user_pool
 from scripts.errors import DevError
 from scripts.settings import Settings
 from scripts.targets import Aws, Database
@@ -17,7 +17,8 @@ from scripts.targets import Aws, Database
 # What was exported, so that our own commands know it for ours, and what it took the place of.
 EXPORTED, BEFORE = "DEV_EXPORTED", "DEV_BEFORE_"
 
-_POOL = "AWS_COGNITO_USER_POOL_ID"
+_POOL, _CLIENT = "AWS_COGNITO_USER_POOL_ID", "AWS_COGNITO_USER_POOL_CLIENT_ID"
+_PASSWORD = "COGNITO_PASSWORD"  # noqa: S105 - the name of a variable
 _KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
 _AWS_IN_THE_WAY = (
     *("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN"),
@@ -27,15 +28,14 @@ _POSTGRES_IN_THE_WAY = (
     *("PGCHANNELBINDING", "PGGSSENCMODE", "PGHOSTADDR", "PGLOADBALANCEHOSTS", "PGOPTIONS"),
     *("PGREQUIREAUTH", "PGREQUIRESSL", "PGSERVICE", "PGSERVICEFILE", "PGTARGETSESSIONATTRS"),
 )
+_FOLLOWED = ("AWS_", "COGNITO_", "PGSSL")
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,?&=-]*")
 
 
 def collect(settings: Settings) -> dict[str, str]:
     """The variables of the environment that runs. Raises DevError where it does not run."""
     database, aws = stacks.get_database(settings), stacks.get_aws(settings)
-    # On AWS nothing is looked up: there the pool is the one that the settings name.
-    pool = (user_pool.find_pool(aws) if aws.endpoint else aws.pool_id) or ""
-    ours = _of_postgres(database) | _of_aws(aws) | {_POOL: pool}
+    ours = _of_postgres(database) | _of_aws(aws) | _of_cognito(settings, aws)
     return {name: value for name, value in ours.items() if value}
 
 
@@ -62,9 +62,9 @@ def export(settings: Settings, form: str, environ: Mapping[str, str]) -> None:
 
 
 def secret_values(values: Mapping[str, str]) -> list[str]:
-    """What of them nobody should read in a log: the password, as it is and as the URL has it."""
+    """What of them nobody should read in a log: passwords, as they are and as the URL has one."""
     password = values.get("PGPASSWORD", "")
-    return sorted({password, quote(password, safe="")} - {""})
+    return sorted({password, quote(password, safe=""), values.get(_PASSWORD, "")} - {""})
 
 
 def in_the_way(values: Mapping[str, str], environ: Mapping[str, str]) -> list[str]:
@@ -168,11 +168,19 @@ def _of_aws(aws: Aws) -> dict[str, str]:
     }
 
 
+def _of_cognito(settings: Settings, aws: Aws) -> dict[str, str]:
+    if not aws.endpoint:  # on AWS nothing is looked up: the settings name the pool and its client
+        return {_POOL: aws.pool_id, _CLIENT: settings.client_id}
+    pool = user_pool.find_pool(aws)
+    client = app_client.find_client(aws, pool) if pool else None
+    return {_POOL: pool or "", _CLIENT: client or "", _PASSWORD: aws.user_password}
+
+
 def _followed(environ: Mapping[str, str], values: Mapping[str, str]) -> dict[str, str | None]:
     """What we set (None: unset) of all that our own settings, or the SDK below them, look at."""
     gone = [name for name in in_the_way(values, environ) if name in environ]
     changes = {**values, **dict.fromkeys(gone)}
-    return {name: changes[name] for name in changes if name.startswith(("AWS_", "PGSSL"))}
+    return {name: changes[name] for name in changes if name.startswith(_FOLLOWED)}
 
 
 def _exported(environ: Mapping[str, str], values: Mapping[str, str]) -> str:

@@ -26,6 +26,7 @@ def targets(settings: Settings) -> Targets:
             access_key=settings.emulator_account,
             secret_key="local",  # noqa: S106 - the emulator asks for one and checks none
             pool_name=settings.pool_name,
+            user_password=settings.cognito_password,
             owned=True,
         ),
     )
