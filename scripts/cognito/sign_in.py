@@ -27,7 +27,7 @@ def get_user(aws: Aws, pool: str, name: str) -> PoolUser:
     for user in users:
         if name and name in (user.handle, user.email, user.username):
             return user
-    some = ", ".join([user.handle or user.username for user in users][:10]) or "none"
+    some = ", ".join([user.handle or user.label for user in users][:10]) or "none"
     raise NotFoundError(
         f"there is no user {name} in the pool {aws.pool_name}; users: {some}",
         "./invoke cognito.list-users shows all of them",
@@ -62,7 +62,7 @@ def set_password(aws: Aws, name: str, password: str = "") -> str:
     user = get_user(aws, pool, name)
     user_pool.set_password(aws, pool, user.username, password or aws.user_password)
     which = "the given password" if password else "the local password"
-    return f"{name} signs in as {user.email or user.username} with {which}"
+    return f"{name} signs in as {user.email or user.label} with {which}"
 
 
 def describe(aws: Aws) -> list[str]:

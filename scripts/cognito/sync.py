@@ -15,7 +15,7 @@ from scripts.targets import Aws, Database
 
 @dataclass(frozen=True)
 class Comparison:
-    """Handles in both places and in one only; further, by username, who is special in the pool."""
+    """Handles in both places and in one only; further, by label, who is special in the pool."""
 
     matched: list[str]
     only_in_cognito: list[str]
@@ -122,10 +122,10 @@ def compare(database: Database, aws: Aws) -> Comparison:
         matched=sorted(in_postgres & subs.keys()),
         only_in_cognito=sorted(in_pool - in_postgres),
         only_in_postgres=sorted(in_postgres - in_pool),
-        without_handle=sorted(user.username for user in pool_users if not user.handle),
+        without_handle=sorted(user.label for user in pool_users if not user.handle),
         ambiguous=sorted(in_pool - subs.keys()),
-        unconfirmed=sorted(user.username for user in pool_users if user.status == "UNCONFIRMED"),
-        disabled=sorted(user.username for user in pool_users if not user.enabled),
+        unconfirmed=sorted(user.label for user in pool_users if user.status == "UNCONFIRMED"),
+        disabled=sorted(user.label for user in pool_users if not user.enabled),
     )
 
 

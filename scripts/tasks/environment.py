@@ -98,8 +98,9 @@ def status(call: Call) -> None:
 
     rows = stacks.list_status(call.settings)
     output.say(stacks.describe_choice(call.settings))
-    for line in sign_in.describe(stacks.targets(call.settings).aws):
-        output.say(line)
+    if any(row.service == "aws" and row.state == "healthy" for row in rows):
+        for line in sign_in.describe(stacks.targets(call.settings).aws):
+            output.say(line)
     output.write_rows(rows, ["service", "state", "address", "since", "reason"], call.json)
     output.end_with(int(any(row.state != "healthy" for row in rows)))
 

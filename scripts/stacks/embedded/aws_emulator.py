@@ -70,7 +70,6 @@ def _environment(settings: Settings) -> dict[str, str]:
         "TMPDIR": str(home),  # for its pid file: in /tmp another user's may stand in the way
         "MINISTACK_EDITION": state.identity(settings),  # comes back in its health answer
         "DOCKER_HOST": "unix:///nonexistent",  # or it removes the containers of other emulators
-        "MINISTACK_ACCOUNT_ID": settings.emulator_account,  # of calls without a key: sign-in
         "SERVICES": "",
         "AUTH": "false",
         "USE_SSL": "0",
