@@ -108,6 +108,22 @@ def _address(name: str, text: str) -> str:
         raise DevError(f"{name}={text} is not an IP address", _LEAVE_OUT) from None
 
 
+def _password(name: str, text: str) -> str:
+    """A password that Cognito's default policy accepts; it is not shown."""
+    rules = {
+        "8 to 256 characters": ".{8,256}",
+        "an uppercase letter": ".*[A-Z].*",
+        "a lowercase letter": ".*[a-z].*",
+        "a digit": ".*[0-9].*",
+        "a symbol": r""".*[$^*.\[\]{}()?"!@#%&/\\,><':;|_~`+=-].*""",
+        "no space or control character": r"[^\s\x00-\x1f\x7f]*",
+    }
+    broken = [rule for rule, form in rules.items() if not re.fullmatch(form, text, re.DOTALL)]
+    if broken:
+        raise DevError(f"{name} (not shown) must have {', '.join(broken)}", _LEAVE_OUT)
+    return text
+
+
 def _setting(
     variable: str,
     default: Any,
@@ -167,6 +183,13 @@ class Settings:
     pool_name: str = _setting(
         "COGNITO_POOL_NAME", "", "the local Cognito user pool; empty: the app's name"
     )
+    cognito_password: str = _setting(
+        "COGNITO_PASSWORD",
+        "Local-Passw0rd!",
+        "the password of every local user; env and status show it",
+        _password,
+        secret=True,
+    )
     web_port: int = _setting(
         "WEB_PORT", 4600, "the pages' port; unset, the next free one is taken", _port
     )
@@ -179,6 +202,9 @@ class Settings:
     )
     aws_profile: str = _setting("AWS_PROFILE", "", "the profile of the stack aws, if not the usual")
     pool_id: str = _setting("AWS_COGNITO_USER_POOL_ID", "", "the user pool of the stack aws")
+    client_id: str = _setting(
+        "AWS_COGNITO_USER_POOL_CLIENT_ID", "", "the app's client in the user pool of the stack aws"
+    )
     sg_id: str = _setting("DB_SG_ID", "", "the security group of the production database")
     sg_rule_id: str = _setting("DB_SG_RULE_ID", "", "its rule that lets one address in")
     ip_lookup_url: str = _setting(

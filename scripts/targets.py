@@ -58,7 +58,8 @@ class Aws:
     an address of its own. Without an access key the usual chain of credentials applies, starting
     from `profile`. The pool is found by its id, or else by its name. `owned`: the emulators are
     this checkout's own, wherever they run. `keeps_tags`: DynamoDB Local does not know any.
-    `messages` is the table of the app's direct messages.
+    `messages` is the table of the app's direct messages. `user_password` is the password of local
+    users; on AWS there is no known one.
     """
 
     region: str
@@ -68,6 +69,7 @@ class Aws:
     profile: str = ""
     pool_name: str = ""
     pool_id: str = ""
+    user_password: str = field(default="", repr=False)
     dynamodb_endpoint: str | None = None
     keeps_tags: bool = True
     owned: bool = False

@@ -87,7 +87,7 @@ def _flag(argument: Argument) -> str:
 def _setting_lines() -> Iterator[str]:
     for field in settings.declared():
         default = f"`{field.default}`" if field.default != "" else "none"
-        secret = "; never shown" if field.metadata["secret"] else ""
+        secret = "; doctor does not show it" if field.metadata["secret"] else ""
         yield f"| `{field.metadata['variable']}` | {default} | {field.metadata['help']}{secret} |"
 
 

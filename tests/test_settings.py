@@ -86,10 +86,12 @@ def test_every_setting_is_read_from_its_variable(tmp_path: Path) -> None:
         "DYNAMODB_PORT": "6003",
         "DOCKER_PUBLISH_ADDRESS": "192.0.2.1",
         "COGNITO_POOL_NAME": "people",
+        "COGNITO_PASSWORD": "Other-Passw0rd",
         "READY_TIMEOUT": "7",
         "PROD_DATABASE_URL": "postgresql://me:secret@db.example.com/app",
         "AWS_PROFILE": "work",
         "AWS_COGNITO_USER_POOL_ID": "eu-north-1_abc",
+        "AWS_COGNITO_USER_POOL_CLIENT_ID": "abc123",
         "DB_SG_ID": "sg-1",
         "DB_SG_RULE_ID": "sgr-1",
         "IP_LOOKUP_URL": "http://127.0.0.1:1",
@@ -161,9 +163,10 @@ def test_an_unknown_stack_is_named_with_its_source_and_the_known_ones(tmp_path: 
 
 
 def test_a_password_is_in_no_representation(tmp_path: Path) -> None:
-    loaded = settings.load(tmp_path, {"POSTGRES_PASSWORD": "s3cret"})
+    local = {"COGNITO_PASSWORD": "Aa1-s3cret"}
+    loaded = settings.load(tmp_path, {"POSTGRES_PASSWORD": "s3cret", **local})
     database = Database("127.0.0.1", 5432, "me", loaded.postgres_password, "app")
-    aws = Aws("us-east-1", None, "key", loaded.postgres_password, "pool")
+    aws = Aws("us-east-1", None, "key", "s3cret", user_password=loaded.cognito_password)
     shown = [text for value in (loaded, database, aws) for text in (repr(value), str(value))]
     assert loaded.postgres_password == "s3cret"
     assert not [text for text in shown if "s3cret" in text]
@@ -173,6 +176,34 @@ def test_a_password_that_cannot_be_used_is_not_shown(tmp_path: Path) -> None:
     with pytest.raises(DevError) as error:
         settings.load(tmp_path, {"POSTGRES_PASSWORD": "s3cret\a"})
     assert message(error) == f"POSTGRES_PASSWORD has characters that cannot be printed{LEAVE_OUT}"
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("Aa1!aaa", "8 to 256 characters"),
+        ("Aa1!" * 65, "8 to 256 characters"),
+        ("aaaaaa1!", "an uppercase letter"),
+        ("AAAAAA1!", "a lowercase letter"),
+        ("Aaaaaaa!", "a digit"),
+        ("Aaaaaaa1", "a symbol"),
+        ("Aaaaaa1 !", "no space or control character"),
+        ("Äa1!äää\u2028", "an uppercase letter, no space or control character"),
+        ("local", "8 to 256 characters, an uppercase letter, a digit, a symbol"),
+    ],
+)
+def test_a_local_password_that_cognito_would_refuse_is_refused_by_rule(
+    tmp_path: Path, text: str, rule: str
+) -> None:
+    with pytest.raises(DevError) as error:
+        settings.load(tmp_path, {"COGNITO_PASSWORD": text})
+    assert message(error) == f"COGNITO_PASSWORD (not shown) must have {rule}{LEAVE_OUT}"
+
+
+@pytest.mark.parametrize("symbol", r"""^$*.[]{}()?"!@#%&/\,><':;|_~`=+-""")
+def test_every_symbol_of_cognito_counts_in_a_local_password(tmp_path: Path, symbol: str) -> None:
+    text = f"Passw0rd{symbol}"
+    assert settings.load(tmp_path, {"COGNITO_PASSWORD": text}).cognito_password == text
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,9 @@
-"""Cognito: the user pool, the app's users, and the sync of both.
+"""Cognito: the user pool, the app's users, the sync of both, and sign-in.
 
-user_pool      the pool and its users: create, list, export, restore
+user_pool      the pool and its users: create, list, save, restore
+app_client     the client by which an app signs users in
 users          the app's users in Postgres
+addresses      a valid and unique e-mail address for each user
 sync           compare the two by handle; write each Cognito id (sub) into Postgres
+sign_in        tokens and passwords of users
 """

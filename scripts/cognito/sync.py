@@ -1,15 +1,21 @@
-"""The app's users in Postgres and in the Cognito pool: the same people, held together by handle."""
+"""The app's users in Postgres and in the Cognito pool: the same people, matched by handle.
 
-from dataclasses import dataclass
+A user of the pool without a handle has that of the one user in Postgres with the e-mail address.
+"""
 
-from scripts.cognito import user_pool, users
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from scripts.cognito import addresses, user_pool, users
+from scripts.cognito.user_pool import PoolUser
 from scripts.errors import DevError, NotFoundError
 from scripts.targets import Aws, Database
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Handles in both places and in one only; further, by username, who is special in the pool."""
+    """Handles in both places and in one only; further, by label, who is special in the pool."""
 
     matched: list[str]
     only_in_cognito: list[str]
@@ -33,37 +39,47 @@ class Comparison:
 
 
 def is_complete(database: Database, aws: Aws) -> bool:
-    """Has the pool a user for each user in Postgres?"""
-    return not _list_missing(database, aws, user_pool.get_pool(aws))
+    """Does the pool have each user in Postgres, with a password if there is a local one?"""
+    everybody = users.list_users(database)
+    in_pool = _list_pool(aws, everybody)
+    return not (_find_missing(everybody, in_pool) or _find_unfinished(aws, everybody, in_pool))
 
 
 def create_users(database: Database, aws: Aws) -> str:
-    """Make a user in the pool for each user in Postgres who has none; says how many."""
+    """Create a pool user for each user in Postgres who has none; returns how many.
+
+    A user whose creation was interrupted has no password yet, and gets the local one.
+    """
     pool = user_pool.get_pool(aws)
-    missing = _list_missing(database, aws, pool)
-    for user in missing:
-        user_pool.create_user(aws, pool, user.handle, user.email, user.display_name)
-    if refused := [user.handle for user in _list_missing(database, aws, pool)]:
+    everybody = users.list_users(database)
+    in_pool = _list_pool(aws, everybody)
+    missing = _find_missing(everybody, in_pool)
+    emails = addresses.assign(missing, (user.email for user in in_pool), aws.pool_name)
+    new = [user_pool.describe_user(u.handle, emails[u.handle], u.display_name) for u in missing]
+    user_pool.create_users(aws, pool, new)
+    unfinished = _find_unfinished(aws, everybody, in_pool)
+    user_pool.set_passwords(aws, pool, unfinished, aws.user_password)
+    if refused := [user.handle for user in _find_missing(everybody, _list_pool(aws, everybody))]:
         raise DevError(
             f"the pool {aws.pool_name} did not take {shorten(refused)}",
             "./invoke cognito.list-users shows who is in it",
         )
-    return f"{len(missing)} users created"
+    local = sum(emails[user.handle] != user.email for user in missing)
+    return _describe_creation(len(missing), local, len(unfinished))
 
 
 def is_synced(database: Database, aws: Aws) -> bool:
     """Does every user whose handle is in the pool carry its sub?"""
-    subs = _subs(aws)
+    everybody = users.list_users(database)
+    subs = _subs(aws, everybody)
     return all(
-        user.cognito_user_id == subs[user.handle]
-        for user in users.list_users(database)
-        if user.handle in subs
+        user.cognito_user_id == subs[user.handle] for user in everybody if user.handle in subs
     )
 
 
 def sync(database: Database, aws: Aws) -> Comparison:
     """Write every `sub` into Postgres, by handle; who was matched. Raises DevError for nobody."""
-    users.link_cognito(database, _subs(aws))
+    users.link_cognito(database, _subs(aws, users.list_users(database)))
     comparison = compare(database, aws)
     if not comparison.matched:
         raise DevError(
@@ -76,46 +92,96 @@ def sync(database: Database, aws: Aws) -> Comparison:
 def link(database: Database, aws: Aws) -> int:
     """Write every `sub` into Postgres, by handle, if there are any; how many rows changed."""
     try:
-        return users.link_cognito(database, _subs(aws))
+        return users.link_cognito(database, _subs(aws, users.list_users(database)))
     except NotFoundError:  # no pool, or no table users
         return 0
 
 
 def delete_others(database: Database, aws: Aws) -> int:
-    """Delete the users of the pool whose handle is not in Postgres; how many there were."""
+    """Delete the pool users whose handle is not in Postgres; how many there were.
+
+    An e-mail address of theirs that is one of a user in Postgres becomes that user's.
+    """
     pool = user_pool.get_pool(aws)
-    handles = {user.handle for user in users.list_users(database)}
-    others = [
-        user.username for user in user_pool.list_users(aws, pool) if user.handle not in handles
-    ]
-    user_pool.delete_users(aws, pool, others)
+    everybody = users.list_users(database)
+    handles = {user.handle for user in everybody}
+    others = [user for user in _list_pool(aws, everybody) if user.handle not in handles]
+    user_pool.delete_users(aws, pool, [user.username for user in others])
+    _return_addresses(aws, pool, everybody)
     return len(others)
 
 
 def compare(database: Database, aws: Aws) -> Comparison:
     """Who is in Postgres, in the pool, in both."""
-    pool_users = user_pool.list_users(aws, user_pool.get_pool(aws))
+    everybody = users.list_users(database)
+    pool_users = _list_pool(aws, everybody)
     subs = user_pool.subs_by_handle(pool_users)
     in_pool = {user.handle for user in pool_users if user.handle}
-    in_postgres = {user.handle for user in users.list_users(database)}
+    in_postgres = {user.handle for user in everybody}
     return Comparison(
         matched=sorted(in_postgres & subs.keys()),
         only_in_cognito=sorted(in_pool - in_postgres),
         only_in_postgres=sorted(in_postgres - in_pool),
-        without_handle=sorted(user.username for user in pool_users if not user.handle),
+        without_handle=sorted(user.label for user in pool_users if not user.handle),
         ambiguous=sorted(in_pool - subs.keys()),
-        unconfirmed=sorted(user.username for user in pool_users if user.status == "UNCONFIRMED"),
-        disabled=sorted(user.username for user in pool_users if not user.enabled),
+        unconfirmed=sorted(user.label for user in pool_users if user.status == "UNCONFIRMED"),
+        disabled=sorted(user.label for user in pool_users if not user.enabled),
     )
 
 
-def _list_missing(database: Database, aws: Aws, pool: str) -> list[users.User]:
-    handles = {user.handle for user in user_pool.list_users(aws, pool)}
-    return [user for user in users.list_users(database) if user.handle not in handles]
+def _list_pool(aws: Aws, everybody: Sequence[users.User]) -> list[PoolUser]:
+    """The pool's users, each with a handle if there is a way to find one."""
+    pool_users = user_pool.list_users(aws, user_pool.get_pool(aws))
+    taken = {user.handle for user in pool_users}
+    times = Counter(user.email.lower() for user in everybody)
+    handles = {
+        email: user.handle
+        for user in everybody
+        if times[email := user.email.lower()] == 1 and email and user.handle not in taken
+    }
+    return [
+        user if user.handle else replace(user, handle=handles.get(user.email.lower(), ""))
+        for user in pool_users
+    ]
 
 
-def _subs(aws: Aws) -> dict[str, str]:
-    return user_pool.subs_by_handle(user_pool.list_users(aws, user_pool.get_pool(aws)))
+def _find_missing(everybody: Sequence[users.User], in_pool: Sequence[PoolUser]) -> list[users.User]:
+    """The users without a pool user, one for each handle."""
+    handles = {user.handle for user in in_pool}
+    return list({u.handle: u for u in everybody if u.handle not in handles}.values())
+
+
+def _find_unfinished(
+    aws: Aws, everybody: Sequence[users.User], in_pool: Sequence[PoolUser]
+) -> list[str]:
+    """The usernames of those who could not sign in, where there is a password for them."""
+    handles = {user.handle for user in everybody}
+    waiting = [u for u in in_pool if u.handle in handles and u.status == "FORCE_CHANGE_PASSWORD"]
+    return [user.username for user in waiting] if aws.user_password else []
+
+
+def _return_addresses(aws: Aws, pool: str, everybody: Sequence[users.User]) -> None:
+    """Give users with a local address their own one, as far as it is free."""
+    in_pool = _list_pool(aws, everybody)
+    local = {u.handle: u for u in in_pool if addresses.is_local(u.email, aws.pool_name)}
+    taken = [user.email for user in in_pool if user.handle not in local]
+    waiting = [user for user in everybody if user.handle in local]
+    for handle, email in addresses.assign(waiting, taken, aws.pool_name).items():
+        if not addresses.is_local(email, aws.pool_name):
+            user_pool.set_email(aws, pool, local[handle].username, email)
+
+
+def _describe_creation(created: int, local: int, unfinished: int) -> str:
+    parts = [f"{created} user{'s' * (created != 1)} created"]
+    if local:
+        parts.append(f"{local} with a local e-mail address: missing, invalid or taken in Postgres")
+    if unfinished:
+        parts.append(f"{unfinished} given the local password")
+    return ", ".join(parts)
+
+
+def _subs(aws: Aws, everybody: Sequence[users.User]) -> dict[str, str]:
+    return user_pool.subs_by_handle(_list_pool(aws, everybody))
 
 
 def shorten(names: list[str], most: int = 5) -> str:

@@ -1,14 +1,24 @@
-"""The Cognito user pool and its users, all pages of them."""
+"""The Cognito user pool and its users, all pages of them.
+
+A pool that signs in by e-mail makes each user's Username itself (the sub); so users are recognized
+by handle or e-mail. A pool that somebody created otherwise is used as it is.
+"""
 
 import contextlib
+import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from scripts import clients
-from scripts.errors import DevError, NotFoundError
+from scripts.cognito import addresses, app_client
+from scripts.errors import DevError, InvalidError, NotFoundError
 from scripts.targets import Aws
+
+Item = dict[str, Any]
+WORKERS = 4  # client and emulator each keep one core busy: 1.5 times as fast as one
 
 
 @dataclass(frozen=True)
@@ -21,6 +31,11 @@ class PoolUser:
     email: str
     status: str
     enabled: bool
+
+    @property
+    def label(self) -> str:
+        """How people recognize the user: a Username that is the sub is no name."""
+        return self.username if self.username != self.sub else self.handle or self.email
 
 
 def find_pool(aws: Aws) -> str | None:
@@ -51,17 +66,66 @@ def get_pool(aws: Aws) -> str:
     )
 
 
-def create_pool(aws: Aws) -> str:
-    """Create the pool; its id."""
-    pool = clients.cognito(aws).create_user_pool(PoolName=aws.pool_name)
+def is_complete(aws: Aws) -> bool:
+    """Does the pool exist, and on a local stack its client?"""
+    pool = find_pool(aws)
+    return bool(pool and (not aws.user_password or app_client.find_client(aws, pool)))
+
+
+def complete_pool(aws: Aws, by_email: bool = True) -> str:
+    """Create what is missing of the pool and its client; returns what that was."""
+    if pool := find_pool(aws):
+        return f"created the client {app_client.ensure_client(aws, pool)}"
+    return f"created {create_pool(aws, by_email)}"
+
+
+def create_pool(aws: Aws, by_email: bool = True) -> str:
+    """Create the pool and its client; its id. Users sign in by e-mail, or else also by handle."""
+    names = ("email", "name", "preferred_username")
+    email: Item = {
+        "UsernameAttributes": ["email"],
+        "UsernameConfiguration": {"CaseSensitive": False},
+    }
+    pool = clients.cognito(aws).create_user_pool(
+        PoolName=aws.pool_name,
+        AutoVerifiedAttributes=["email"],
+        Schema=[{"Name": n, "AttributeDataType": "String", "Mutable": True} for n in names],
+        **(email if by_email else {"AliasAttributes": ["email"]}),
+    )
+    app_client.ensure_client(aws, pool["UserPool"]["Id"])
     return str(pool["UserPool"]["Id"])
 
 
 def create_user(aws: Aws, pool: str, handle: str, email: str, name: str) -> None:
-    """Create a user in the pool, without an invitation. One that is there already is left alone."""
+    """Create a confirmed user; one that exists is left alone."""
+    create_users(aws, pool, [describe_user(handle, email, name)])
+
+
+def describe_user(handle: str, email: str, name: str) -> Item:
+    """A user as `create_users` takes it."""
     attributes = {"preferred_username": handle, "email": email, "name": name}
-    pairs = [{"Name": key, "Value": value} for key, value in attributes.items()]
-    _create(aws, pool, handle, pairs)
+    return {
+        "Username": "",
+        "Enabled": True,
+        "Status": "CONFIRMED",
+        "Attributes": _to_pairs(attributes | {"email_verified": "true"}),
+    }
+
+
+def create_users(aws: Aws, pool: str, users: Sequence[Item]) -> None:
+    """Create users in the form of `save_users`, without an invitation.
+
+    Where there is a local password, a confirmed one gets it. One that exists is left alone.
+    """
+    client = clients.cognito(aws)
+    described = client.describe_user_pool(UserPoolId=pool)["UserPool"]
+    sign_in = described.get("UsernameAttributes") or []
+    app = app_client.ensure_client(aws, pool) if any(map(_signs_up, users)) else ""
+
+    def create(user: Item) -> None:
+        _create(aws, pool, app, _with_username(aws, user, sign_in))
+
+    in_parallel(aws, create, users)
 
 
 def list_users(aws: Aws, pool: str) -> list[PoolUser]:
@@ -72,39 +136,63 @@ def list_users(aws: Aws, pool: str) -> list[PoolUser]:
     return [_pool_user(user) for user in _list_raw(aws, pool)]
 
 
-def save_users(aws: Aws, pool: str) -> list[dict[str, Any]]:
-    """Every user of the pool with all attributes that can be given to another one.
+def save_users(aws: Aws, pool: str) -> list[Item]:
+    """Every user of the pool with all that can be given to another one.
 
-    The rest is Cognito's own: it tells nobody a password, and makes a new sub each time.
+    The rest is Cognito's own: it never reveals a password, and makes a new sub each time. A
+    Username that is the sub is saved as "".
     """
-    return [
-        {
-            "Username": user["Username"],
-            "Enabled": user.get("Enabled", True),
-            "Attributes": [pair for pair in user["Attributes"] if pair["Name"] != "sub"],
-        }
-        for user in _list_raw(aws, pool)
-    ]
+    return [_save(user) for user in _list_raw(aws, pool)]
 
 
-def restore_users(aws: Aws, pool: str, saved: Iterable[dict[str, Any]]) -> None:
-    """Let the pool have exactly the saved users; one that is there is left as it is."""
-    wanted = {user["Username"]: user for user in saved}
-    present = {user.username for user in list_users(aws, pool)}
+def restore_users(aws: Aws, pool: str, saved: Iterable[Item]) -> None:
+    """Let the pool have exactly the saved users.
+
+    One who is as saved is left alone, and so keeps sub and password. Any other is created anew.
+    """
+    wanted = {_key(user): user for user in ({"Status": "CONFIRMED"} | one for one in saved)}
+    present = {_key(_save(user)): user["Username"] for user in _list_raw(aws, pool)}
+    delete_users(aws, pool, [present[key] for key in present.keys() - wanted.keys()])
+    create_users(aws, pool, [wanted[key] for key in sorted(wanted.keys() - present.keys())])
+
+
+def delete_users(aws: Aws, pool: str, usernames: Sequence[str]) -> None:
+    """Delete users of the pool; one that does not exist is no error."""
     client = clients.cognito(aws)
-    for name in sorted(wanted.keys() - present):
-        _create(aws, pool, name, wanted[name]["Attributes"])
-        if not wanted[name]["Enabled"]:
-            client.admin_disable_user(UserPoolId=pool, Username=name)
-    delete_users(aws, pool, present - wanted.keys())
 
-
-def delete_users(aws: Aws, pool: str, usernames: Iterable[str]) -> None:
-    """Delete users of the pool; one that is not there is no error."""
-    client = clients.cognito(aws)
-    for name in sorted(usernames):
+    def delete(name: str) -> None:
         with contextlib.suppress(client.exceptions.UserNotFoundException):
             client.admin_delete_user(UserPoolId=pool, Username=name)
+
+    in_parallel(aws, delete, usernames)
+
+
+def set_password(aws: Aws, pool: str, username: str, password: str) -> None:
+    """Set a permanent password, which also confirms the user. Raises DevError if it is refused."""
+    with _refusals(aws, username):
+        clients.cognito(aws).admin_set_user_password(
+            UserPoolId=pool, Username=username, Password=password, Permanent=True
+        )
+
+
+def set_passwords(aws: Aws, pool: str, usernames: Iterable[str], password: str) -> None:
+    """Set the same password for several users."""
+    in_parallel(aws, lambda name: set_password(aws, pool, name, password), usernames)
+
+
+def set_email(aws: Aws, pool: str, username: str, email: str) -> None:
+    """Give a user another e-mail address, as verified."""
+    pairs = _to_pairs({"email": email, "email_verified": "true"})
+    clients.cognito(aws).admin_update_user_attributes(
+        UserPoolId=pool, Username=username, UserAttributes=pairs
+    )
+
+
+def in_parallel(aws: Aws, action: Callable[[Any], object], items: Iterable[Any]) -> None:
+    """Do it for each item; on AWS, which limits the rate, for one after the other."""
+    with ThreadPoolExecutor(WORKERS if aws.owned else 1) as executor:
+        for _ in executor.map(action, items):
+            pass
 
 
 def subs_by_handle(users: Iterable[PoolUser]) -> dict[str, str]:
@@ -114,18 +202,62 @@ def subs_by_handle(users: Iterable[PoolUser]) -> dict[str, str]:
     return {user.handle: user.sub for user in users if user.handle and times[user.handle] == 1}
 
 
-def _create(aws: Aws, pool: str, username: str, attributes: list[dict[str, str]]) -> None:
+def _create(aws: Aws, pool: str, app: str, user: Item) -> None:
     client = clients.cognito(aws)
-    with contextlib.suppress(client.exceptions.UsernameExistsException):
-        client.admin_create_user(
-            UserPoolId=pool,
-            Username=username,
-            UserAttributes=attributes,
-            MessageAction="SUPPRESS",
-        )
+    given = {"Username": user["Username"], "UserAttributes": user["Attributes"]}
+    local = {"TemporaryPassword": aws.user_password} if aws.user_password else {}
+    name = user["Username"]
+    try:
+        with _refusals(aws, name):
+            if _signs_up(user):
+                client.sign_up(ClientId=app, Password=aws.user_password, **given)
+            else:
+                created = client.admin_create_user(
+                    UserPoolId=pool, MessageAction="SUPPRESS", **given, **local
+                )
+                name = created["User"]["Username"]  # the emulator finds it much faster
+    except client.exceptions.UsernameExistsException:
+        return
+    if user["Status"] == "CONFIRMED" and aws.user_password:
+        set_password(aws, pool, name, aws.user_password)
+    if not user["Enabled"]:
+        client.admin_disable_user(UserPoolId=pool, Username=name)
 
 
-def _list_raw(aws: Aws, pool: str) -> list[dict[str, Any]]:
+def _with_username(aws: Aws, user: Item, sign_in: Sequence[str]) -> Item:
+    """The user with the Username that a pool takes in which users sign in by these attributes."""
+    attributes = _attributes(user)
+    name = user["Username"] or attributes.get("preferred_username") or attributes.get("email", "")
+    if sign_in:
+        if "email" in sign_in and not attributes.keys() & set(sign_in):
+            attributes["email"] = addresses.make_local(name, aws.pool_name)
+        name = next((attributes[one] for one in sign_in if one in attributes), name)
+    return {**user, "Username": name, "Attributes": _to_pairs(attributes)}
+
+
+@contextlib.contextmanager
+def _refusals(aws: Aws, username: str) -> Iterator[None]:
+    exceptions = clients.cognito(aws).exceptions
+    try:
+        yield
+    except exceptions.InvalidPasswordException as error:
+        raise InvalidError(
+            f"the pool {aws.pool_name} refuses the password: {error.response['Error']['Message']}",
+            "choose another one; the local password is the setting COGNITO_PASSWORD",
+        ) from None
+    except exceptions.InvalidParameterException as error:
+        raise InvalidError(
+            f"the pool {aws.pool_name} refuses {username}: {error.response['Error']['Message']}",
+            "./invoke cognito.list-users shows the users it has",
+        ) from None
+
+
+def _signs_up(user: Item) -> bool:
+    """Only who signs up is unconfirmed."""
+    return bool(user["Status"] == "UNCONFIRMED")
+
+
+def _list_raw(aws: Aws, pool: str) -> list[Item]:
     pages = clients.cognito(aws).get_paginator("list_users").paginate(UserPoolId=pool)
     return [user for page in pages for user in page["Users"]]
 
@@ -134,8 +266,31 @@ def _is_ours(aws: Aws, pool: dict[str, str]) -> bool:
     return pool["Name"] == aws.pool_name
 
 
-def _pool_user(user: dict[str, Any]) -> PoolUser:
-    attributes = {pair["Name"]: pair["Value"] for pair in user.get("Attributes", [])}
+def _save(user: Item) -> Item:
+    attributes = _attributes(user)
+    sub = attributes.pop("sub", "")
+    return {
+        "Username": "" if user["Username"] == sub else user["Username"],
+        "Enabled": user.get("Enabled", True),
+        "Status": user.get("UserStatus", ""),
+        "Attributes": _to_pairs(attributes),
+    }
+
+
+def _key(user: Item) -> str:
+    return json.dumps(user, sort_keys=True)
+
+
+def _attributes(user: Item) -> dict[str, str]:
+    return {pair["Name"]: pair["Value"] for pair in user.get("Attributes", [])}
+
+
+def _to_pairs(attributes: dict[str, str]) -> list[dict[str, str]]:
+    return [{"Name": name, "Value": attributes[name]} for name in sorted(attributes)]
+
+
+def _pool_user(user: Item) -> PoolUser:
+    attributes = _attributes(user)
     return PoolUser(
         username=str(user["Username"]),
         sub=attributes.get("sub", ""),

@@ -138,7 +138,10 @@ def get_state(folder: Path) -> SavedState:
 
 
 def restore_state(folder: Path, kept: SavedState, aws: Aws) -> None:
-    """Write tables and users of a kept state into DynamoDB and the pool; what is there stays."""
+    """Write tables and users of a kept state into DynamoDB and the pool; what is there stays.
+
+    A user who has to be created again gets the local password: Cognito never reveals one.
+    """
     for name, table in kept.tables.items():
         if table:
             backup.restore(aws, table.definition, folder / "tables" / name, table.items)

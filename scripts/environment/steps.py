@@ -172,10 +172,10 @@ def _cognito_steps(
     return [
         Step(
             "cognito.create-pool",
-            f"create the user pool {target.aws.pool_name} in {target.aws}",
-            lambda: f"created {user_pool.create_pool(aws())}",
+            f"create the user pool {target.aws.pool_name} and its client in {target.aws}",
+            lambda: user_pool.complete_pool(aws()),
             needs=("aws",),
-            probe=lambda: pipeline.done_if(user_pool.find_pool(aws()) is not None, "is there"),
+            probe=lambda: pipeline.done_if(user_pool.is_complete(aws()), "is there"),
         ),
         Step(
             "cognito.create-users",

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from scripts import shell, stacks, state
 from scripts.app import FILE, App
 from scripts.cli import github, output
-from scripts.cognito import user_pool
+from scripts.cognito import app_client, user_pool
 from scripts.errors import DevError
 from scripts.settings import Settings
 from scripts.targets import UNCHECKED, Aws, Database
@@ -21,7 +21,8 @@ from scripts.targets import UNCHECKED, Aws, Database
 # What was exported, so that our own commands know it for ours, and what it took the place of.
 EXPORTED, BEFORE = "DEV_EXPORTED", "DEV_BEFORE_"
 
-_POOL = "AWS_COGNITO_USER_POOL_ID"
+_POOL, _CLIENT = "AWS_COGNITO_USER_POOL_ID", "AWS_COGNITO_USER_POOL_CLIENT_ID"
+_PASSWORD = "COGNITO_PASSWORD"  # noqa: S105 - the name of a variable
 _KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
 _AWS_IN_THE_WAY = (
     *("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN"),
@@ -31,6 +32,7 @@ _POSTGRES_IN_THE_WAY = (
     *("PGCHANNELBINDING", "PGGSSENCMODE", "PGHOSTADDR", "PGLOADBALANCEHOSTS", "PGOPTIONS"),
     *("PGREQUIREAUTH", "PGREQUIRESSL", "PGSERVICE", "PGSERVICEFILE", "PGTARGETSESSIONATTRS"),
 )
+_FOLLOWED = ("AWS_", "COGNITO_", "PGSSL")
 _PLACE = re.compile(r"\$\{(\w+)\}")
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,?&=-]*")
 
@@ -40,11 +42,14 @@ def collect(settings: Settings, database: Database | None = None) -> dict[str, s
 
     Raises DevError if it does not run.
     """
+    return _rename(settings.app, _collect_own(settings, database))
+
+
+def _collect_own(settings: Settings, database: Database | None = None) -> dict[str, str]:
+    """The variables by our own names."""
     database, aws = database or stacks.get_database(settings), stacks.get_aws(settings)
-    # On AWS nothing is looked up: there the pool is the one that the settings name.
-    pool = (user_pool.find_pool(aws) if aws.endpoint else aws.pool_id) or ""
-    ours = _of_postgres(database) | _of_aws(aws) | {_POOL: pool}
-    return _rename(settings.app, {name: value for name, value in ours.items() if value})
+    ours = _of_postgres(database) | _of_aws(aws) | _of_cognito(settings, aws)
+    return {name: value for name, value in ours.items() if value}
 
 
 def _rename(app: App, values: dict[str, str]) -> dict[str, str]:
@@ -99,9 +104,10 @@ def export(
     """
     if form not in FORMATS:
         raise DevError(f"--format {form} is not a format", f"use one of: {', '.join(FORMATS)}")
-    values = collect(settings)
+    ours = _collect_own(settings)
+    values = _rename(settings.app, ours)
     text = FORMATS[form](environ, values)
-    if _POOL not in values:
+    if settings.app.cognito and _POOL not in ours:
         output.say(f"{_POOL} is left out: there is no user pool; next: ./invoke setup")
     if path:
         state.write(path, text + "\n")
@@ -110,7 +116,7 @@ def export(
     if form != "github" or not environ.get("GITHUB_ENV"):
         output.write(text)
         return
-    for line in [line for secret in secret_values(values) for line in github.mask(secret)]:
+    for line in [line for secret in secret_values(ours) for line in github.mask(secret)]:
         output.write(line)
     github.append(environ, "GITHUB_ENV", text)
     output.say(f"{len(values)} variables added to the job")
@@ -119,10 +125,11 @@ def export(
 
 
 def secret_values(values: Mapping[str, str]) -> list[str]:
-    """What of them nobody should read in a log: the password, also as in the URL, and the key."""
+    """What of ours nobody should read in a log: passwords, also as in the URL, and the key."""
     password, secret = values.get("PGPASSWORD", ""), values.get("AWS_SECRET_ACCESS_KEY", "")
     key = {secret, values.get("AWS_ACCESS_KEY_ID", "")} if secret != UNCHECKED else set()
-    return sorted({password, quote(password, safe=""), *key} - {""})
+    found = {password, quote(password, safe=""), values.get(_PASSWORD, ""), *key}
+    return sorted(found - {""})
 
 
 def in_the_way(values: Mapping[str, str], environ: Mapping[str, str]) -> list[str]:
@@ -226,11 +233,19 @@ def _of_aws(aws: Aws) -> dict[str, str]:
     }
 
 
+def _of_cognito(settings: Settings, aws: Aws) -> dict[str, str]:
+    if not aws.endpoint:  # on AWS nothing is looked up: the settings name the pool and its client
+        return {_POOL: aws.pool_id, _CLIENT: settings.client_id}
+    pool = user_pool.find_pool(aws)
+    client = app_client.find_client(aws, pool) if pool else None
+    return {_POOL: pool or "", _CLIENT: client or "", _PASSWORD: aws.user_password}
+
+
 def _followed(environ: Mapping[str, str], values: Mapping[str, str]) -> dict[str, str | None]:
     """What we set (None: unset) of all that our own settings, or the SDK below them, look at."""
     gone = [name for name in in_the_way(values, environ) if name in environ]
     changes = {**values, **dict.fromkeys(gone)}
-    return {name: changes[name] for name in changes if name.startswith(("AWS_", "PGSSL"))}
+    return {name: changes[name] for name in changes if name.startswith(_FOLLOWED)}
 
 
 def _exported(environ: Mapping[str, str], values: Mapping[str, str]) -> str:

@@ -106,8 +106,13 @@ def down(call: Call, volumes: bool = False, yes: bool = False) -> None:
 def status(call: Call) -> None:
     """Show each service; exit 1 unless healthy."""
 
+    from scripts.cognito import sign_in
+
     rows = stacks.list_status(call.settings)
     output.say(stacks.describe_choice(call.settings))
+    if any(row.service == "aws" and row.state == "healthy" for row in rows):
+        for line in sign_in.describe(stacks.targets(call.settings).aws):
+            output.say(line)
     output.write_rows(rows, ["service", "state", "address", "since", "reason"], call.json)
     _show_addresses(call.settings)
     output.end_with(int(any(row.state != "healthy" for row in rows)))

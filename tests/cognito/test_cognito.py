@@ -37,6 +37,7 @@ def add_users(database: Database, *handles: str) -> None:
 
 
 def add_pool_user(aws: Aws, pool: str, username: str, **attributes: str) -> None:
+    """Add a user as somebody else does; in a pool by e-mail, the Username is an address."""
     pairs = [{"Name": name, "Value": value} for name, value in attributes.items()]
     clients.cognito(aws).admin_create_user(
         UserPoolId=pool, Username=username, UserAttributes=pairs, MessageAction="SUPPRESS"
@@ -96,13 +97,14 @@ def test_creating_users_again_changes_nothing(seeded: Database, aws: Aws, pool: 
 def test_only_who_is_missing_is_created(seeded: Database, aws: Aws, pool: str) -> None:
     before = subs(aws, pool)
     add_users(seeded, "newcomer")
-    assert sync.create_users(seeded, aws) == "1 users created"
+    assert sync.create_users(seeded, aws) == "1 user created"
     after = subs(aws, pool)
     assert {handle: after[handle] for handle in before} == before
     assert after.keys() - before.keys() == {"newcomer"}
 
 
-def test_whom_the_pool_does_not_take_is_said(seeded: Database, aws: Aws, pool: str) -> None:
+def test_whom_the_pool_does_not_take_is_said(seeded: Database, aws: Aws) -> None:
+    pool = user_pool.create_pool(aws, by_email=False)
     add_users(seeded, "taken")
     add_pool_user(aws, pool, "taken", email="other@example.com")
     assert failure(lambda: sync.create_users(seeded, aws)) == (
@@ -156,7 +158,7 @@ def test_the_ids_in_postgres_are_the_pools(seeded: Database, aws: Aws, pool: str
 
 def test_users_on_one_side_only_are_reported(seeded: Database, aws: Aws, pool: str) -> None:
     add_users(seeded, "postgres-only")
-    add_pool_user(aws, pool, "cognito-only", preferred_username="cognito-only")
+    add_pool_user(aws, pool, "only@example.com", preferred_username="cognito-only")
     assert sync.sync(seeded, aws) == Comparison(
         matched=SEEDED,
         only_in_cognito=["cognito-only"],
@@ -170,15 +172,17 @@ def test_users_on_one_side_only_are_reported(seeded: Database, aws: Aws, pool: s
 
 
 def test_a_pool_user_without_a_handle_is_reported(seeded: Database, aws: Aws, pool: str) -> None:
-    add_pool_user(aws, pool, "nameless", email="nameless@example.com")
-    assert sync.sync(seeded, aws) == Comparison(SEEDED, [], [], ["nameless"], [], [], [])
+    add_pool_user(aws, pool, "nameless@example.com")
+    assert sync.sync(seeded, aws) == Comparison(
+        SEEDED, [], [], ["nameless@example.com"], [], [], []
+    )
 
 
 def test_a_handle_held_twice_is_reported_and_not_linked(
     seeded: Database, aws: Aws, pool: str
 ) -> None:
     add_users(seeded, "twin")
-    for username in ("one", "two"):
+    for username in ("one@example.com", "two@example.com"):
         add_pool_user(aws, pool, username, preferred_username="twin")
     assert sync.sync(seeded, aws) == Comparison(SEEDED, [], [], [], ["twin"], [], [])
     assert linked(seeded)["twin"] is None
@@ -196,7 +200,7 @@ def test_a_comparison_in_words_names_five_of_each_kind() -> None:
 def test_a_sync_that_matches_nobody_is_an_error(
     seeded: Database, aws: Aws, empty_pool: str
 ) -> None:
-    add_pool_user(aws, empty_pool, "else", preferred_username="somebody-else")
+    add_pool_user(aws, empty_pool, "else@example.com", preferred_username="somebody-else")
     assert failure(lambda: sync.sync(seeded, aws)) == (
         f"no handle is in both {seeded} and the pool: 0 matched; only in Cognito: somebody-else;"
         " only in Postgres: korney, smirnov\nhint: ./invoke setup"

@@ -49,16 +49,16 @@ def test_a_restored_environment_has_the_ids_of_a_new_pool(lived_in: Settings) ->
     aws = stacks.get_aws(lived_in)
     run(reset.snapshot_save(lived_in, "mine"))
     pool = user_pool.get_pool(aws)
-    disabled = next(user.username for user in user_pool.list_users(aws, pool))
-    clients.cognito(aws).admin_disable_user(UserPoolId=pool, Username=disabled)
+    disabled = user_pool.list_users(aws, pool)[0]
+    clients.cognito(aws).admin_disable_user(UserPoolId=pool, Username=disabled.username)
     run(reset.snapshot_save(lived_in, "disabled"))
     clients.cognito(aws).delete_user_pool(UserPoolId=pool)
     run(reset.snapshot_restore(lived_in, "disabled"))
     assert is_linked(lived_in)
     enabled = {
-        user.username: user.enabled for user in user_pool.list_users(aws, user_pool.get_pool(aws))
+        user.handle: user.enabled for user in user_pool.list_users(aws, user_pool.get_pool(aws))
     }
-    assert enabled == {name: name != disabled for name in ("ada", "korney", "smirnov")}
+    assert enabled == {name: name != disabled.handle for name in ("ada", "korney", "smirnov")}
 
 
 def test_tables_that_came_later_go_with_a_restore_and_come_back_with_undo(

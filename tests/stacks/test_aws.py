@@ -457,10 +457,9 @@ def test_five_thousand_users_are_synced(
             "INSERT INTO users (display_name, handle, email)"
             " SELECT 'U', 'user' || n, 'u@example.com' FROM generate_series(1, 5000) n"
         )
-    pool = user_pool.create_pool(aws)
+    pool = user_pool.create_pool(aws, by_email=False)
     client = clients.cognito(aws)
-    for number in range(1, 5001):
-        user_pool.create_user(aws, pool, f"user{number}", "u@example.com", "U")
+    sync.create_users(database, replace(aws, user_password=""))
     client.admin_create_user(UserPoolId=pool, Username="nameless", MessageAction="SUPPRESS")
     for username in ("twin-a", "twin-b"):
         twin = [{"Name": "preferred_username", "Value": "twin"}]

@@ -58,6 +58,7 @@ def targets(settings: Settings) -> Targets:
             access_key=settings.emulator_account,
             secret_key=UNCHECKED,
             pool_name=settings.pool_name,
+            user_password=settings.cognito_password,
             dynamodb_endpoint=f"http://{dynamodb_local}",
             keeps_tags=False,
             owned=True,

@@ -33,6 +33,7 @@ def targets(settings: Settings) -> Targets:
             access_key=f"{key_id}{settings.emulator_account}",
             secret_key=secret,
             pool_name=settings.pool_name,
+            user_password=settings.cognito_password,
             owned=True,
         ),
     )
