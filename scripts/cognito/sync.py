@@ -81,7 +81,7 @@ def sync(database: Database, aws: Aws) -> Comparison:
     """Write every `sub` into Postgres, by handle; who was matched. Raises DevError for nobody."""
     users.link_cognito(database, _subs(aws, users.list_users(database)))
     comparison = compare(database, aws)
-    if not comparison.matched:
+    if not comparison.matched and comparison.only_in_postgres:
         raise DevError(
             f"no handle is in both {database} and the pool: {comparison}",
             "./invoke setup" if aws.owned else "give the pool's users preferred_username = handle",

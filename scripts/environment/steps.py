@@ -169,11 +169,12 @@ def _cognito_steps(
 ) -> list[Step]:
     target = stacks.targets(settings)
     aws = partial(stacks.get_aws, settings)
+    by_email = settings.app.cognito is None or settings.app.cognito.sign_in == "email"
     return [
         Step(
             "cognito.create-pool",
             f"create the user pool {target.aws.pool_name} and its client in {target.aws}",
-            lambda: user_pool.complete_pool(aws()),
+            lambda: user_pool.complete_pool(aws(), by_email),
             needs=("aws",),
             probe=lambda: pipeline.done_if(user_pool.is_complete(aws()), "is there"),
         ),
