@@ -1,6 +1,16 @@
 """Every task: `./invoke --list`. They are in scripts/tasks/; docs/architecture.md is the map."""
 
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
 from invoke.collection import Collection
+
+# Another Invoke, from pipx for example, may load this file without our requirements.
+if importlib.util.find_spec("psutil") is None:
+    launcher = str(Path(__file__).resolve().with_name("invoke"))
+    os.execv(launcher, [launcher, *sys.argv[1:]])  # noqa: S606
 
 from scripts.cli import output
 from scripts.tasks import cognito, db, ddb, environment, patterns, project, rds, snapshot

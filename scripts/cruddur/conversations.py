@@ -50,14 +50,14 @@ class _Gaps:
 
 
 def _find_gaps(aws: Aws, script: Script, people: People) -> _Gaps | None:
-    cast = _cast(script, people)
+    found = messages.get_conversation(aws, script.group).messages
+    present = messages.list_rows(aws, script.group)
+    cast = _cast(script, people, present, found)
     if not cast:
         return None
-    found = messages.get_conversation(aws, script.group).messages
     wanted = _messages(script, cast, _find_start(script, found))
     missing = _list_missing(wanted, found, {person.uuid for person in people.values()})
     newest = max([*wanted, *found], key=lambda message: message.at)
-    present = messages.list_rows(aws, script.group)
     rows = _rows(cast, newest, present)
     return _Gaps(missing, rows) if missing or rows != set(present) else None
 
@@ -99,11 +99,27 @@ def _find_start(script: Script, found: Sequence[Message]) -> datetime:
     return datetime.now(UTC) - timedelta(minutes=len(script.lines))
 
 
-def _cast(script: Script, people: People) -> dict[str, Person]:
-    """The user for each speaker; {} if the app has too few users for a script of `1` and `2`."""
-    if set(script.handles) == {"1", "2"}:
-        return dict(zip(("1", "2"), people.values(), strict=False)) if len(people) > 1 else {}
-    return {handle: _person(people, handle) for handle in script.handles}
+def _cast(
+    script: Script,
+    people: People,
+    rows: Sequence[Conversation],
+    found: Sequence[Message] = (),
+) -> dict[str, Person]:
+    """The user for each speaker; {} if the app has too few users for a script of `1` and `2`.
+
+    Once seeded, these are the two users of the rows, however many users come before them later.
+    """
+    if set(script.handles) != {"1", "2"}:
+        return {handle: _person(people, handle) for handle in script.handles}
+    uuids = {uuid for row in rows for uuid in (row.owner, row.other.uuid)}
+    seeded = [person for person in people.values() if person.uuid in uuids]
+    pair = seeded if len(seeded) == 2 else list(people.values())[:2]
+    if len(pair) < 2:
+        return {}
+    firsts = {_uuid(script.group, n) for n, line in enumerate(script.lines) if line[0] == "1"}
+    if any(message.uuid in firsts and message.author.uuid == pair[1].uuid for message in found):
+        pair.reverse()
+    return {"1": pair[0], "2": pair[1]}
 
 
 def _rows(
@@ -127,7 +143,8 @@ def seed_further(aws: Aws, script: Script, people: People, count: int) -> int:
     The rows of their conversation are written last: they say that every message is there.
     """
 
-    cast = _get_cast(script, people)
+    rows = messages.list_rows(aws, _FURTHER)
+    cast = _get_cast(script, people, rows)
 
     def lines() -> Iterator[Line]:
         for number in range(1, count + 1):
@@ -147,14 +164,14 @@ def seed_further(aws: Aws, script: Script, people: People, count: int) -> int:
     meter = bulk_load.find_meter(aws, table, rate=None)
     done = bulk_load.Writer(aws, table, meter, bulk_load.Tally()).run(lines(), save, show)
     newest = _further(script, cast, count)
-    messages.replace_rows(aws, _FURTHER, _rows(cast, newest, messages.list_rows(aws, _FURTHER)))
+    messages.replace_rows(aws, _FURTHER, _rows(cast, newest, rows))
     return done.acknowledged
 
 
 def is_seeded_further(aws: Aws, script: Script, people: People, count: int) -> bool:
     """Are so many further messages there, or more?"""
-    newest = _further(script, _get_cast(script, people), count)
     rows = messages.list_rows(aws, _FURTHER)
+    newest = _further(script, _get_cast(script, people, rows), count)
     return len(rows) == 2 and all(row.at >= newest.at for row in rows)
 
 
@@ -169,8 +186,8 @@ def _further(script: Script, cast: Mapping[str, Person], number: int) -> Message
     )
 
 
-def _get_cast(script: Script, people: People) -> dict[str, Person]:
-    if cast := _cast(script, people):
+def _get_cast(script: Script, people: People, rows: Sequence[Conversation]) -> dict[str, Person]:
+    if cast := _cast(script, people, rows):
         return cast
     raise DevError("a conversation needs two users in Postgres", "./invoke db.seed")
 
@@ -182,7 +199,7 @@ def verify(aws: Aws, scripts: Iterable[Script], people: People) -> str:
     """
     total, handles = 0, set()
     for script in scripts:
-        cast = _cast(script, people)
+        cast = _cast(script, people, messages.list_rows(aws, script.group))
         if not cast:
             continue
         newest = messages.get_conversation(aws, script.group, limit=PAGE).messages

@@ -23,6 +23,7 @@ EXPORTED, BEFORE = "DEV_EXPORTED", "DEV_BEFORE_"
 
 _POOL, _CLIENT = "AWS_COGNITO_USER_POOL_ID", "AWS_COGNITO_USER_POOL_CLIENT_ID"
 _PASSWORD = "COGNITO_PASSWORD"  # noqa: S105 - the name of a variable
+_SERVICES = ("COGNITO_IDENTITY_PROVIDER", "EC2", "S3", "STS")  # those of the emulator
 _KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
 _AWS_IN_THE_WAY = (
     *("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN"),
@@ -222,9 +223,13 @@ def _of_postgres(database: Database) -> dict[str, str]:
 
 
 def _of_aws(aws: Aws) -> dict[str, str]:
+    endpoints = {"AWS_ENDPOINT_URL": aws.endpoint or ""}
+    if aws.endpoint and aws.dynamodb_endpoint:
+        # Apps pass AWS_ENDPOINT_URL to their DynamoDB client; the SDK finds the others by service.
+        endpoints = {f"AWS_ENDPOINT_URL_{service}": aws.endpoint for service in _SERVICES}
+        endpoints |= {"AWS_ENDPOINT_URL": aws.dynamodb_endpoint}
     return {
-        "AWS_ENDPOINT_URL": aws.endpoint or "",
-        "AWS_ENDPOINT_URL_DYNAMODB": aws.dynamodb_endpoint or "",
+        **endpoints,
         "AWS_ACCESS_KEY_ID": aws.access_key,
         "AWS_SECRET_ACCESS_KEY": aws.secret_key,
         "AWS_PROFILE": aws.profile,

@@ -232,6 +232,18 @@ def test_the_speakers_1_and_2_are_the_first_two_users(table: Aws, script: Script
     assert [(message.author.handle, message.text) for message in found] == script.lines
 
 
+def test_users_who_come_later_do_not_take_over_the_conversation(table: Aws, script: Script) -> None:
+    numbers = {"korney": "1", "smirnov": "2"}
+    talk = replace(script, lines=[(numbers[handle], text) for handle, text in script.lines])
+    conversations.seed(table, [talk], PEOPLE)
+    before = list_items(table)
+    more = {"ada": Person("3" * 36, "ada", "Ada")} | PEOPLE
+    assert conversations.is_seeded(table, [talk], more)
+    assert conversations.seed(table, [talk], more) == 0
+    assert "korney and smirnov see" in conversations.verify(table, [talk], more)
+    assert list_items(table) == before
+
+
 @pytest.mark.parametrize("people", [{}, {"korney": PEOPLE["korney"]}])
 def test_an_app_with_too_few_users_has_no_conversation_of_1_and_2(
     table: Aws, script: Script, people: dict[str, Person]
