@@ -1,5 +1,6 @@
 """Writes the parts of the manual that come from the code: `python -m tests.manual [FOLDER]`."""
 
+import dataclasses
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -8,7 +9,7 @@ from pathlib import Path
 
 from invoke.parser.argument import Argument
 
-from scripts import settings
+from scripts import app, settings
 
 SHARED = 4  # an option of so many tasks is explained once
 TASKS = """# Tasks
@@ -33,10 +34,39 @@ empty value counts as unset. Values in `.env` are taken as they stand: nothing i
 """
 
 
+APP = """# app.toml
+
+Made from the code by `.venv/bin/python -m tests.manual`; a test compares.
+
+`app.toml` describes the app: the shipped one describes Cruddur. Every part is optional; what is
+left out is skipped, and `setup` says so in one line. Paths are relative to the file.
+
+`./invoke init FOLDER` searches an existing repository and writes one there, with a launcher, so that
+`./invoke setup` works in that folder. The app's `.env` and `.dev` are there, too. In other places,
+`DEV_APP` names the folder: `DEV_APP=../shop ./invoke setup`, or `./invoke --app ../shop setup`.
+
+At the top: `name`, from which the database and the user pool get their names (default: the name of
+the folder).
+"""
+APP_ENV = """
+## `[env]`
+
+Variables for `./invoke env`, `./invoke run` and the app's own steps. `${NAME}` stands for one of
+ours (`./invoke env` lists them); `false` leaves one of ours out:
+
+```toml
+[env]
+CONNECTION_URL = "${DATABASE_URL}"
+PGDATABASE = false
+```
+"""
+
+
 def pages() -> dict[str, str]:
     """The text of each page, by its path from the project's root."""
     return {
         "docs/tasks.md": TASKS + "\n".join(_task_lines()) + "\n",
+        "docs/app.md": APP + "\n".join(_app_lines()) + APP_ENV,
         "docs/settings.md": SETTINGS + "\n".join(_setting_lines()) + "\n",
         ".env.example": settings.example(),
     }
@@ -82,6 +112,22 @@ def _placeholder(argument: Argument) -> str:
 
 def _flag(argument: Argument) -> str:
     return str(argument.name).replace("_", "-")
+
+
+def _app_lines() -> Iterator[str]:
+    sections = [*app.SECTIONS.items(), ("step", app.AppStep)]
+    for name, section in sections:
+        header, _, text = (section.__doc__ or "").partition(": ")
+        yield f"\n## `{header}`\n\n{text[0].upper()}{text[1:]}\n\n| key | default | |\n|---|---|---|"
+        for key in app.keys(section):
+            yield f"| `{key.name}` | {_app_default(key.default)} | {key.metadata['help']} |"
+
+
+def _app_default(default: object) -> str:
+    if default is dataclasses.MISSING:
+        return "required"
+    shown = ", ".join(default) if isinstance(default, tuple) else default
+    return f"`{shown}`" if shown else "none"
 
 
 def _setting_lines() -> Iterator[str]:

@@ -12,7 +12,7 @@ from tests.conftest import PROJECT, Checkout, clean_environment
 from tests.test_architecture import TASKS
 
 MAP = (PROJECT / "docs" / "architecture.md").read_text(encoding="utf-8")
-GENERATED = ("docs/tasks.md", "docs/settings.md", ".env.example")
+GENERATED = ("docs/app.md", "docs/tasks.md", "docs/settings.md", ".env.example")
 PAGES = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md")])
 TRIED = ("README.md", "docs/tutorial.md", "docs/adding.md")
 NOT_HERE = "# not run here: "

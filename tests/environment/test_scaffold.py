@@ -1,0 +1,150 @@
+"""init: what it finds in a repository, and what it writes."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from scripts import app
+from scripts.environment import scaffold
+from scripts.errors import DevError
+from tests.apps.shapes import SHAPES
+from tests.conftest import PROJECT, Checkout, clean_environment
+from tests.test_docs import with_launcher
+
+
+def write(folder: Path, files: dict[str, str]) -> Path:
+    for path, text in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+    return folder
+
+
+def test_it_finds_the_files_the_users_the_messages_and_the_variables(tmp_path: Path) -> None:
+    found = scaffold.search(write(tmp_path, SHAPES["classic"].files))
+    assert found == scaffold.Found(
+        name="cruddur",
+        schema=["backend-flask/db/schema.sql"],
+        seed=["backend-flask/db/seed.sql"],
+        users={
+            "table": "users",
+            "id": "uuid",
+            "handle": "handle",
+            "email": "email",
+            "name": "display_name",
+            "cognito_id": "cognito_user_id",
+        },
+        has_cognito=True,
+        messages="cruddur-messages",
+        tables="",
+        connection=["CONNECTION_URL"],
+        migrate="",
+    )
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_what_it_writes_is_a_valid_app(tmp_path: Path, shape: object) -> None:
+    folder = write(tmp_path, SHAPES["classic"].files)
+    scaffold.init(folder)
+    loaded = app.load(folder)
+    assert loaded.messages
+    assert loaded.env == {"CONNECTION_URL": "${DATABASE_URL}", "PGDATABASE": False}
+
+
+def test_an_empty_folder_gets_a_commented_file(tmp_path: Path) -> None:
+    lines = scaffold.init(tmp_path)
+    assert "  schema:    not found" in lines
+    assert app.load(tmp_path).postgres.schema == ()
+
+
+def test_installed_packages_hidden_folders_and_links_are_not_searched(tmp_path: Path) -> None:
+    elsewhere = {f"{name}/schema.sql": "" for name in ("node_modules/x", ".git", "venv")}
+    write(tmp_path, elsewhere)
+    (tmp_path / "schema.sql").symlink_to("/nonexistent")
+    assert scaffold.search(tmp_path).schema == []
+
+
+def test_table_definitions_are_found(tmp_path: Path) -> None:
+    definition = '{"TableName": "carts", "KeySchema": []}'
+    assert scaffold.search(write(tmp_path, {"aws/ddb/carts.json": definition})).tables == "aws/ddb"
+
+
+def test_an_existing_file_is_never_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "app.toml").write_text("# mine")
+    with pytest.raises(DevError) as caught:
+        scaffold.init(tmp_path)
+    assert caught.value.message == (
+        f"{tmp_path}/app.toml already exists\nhint: edit it, or rename it and run init again"
+    )
+    (tmp_path / "app.toml").unlink()
+    (tmp_path / "invoke").write_text("# mine")
+    assert any(line.startswith(f"kept {tmp_path}/invoke") for line in scaffold.init(tmp_path))
+    assert (tmp_path / "invoke").read_text() == "# mine"
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DevError) as caught:
+        scaffold.init(tmp_path / "nope")
+    assert caught.value.reason == f"{tmp_path}/nope is not a folder"
+
+
+def move(tool: Path, target: Path) -> Path:
+    """Move a checkout, with a .venv that counts as its own there; remove_state has no work then."""
+    shutil.copytree(tool, target, symlinks=True)
+    (target / ".venv" / ".root").write_text(f"{target}\n")
+    (tool / "invoke").unlink()
+    return target
+
+
+@pytest.mark.parametrize("place", ["beside", "submodule", "setting"])
+def test_the_launcher_finds_the_tool(
+    tmp_path: Path, new_checkout: Callable[[str], Checkout], place: str
+) -> None:
+    tool = with_launcher(new_checkout("dev tool").root)
+    folder = tool.parent / "my app"
+    folder.mkdir()
+    subprocess.run(
+        [sys.executable, tool / "tasks.py", "init", folder],
+        env=clean_environment(),
+        check=True,
+        capture_output=True,
+    )
+    env = clean_environment()
+    if place == "submodule":
+        move(tool, folder / tool.name)
+    if place == "setting":
+        elsewhere = move(tool, tool.parent / "elsewhere")
+        launcher = [folder / "invoke", "--list"]
+        missing = subprocess.run(launcher, env=env, capture_output=True, text=True)
+        assert (missing.returncode, "hint: clone it there" in missing.stderr) == (1, True)
+        env["DEV_TOOL"] = str(elsewhere)
+    done = subprocess.run(
+        [folder / "invoke", "setup", "--plan"], env=env, capture_output=True, text=True, check=True
+    )
+    assert "my_app" in done.stdout
+
+
+def test_another_invoke_goes_through_the_launcher(tmp_path: Path) -> None:
+    """One that lacks our requirements, as from pipx: it has Invoke alone."""
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    import invoke
+
+    for path in Path(invoke.__file__).parent.parent.glob("invoke*"):
+        (packages / path.name).symlink_to(path)
+    root = tmp_path / "tool"
+    root.mkdir()
+    (root / "tasks.py").write_text((PROJECT / "tasks.py").read_text())
+    (root / "invoke").write_text('#!/bin/sh\necho "launcher: $*"\n')
+    (root / "invoke").chmod(0o755)
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "invoke", "ddb.seed", "--plan"],
+        cwd=root,
+        env=clean_environment() | {"PYTHONPATH": str(packages)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.stdout, done.returncode) == ("launcher: ddb.seed --plan\n", 0), done.stderr
