@@ -41,14 +41,15 @@ Made from the code by `.venv/bin/python -m tests.manual`; a test compares.
 `app.toml` describes the app: the shipped one describes Cruddur. Every part is optional; what is
 left out is skipped, and `setup` says so in one line. Paths are relative to the file.
 
-`./invoke init FOLDER` searches an existing repository and writes one there, with a launcher, so that
-`./invoke setup` works in that folder. The app's `.env` and `.dev` are there, too. In other places,
+`./invoke init FOLDER` searches an existing repository and writes one there, with a launcher, so
+that `./invoke setup` works in that folder. The app's `.env` and `.dev` are there, too. In other places,
 `DEV_APP` names the folder: `DEV_APP=../shop ./invoke setup`, or `./invoke --app ../shop setup`.
 
 At the top: `name`, from which the database and the user pool get their names (default: the name of
 the folder).
 """
 APP_ENV = """
+
 ## `[env]`
 
 Variables for `./invoke env`, `./invoke run` and the app's own steps. `${NAME}` stands for one of
@@ -115,10 +116,11 @@ def _flag(argument: Argument) -> str:
 
 
 def _app_lines() -> Iterator[str]:
-    sections = [*app.SECTIONS.items(), ("step", app.AppStep)]
-    for name, section in sections:
+    sections = [*app.SECTIONS.values(), app.AppStep]
+    for section in sections:
         header, _, text = (section.__doc__ or "").partition(": ")
-        yield f"\n## `{header}`\n\n{text[0].upper()}{text[1:]}\n\n| key | default | |\n|---|---|---|"
+        yield f"\n## `{header}`\n\n{text[0].upper()}{text[1:]}\n"
+        yield "| key | default | |\n|---|---|---|"
         for key in app.keys(section):
             yield f"| `{key.name}` | {_app_default(key.default)} | {key.metadata['help']} |"
 
