@@ -18,7 +18,7 @@ def targets(settings: Settings) -> Targets:
     """The addresses: the ports that the servers had last, or else the preferred ones."""
     postgres = processes.find_port(postgres_server.server(settings))
     emulator = processes.find_port(aws_emulator.server(settings))
-    key_id, secret = aws_emulator.find_key(settings) or ("lost", "lost")
+    key_id, secret = aws_emulator.find_key(settings) or ("missing", "missing")
     return Targets(
         database=local_database(settings, "127.0.0.1", postgres or settings.postgres_port),
         aws=Aws(
@@ -47,7 +47,7 @@ def services(settings: Settings) -> list[Service]:
 
     def emulator_health() -> str | None:
         if not aws_emulator.find_key(settings):
-            return "its key is lost"
+            return "its key is missing"
         port = processes.find_port(aws_emulator.server(settings))
         return aws_emulator.not_ready(settings, port or settings.emulator_port)
 
