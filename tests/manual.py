@@ -42,7 +42,7 @@ Made from the code by `.venv/bin/python -m tests.manual`; a test compares.
 left out is skipped, and `setup` says so in one line. Paths are relative to the file.
 
 `./invoke init FOLDER` searches an existing repository and writes one there, with a launcher, so
-that `./invoke setup` works in that folder. The app's `.env` and `.dev` are there, too. In other places,
+that `./invoke setup` works in that folder. Its `.env` and `.dev` are there, too. In other places,
 `DEV_APP` names the folder: `DEV_APP=../shop ./invoke setup`, or `./invoke --app ../shop setup`.
 
 At the top: `name`, from which the database and the user pool get their names (default: the name of

@@ -6,5 +6,5 @@ postgres_cluster   its data folder: where it is, how it is created
 postgres_programs  its programs, and the extensions that they do not bring
 extensions/        those extensions
 aws_emulator       the emulator's process
-emulator/          the program that runs in it: ministack, with writes that survive a kill
+emulator/          its program: ministack behind a gate, with writes that survive a kill
 """

@@ -24,7 +24,7 @@ def targets(settings: Settings) -> Targets:
     postgres = processes.find_port(postgres_server.server(settings))
     emulator = processes.find_port(aws_emulator.server(settings))
     database = local_database(settings, "127.0.0.1", postgres or settings.postgres_port)
-    key_id, secret = aws_emulator.find_key(settings) or ("lost", "lost")
+    key_id, secret = aws_emulator.find_key(settings) or ("missing", "missing")
     return Targets(
         database=replace(database, postgres_home=settings.postgres_home),
         aws=Aws(
@@ -54,7 +54,7 @@ def services(settings: Settings) -> list[Service]:
 
     def emulator_health() -> str | None:
         if not aws_emulator.find_key(settings):
-            return "its key is lost"
+            return "its key is missing"
         port = processes.find_port(aws_emulator.server(settings))
         return aws_emulator.not_ready(settings, port or settings.emulator_port)
 

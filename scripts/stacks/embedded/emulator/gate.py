@@ -42,7 +42,7 @@ PUBLIC = {
 
 def guard(app: App, key: Key, port: int) -> App:
     """The application with the gate in front of it, on this port."""
-    hosts = {f"{name}:{port}" for name in NAMES}
+    hosts = {name if port == 80 else f"{name}:{port}" for name in NAMES}
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

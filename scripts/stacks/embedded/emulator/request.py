@@ -16,7 +16,8 @@ class Request:
 
     method: str
     path: str
-    url: str  # path and query as they were sent
+    raw_path: str  # as it was sent
+    raw_query: str
     headers: Mapping[str, str]
     query: Mapping[str, list[str]]
 
@@ -58,7 +59,8 @@ def read(scope: Mapping[str, Any]) -> Request:
     return Request(
         method=scope["method"],
         path=scope["path"],
-        url=f"{scope['raw_path'].decode('latin-1')}?{query}",
+        raw_path=scope["raw_path"].decode("latin-1"),
+        raw_query=query,
         headers=headers,
         query=parse_qs(query, keep_blank_values=True),
     )

@@ -44,5 +44,5 @@ def check(request: Request, service: str, body: bytes) -> None:
 
 
 def _is_bucket(path: str) -> bool:
-    name = path.split("/")[1]
+    name = path[1:].partition("/")[0]
     return not name or (bool(_BUCKET.fullmatch(name)) and name not in _NO_BUCKETS)

@@ -9,7 +9,7 @@ import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult
 
 from ministack.core import sigv4
 
@@ -17,6 +17,8 @@ from scripts.stacks.embedded.emulator.refusal import KeyRefusedError, RefusedErr
 from scripts.stacks.embedded.emulator.request import Request
 
 _KEY_ID = re.compile(r"(.+)([0-9]{12})")
+_AMAZONS = re.compile("x-amz-", re.IGNORECASE)
+_V2 = {"AWSAccessKeyId", "Expires", "Signature", "content-md5", "content-type"}
 
 
 class Key:
@@ -91,7 +93,7 @@ def _is_right(claim: Claim, request: Request, body: bytes) -> bool:
         claim.signature,
         claim.secret,
         request.method,
-        urlsplit(request.url).path,
+        request.raw_path,
         request.query,
         request.headers,
         body,
@@ -107,14 +109,13 @@ def _is_right_v2(claim: Claim, request: Request, body: bytes) -> bool:
 
     signer = HmacV1Auth(Credentials(claim.signature.access_key_id, claim.secret))
     signer._get_date = lambda: request.query.get("Expires", [""])[0]
-    in_url = {name: values[0] for name, values in request.query.items() if _is_amazons(name)}
+    in_url = {name: values[0] for name, values in request.query.items() if _AMAZONS.match(name)}
     headers = HTTPHeaders.from_dict({**in_url, **request.headers})
-    expected = signer.get_signature(request.method, urlsplit(request.url), headers)
-    return hmac.compare_digest(expected.encode(), claim.signature.signature.encode())
-
-
-def _is_amazons(name: str) -> bool:
-    return name.lower().startswith("x-amz-")
+    url = SplitResult("", "", request.raw_path, request.raw_query, "")
+    expected = signer.get_signature(request.method, url, headers)
+    others = request.query.keys() - in_url.keys() - _V2 - set(signer.QSAOfInterest)  # not signed
+    same = hmac.compare_digest(expected.encode(), claim.signature.signature.encode())
+    return same and not others
 
 
 def _is_expired(request: Request) -> bool:
