@@ -11,6 +11,7 @@ from scripts.cognito import sync, user_pool, users
 from scripts.cognito.users import Person
 from scripts.cruddur import conversations
 from scripts.dynamodb import tables
+from scripts.engine import pipeline
 from scripts.engine.pipeline import Step
 from scripts.errors import DevError
 from scripts.postgres import copies, databases
@@ -67,14 +68,14 @@ def read_tables(settings: Settings) -> list[tables.Item]:
 
 
 def with_server_logs(settings: Settings, step: Step) -> Step:
-    """The step, whose failure tells also which servers are not well, and their last words."""
+    """The step, whose failure also names the servers that failed, with the end of their logs."""
 
     def blaming(work: Callable[[], T]) -> Callable[[], T]:
         def wrapped() -> T:
             try:
                 return work()
             except DevError as error:
-                trouble = stacks.describe_trouble(settings)
+                trouble = stacks.describe_trouble(settings, pipeline.list_unfinished())
                 raise DevError(f"{error.reason}{trouble}", error.hint, error.code) from None
 
         return wrapped

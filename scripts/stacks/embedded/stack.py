@@ -9,7 +9,7 @@ from pathlib import Path
 from scripts import state
 from scripts.engine.checks import Check, Finding, fail, note, ok
 from scripts.settings import Settings
-from scripts.stacks import LOG_LINES, Service, local_database, ports, processes
+from scripts.stacks import Service, local_database, ports, processes
 from scripts.stacks.embedded import aws_emulator, postgres_server
 from scripts.targets import Aws, Targets
 
@@ -161,9 +161,10 @@ def _service(
         is_running=lambda: processes.find(server) is not None,
         since=lambda: processes.find_start(server),
         log_tail=lambda: processes.log_tail(server),
-        log=lambda follow: processes.read_log(server, LOG_LINES, follow),
+        log=partial(processes.read_log, server),
         data=lambda: _describe(folder),
         erase=lambda: _remove(folder),
+        has_crashed=lambda: processes.has_crashed(server),
         port_setting=port_setting,
     )
 
