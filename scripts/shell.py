@@ -61,6 +61,4 @@ def _group(user: str) -> int:
 
 
 def _missing(program: str) -> DevError:
-    return DevError(
-        f"the program {program} is not installed", "./invoke brings its own: start with it"
-    )
+    return DevError(f"the program {program} is not installed", "start this task with ./invoke")

@@ -23,16 +23,16 @@ from scripts.errors import UsageError, did_you_mean
 
 HELP = ("--help", "-h")
 SHARED = "--stack"  # an option of most tasks; before the first task, it is for all of them
-_OURS = {
-    "help": "--help",
-    "start": "up",
-    "stop": "down",
-    "ps": "status",
-    "init-db": "db.setup",
-    "migrate": "db.migrate, db.schema-load or db.reset",
-    "console": "db.connect",
-    "psql": "db.connect",
-    "destroy": "down --volumes",
+_OTHER_WORDS = {  # what other tools call our tasks; those that exist are suggested
+    "help": ("--help",),
+    "start": ("up",),
+    "stop": ("down",),
+    "ps": ("status",),
+    "init-db": ("db.setup",),
+    "migrate": ("db.migrate", "db.schema-load", "db.reset"),
+    "console": ("db.connect",),
+    "psql": ("db.connect",),
+    "destroy": ("down --volumes",),
 }
 
 
@@ -170,6 +170,9 @@ class _Reader:
             owners = (one for one in self._known.values() if SHARED in one.flags)
             self._shared = copy.deepcopy(next(owners).flags[SHARED])
             return self._shared
+        if not self.line.tasks and any(option in one.flags for one in self._known.values()):
+            hint = f"write it after the task: ./invoke TASK {option}"
+            raise UsageError(f"{option} is an option of tasks", hint)
         known_here = [*self.context.flags, *self.context.inverse_flags, *self.line.core.flags]
         hint = did_you_mean(option, known_here) + self.usage
         raise UsageError(f"{self.name or './invoke'} has no option {option}", hint)
@@ -231,14 +234,16 @@ class _Reader:
 
     def _unknown_word(self, word: str) -> UsageError:
         """No task of this name; those that end in it, as `db.seed` in `seed`, are near too."""
-        shows = "./invoke shows them all"
-        if word in _OURS:
-            return UsageError(f"there is no task {word}", f"did you mean {_OURS[word]}? {shows}")
-        near = [name for name in self._known if name.endswith(f".{word}")]
+        shows = "all tasks: ./invoke"
+        near = [name for name in _OTHER_WORDS.get(word, ()) if self._exists(name.split()[0])]
+        near += [name for name in self._known if name.endswith(f".{word}")]
         hint = f"did you mean {' or '.join(near)}? " if near else did_you_mean(word, self._known)
         if self.context.positional_args and not hint:
             return self._too_many(word)
         return UsageError(f"there is no task {word}", f"{hint}{shows}")
+
+    def _exists(self, name: str) -> bool:
+        return name in self._known or name in HELP
 
     def _too_many(self, word: str) -> UsageError:
         takes = " ".join(map(placeholder, self.context.positional_args)) or "no values"

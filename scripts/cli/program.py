@@ -17,17 +17,19 @@ from invoke.util import helpline
 from scripts import settings
 from scripts.cli import arguments, output
 from scripts.cli.task import DevTask
-from scripts.cli.values import Choice, Number, Text
+from scripts.cli.values import Choice, Number, Text, Value
 from scripts.errors import DevError, UsageError, did_you_mean, list_closest
 
 _START = """\
-./invoke setup starts the services and loads the seed data; ./invoke status shows them.
-./invoke TASK --help shows a task's options, ./invoke --help those of every task.
+./invoke setup         start the services and load the seed data
+./invoke status        show the services
+./invoke TASK --help   show the options of a task
+./invoke --help        show the options of every task
 """
-_CODES = (
-    "Exit codes: 0 success, 1 failure, 2 usage error, 3 destructive action refused,"
-    " 130 interrupted."
-)
+_CODES = """\
+Exit codes: 0 success, 1 failure, 2 usage error, 3 destructive action refused,
+130 interrupted.
+"""
 _TITLES = {
     "": "The environment",
     "db": "Postgres",
@@ -37,8 +39,25 @@ _TITLES = {
     "cognito": "Cognito",
     "rds": "Production",
 }
-_NO_EFFECT = {"complete", "echo", "prompt-for-sudo-password", "write-pyc"}
-_MAX_SECONDS = 86_400
+# Invoke's options that have an effect here, and what that is.
+_PROGRAMS = "for the programs of test, bench and screenshots"
+_CORE_HELP = {
+    "help": "show this help, or that of a task",
+    "version": "show the version of this project and of Invoke",
+    "list": "list the tasks, or those of a collection such as db",
+    "list-depth": "list only so many levels; 0 for all",
+    "list-format": "how to list",
+    "dry": "show what the tasks would do; do nothing",
+    "debug": "print Invoke's debug messages",
+    "config": "Invoke's runtime configuration file",
+    "command-timeout": f"timeout in seconds {_PROGRAMS}",
+    "hide": f"hide output {_PROGRAMS}",
+    "pty": f"use a pseudo-terminal {_PROGRAMS}",
+    "warn-only": f"continue after a failure {_PROGRAMS}",
+}
+_CHOICES = {"list-format": ("flat", "nested", "json"), "hide": ("out", "err", "both")}
+_DONE_AT_ONCE = {"help", "version", "list"}  # they have no default
+_MAX_NUMBER = 86_400
 
 
 class DevProgram(Program):
@@ -53,13 +72,9 @@ class DevProgram(Program):
         """Invoke's own options, with the types of ours."""
         options = super().core_args()
         for option in options:
-            if option.kind is int:
-                option.kind = Number(0, _MAX_SECONDS, unset="none")
-            elif option.kind is not bool:
-                option.kind = Text(unset="none")
-        formats = next(option for option in options if "list-format" in option.names)
-        formats.kind = Choice(("flat", "nested", "json"))
-        formats.help = "How --list prints the tasks."
+            option.help = _CORE_HELP.get(option.names[0], option.help)
+            if option.kind is not bool:
+                option.kind = _core_value(option)
         return options
 
     def parse_core(self, argv: list[str] | None) -> None:
@@ -121,8 +136,10 @@ class DevProgram(Program):
         for line in overview(self.collection):
             output.write(line)
         output.write("\nOptions of every task:\n")
-        listed = [one for one in self.core_args() if one.names[0] not in _NO_EFFECT]
-        self.print_columns([_row(option) for option in listed])
+        options = {option.names[0]: option for option in self.core_args()}
+        shared = self._tasks["setup"].get_arguments()
+        stack = [_row(one) for one in shared if arguments.flag(one) == arguments.SHARED]
+        self.print_columns([*stack, *(_row(options[name]) for name in _CORE_HELP)])
 
     def print_task_help(self, name: str) -> None:
         """Print how to use a task: its values, then its options, each with type and default."""
@@ -135,7 +152,7 @@ class DevProgram(Program):
             self.print_columns([(arguments.placeholder(one), describe(one)) for one in values])
         output.write("Options:\n")
         options = [_row(option) for option in listed if not option.positional]
-        self.print_columns([*options, ("-h, --help", "Show this help.")])
+        self.print_columns([*options, ("-h, --help", "show this help")])
 
     def _check_list(self) -> None:
         """Raise UsageError for --list of a collection that does not exist."""
@@ -154,7 +171,7 @@ def overview(tasks: Collection) -> list[str]:
         width = max(map(len, names))
         lines += ["", _TITLES.get(name, name)]
         lines += [f"  {task:{width}}  {text}" for task, text in zip(names, helps, strict=True)]
-    return [*lines, "", _CODES]
+    return [*lines, "", *_CODES.splitlines()]
 
 
 def usage(name: str, task: DevTask) -> str:
@@ -166,9 +183,10 @@ def usage(name: str, task: DevTask) -> str:
 
 def describe(argument: Argument) -> str:
     """The help of an argument: what it is, the values it takes, the default."""
+    facts: list[str] = []
     if argument.kind is bool:
-        facts = ["default: off"]
-    else:
+        facts = ["default: off"] if argument.names[0] not in _DONE_AT_ONCE else []
+    elif argument.names[0] not in _DONE_AT_ONCE:
         default = argument.default if argument.default not in (None, "") else argument.kind.unset
         facts = [argument.kind.limits, f"default: {default}" if default != "" else ""]
     shown = "; ".join(fact for fact in facts if fact)
@@ -188,6 +206,14 @@ def list_mistyped_settings() -> list[str]:
         for name, found in near.items()
         if found
     ]
+
+
+def _core_value(option: Argument) -> Value:
+    if option.kind is int:
+        return Number(0, _MAX_NUMBER, unset="none")
+    if choices := _CHOICES.get(option.names[0]):
+        return Choice(choices, unset="none")
+    return Text("NAME", unset="none")
 
 
 def _row(option: Argument) -> tuple[str, str]:

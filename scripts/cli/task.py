@@ -40,7 +40,6 @@ class DevTask(Task[Any]):
         self.help = texts  # Invoke takes them away
         parameters = self.argspec(self.body).parameters
         for argument in arguments:
-            argument.names = tuple(name for name in argument.names if name != "h")  # --help's
             if argument.kind is not bool:
                 argument.kind = _value_of(parameters[str(argument.name)])
         return arguments

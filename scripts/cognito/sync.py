@@ -46,7 +46,7 @@ def create_users(database: Database, aws: Aws) -> str:
     if refused := [user.handle for user in _list_missing(database, aws, pool)]:
         raise DevError(
             f"the pool {aws.pool_name} did not take {shorten(refused)}",
-            "./invoke cognito.list-users shows who is in it",
+            "./invoke cognito.list-users",
         )
     return f"{len(missing)} users created"
 

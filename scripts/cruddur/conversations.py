@@ -254,6 +254,6 @@ def _person(people: Mapping[str, Person], handle: str) -> Person:
     if handle not in people:
         raise DevError(
             f"the seed conversation has {handle}, who is not in Postgres",
-            "./invoke db.seed, or correct ddb/seeds",
+            "./invoke db.reset (loads sql/seed.sql again; undo reverts it), or correct ddb/seeds",
         )
     return people[handle]

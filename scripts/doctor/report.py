@@ -11,7 +11,7 @@ from scripts.errors import count
 _ORDER = ("FAIL", "skip", "note", "ok")
 _INDENT = " " * 6
 _NARROWEST = 20  # characters for a reason
-_SHOW_ALL = "; ./invoke doctor --all shows all"
+_SHOW_ALL = "; for all: ./invoke doctor --all"
 
 
 def lines(findings: Sequence[Finding], everything: bool, width: int | None) -> Iterator[str]:

@@ -139,7 +139,7 @@ def find_pending(settings: Settings) -> Change | None:
 def describe(settings: Settings) -> list[str]:
     """A line about an incomplete change, for commands that only read."""
     change = find_pending(settings)
-    hint = "under way, or was interrupted: ./invoke setup waits for it, or ends it"
+    hint = "running, or was interrupted: ./invoke setup (waits for it, or completes it)"
     return [f"{change.command} is {hint}"] if change else []
 
 
@@ -149,7 +149,7 @@ def get_last(settings: Settings) -> tuple[Path, SavedState]:
     if not (saved := snapshots.find_state(folder)):
         raise NotFoundError(
             "there is nothing to undo",
-            "what db.drop, db.reset, ddb.drop, reset and snapshot.restore replace is kept for it",
+            "undo reverts db.drop, db.reset, ddb.drop, reset and snapshot.restore",
         )
     return folder, saved
 

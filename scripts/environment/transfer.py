@@ -182,7 +182,9 @@ def _report(table: str, path: Path, done: Tally, rejects: Path) -> None:
         )
     rejects.unlink(missing_ok=True)
     if not done.acknowledged:
-        raise DevError(f"{path} holds no item", "name a file that ./invoke ddb.export made")
+        raise DevError(
+            f"{path} contains no items", "files of items come from: ./invoke ddb.export TABLE PATH"
+        )
     output.say(result)
 
 

@@ -110,7 +110,7 @@ def load_schema(database: Database, path: Path) -> str:
             since = "changed since" if "schema" in loaded(database) else "is not what made"
             raise DevError(
                 f"{path.name} {since} {database}, which has data: {describe_counts(counts)}",
-                "./invoke db.reset builds it anew, and keeps this one for undo",
+                "./invoke db.reset (rebuilds the database; undo reverts it)",
             )
         before = ["DROP SCHEMA public CASCADE", "CREATE SCHEMA public"]
     sql_files.load(database, path, _note({"schema": digest(path)}), before)

@@ -166,7 +166,7 @@ def describe_choice(settings: Settings) -> str:
     source = settings.source("stack")
     why = {
         "flag": "--stack",
-        "remembered": "chosen with --stack earlier; until ./invoke down or another --stack",
+        "remembered": "chosen with --stack earlier, until: ./invoke down",
         "default": "the default",
     }
     return f"stack: {settings.stack} ({why.get(source) or f'DEV_STACK, from: {source}'})"

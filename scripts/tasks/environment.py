@@ -37,7 +37,7 @@ _MOST_LINES = 1_000_000
     PLAN_AS_JSON,
     help={
         "with-seed": "also load seed data on the aws stack",
-        "export-env": "add the variables of ./invoke env to the GitHub Actions job",
+        "export-env": "add the variables (see ./invoke env) to the GitHub Actions job",
     },
 )
 def setup(call: Call, with_seed: bool = False, export_env: bool = False) -> None:

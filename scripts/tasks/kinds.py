@@ -238,7 +238,10 @@ def _declare(
         [inspect.Parameter("context", kind), *own, *added]
     )
     texts = {option.name: option.help for option in shared} | dict(help)
-    return DevTask(invoked, name=name or None, help=texts, positional=positional)
+    # No short options: a letter would mean something else in each task, and hide one of Invoke's.
+    return DevTask(
+        invoked, name=name or None, help=texts, positional=positional, auto_shortflags=False
+    )
 
 
 def _find_stack_option(stack: str) -> str:

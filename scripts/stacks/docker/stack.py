@@ -149,7 +149,9 @@ def _wait(settings: Settings, part: Part) -> None:
 def _ended(settings: Settings, part: Part, container: Any | None) -> DevError:
     """Why a container did not stay."""
     if container is None:
-        return DevError(f"the container of {part.name} is gone", "./invoke up")
+        return DevError(
+            f"the container of {part.name} was removed", "see: docker events --since 5m"
+        )
     version = container.attrs["Config"]["Image"], _variable(container, "PG_MAJOR")
     found = _data_version(container) if version[1] else None
     if found and found != version[1]:
@@ -157,7 +159,7 @@ def _ended(settings: Settings, part: Part, container: Any | None) -> DevError:
             f"the volume of {part.name} holds data of PostgreSQL {found},"
             f" and {version[0]} is PostgreSQL {version[1]}",
             "keep it: dump it with its own version, see docs/stacks.md;"
-            " or start afresh: ./invoke down --volumes up",
+            " or start over without it: ./invoke down --volumes setup",
         )
     code = container.attrs["State"]["ExitCode"]
     return DevError(

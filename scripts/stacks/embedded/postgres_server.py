@@ -138,7 +138,7 @@ def _create_cluster(programs: Path, data: Path, database: Database, options: Seq
     )
     password_file.unlink()
     if done.returncode:
-        raise DevError(f"initdb failed: {done.stderr.strip()}", "./invoke up")
+        raise DevError(f"initdb failed: {done.stderr.strip()}", "./invoke doctor")
     draft.replace(data)
 
 
