@@ -17,15 +17,13 @@ from typing import Any
 
 from invoke.exceptions import Exit
 
+from scripts import errors
 from scripts.engine import timeline
 from scripts.engine.pipeline import Event, Step
 from scripts.engine.timeline import Timeline
-from scripts.errors import RefusedError
-from scripts.targets import Loss
 
 _WIDEST = 120
 _CRITICAL = "* on the critical path: a faster step would have made the run faster"
-_CONFIRMED = "./invoke down --volumes --yes"
 _LIVE_SECONDS, _PLAIN_SECONDS = 0.2, 10.0
 _MARKS = {
     "progress": "goes",
@@ -136,26 +134,6 @@ def write_report(report: Any, as_json: bool) -> None:
         write_rows(rows, ["what", "who"], as_json=False)
 
 
-def confirm(loss: Loss | None, given: str, line: str) -> str:
-    """The name that the user confirms: given by --confirm, or typed after the loss is shown.
-
-    `line` is the command with its values, to repeat it.
-
-    Raises RefusedError if it is not the loss's name, or without a terminal to ask.
-    """
-    if loss is None:
-        return ""
-    say("not created by this tool:" + "".join(f"\n  {line}" for line in loss.content))
-    if not given and sys.stdin.isatty() and sys.stderr.isatty():
-        _ask(f"type {loss.name} to confirm that it may be deleted: ")
-        given = sys.stdin.readline().strip()
-    if given != loss.name:
-        what = f"{given} is not its name" if given else "it was not confirmed"
-        hint = f"./invoke {line} --confirm {loss.name}"
-        raise RefusedError(f"{loss.name} was not changed: {what}", hint)
-    return given
-
-
 def write_timelines(timelines: Sequence[Timeline], as_json: bool) -> None:
     """Runs, each step a bar on the run's axis; the critical path is drawn solid and starred."""
     if as_json:
@@ -171,7 +149,7 @@ def write_timelines(timelines: Sequence[Timeline], as_json: bool) -> None:
 
 @contextlib.contextmanager
 def progress(noun: str, before: int = 0) -> Iterator[Callable[[int, float], None]]:
-    """A listener for long work: how many are done of it, and its share from 0 to 1.
+    """A listener for long work: how many things (`noun`) are done, and the share, from 0 to 1.
 
     One live line on a terminal, a plain line now and then elsewhere. `before` were done earlier.
     """
@@ -187,7 +165,8 @@ def progress(noun: str, before: int = 0) -> Iterator[Callable[[int, float], None
             return
         last = now
         rate = (count - before) / (now - begin)
-        text = f"{count:,} {noun}  {rate:,.0f}/s  {_time_left(now - begin, first[0], share)}"
+        left = _time_left(now - begin, first[0], share)
+        text = f"{errors.count(count, noun)}  {rate:,.0f}/s  {left}"
         if live:
             sys.stderr.write(f"\r\x1b[2K{text[: width() - 1]}")
             sys.stderr.flush()
@@ -211,26 +190,6 @@ def write_log(lines: Iterable[tuple[str, str]], as_json: bool) -> int:
         else:
             write(f"{name} | {one_line(line)}")
     return number
-
-
-def confirm_removal(going: Sequence[str], agreed: bool) -> None:
-    """Show what will be deleted, and ask. RefusedError without a yes, or without a terminal."""
-    if not going:
-        return
-    say("This permanently deletes:")
-    for line in going:
-        say(f"  {line}")
-    if agreed:
-        return
-    if not sys.stdin.isatty():
-        raise RefusedError("nothing was deleted: there is no terminal to ask", _CONFIRMED)
-    _ask("delete it? [y/N] ")
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise RefusedError("nothing was deleted")
-
-
-def _ask(question: str) -> None:
-    print(question, end="", file=sys.stderr, flush=True)  # noqa: T201
 
 
 def words_after_dashes() -> list[str]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from scripts.cognito import user_pool, users
-from scripts.errors import DevError, NotFoundError
+from scripts.errors import DevError, NotFoundError, count
 from scripts.targets import Aws, Database
 
 
@@ -48,7 +48,7 @@ def create_users(database: Database, aws: Aws) -> str:
             f"the pool {aws.pool_name} did not take {shorten(refused)}",
             "./invoke cognito.list-users",
         )
-    return f"{len(missing)} users created"
+    return f"{count(len(missing), 'user')} created"
 
 
 def is_synced(database: Database, aws: Aws) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from scripts import errors
 from scripts.cognito.users import Person
 from scripts.cruddur import items, messages
 from scripts.cruddur.items import Conversation, Message
@@ -144,7 +145,7 @@ def seed_further(aws: Aws, script: Script, people: Mapping[str, Person], count: 
             )
 
     def show(done: int, _: float) -> None:
-        pipeline.report(f"{done:,} of {count:,} messages")
+        pipeline.report(f"{done:,} of {errors.count(count, 'message')}")
 
     table = tables.get_table(aws, messages.TABLE)
     meter = bulk_load.find_meter(aws, table, rate=None)
@@ -181,7 +182,7 @@ def verify(aws: Aws, scripts: Iterable[Script], people: Mapping[str, Person]) ->
     for script in scripts:
         newest = messages.get_conversation(aws, script.group, limit=PAGE).messages
         if len(newest) < min(PAGE, len(script.lines)):
-            raise _unread(f"has {len(newest)} messages", script)
+            raise _unread(f"has {errors.count(len(newest), 'message')}", script)
         recent = {said for said in _messages(script, people) if said.at >= newest[0].at}
         if lost := recent - set(newest):
             raise _unread(f"lacks {len(lost)} of its newest messages", script)

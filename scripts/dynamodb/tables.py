@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts import clients
-from scripts.errors import DevError, NotFoundError, RefusedError, did_you_mean
+from scripts.errors import DevError, NotFoundError, RefusedError, count, did_you_mean
 from scripts.targets import Aws, Loss
 
 OWNERSHIP_TAG = {"Key": "disposable", "Value": "made by ./invoke for development"}
@@ -157,7 +157,7 @@ def find_loss(aws: Aws, name: str) -> Loss | None:
     table = get_table(aws, name)
     if is_disposable(aws, table):
         return None
-    size = f"about {table['ItemCount']:,} items, {table['TableSizeBytes']:,} bytes"
+    size = f"about {count(table['ItemCount'], 'item')}, {count(table['TableSizeBytes'], 'byte')}"
     return Loss(name, [f"the table {table['TableArn']}", size, "a backup is made first"])
 
 

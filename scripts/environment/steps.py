@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from scripts import stacks
+from scripts import errors, stacks
 from scripts.cognito import sync, user_pool, users
 from scripts.cognito.users import Person
 from scripts.cruddur import conversations
@@ -56,7 +56,7 @@ def link_users(settings: Settings, suffix: str) -> Step:
 
     def link() -> str:
         linked = sync.link(_get_beside(settings, suffix), stacks.get_aws(settings))
-        return f"{linked} users linked"
+        return f"{errors.count(linked, 'user')} linked"
 
     intent = f"write each user's Cognito id into {where}"
     return Step("cognito.sync", intent, link, needs=("db.seed",), probe=find_trouble)
@@ -188,7 +188,10 @@ def _ddb_steps(settings: Settings) -> list[Step]:
         Step(
             "ddb.seed",
             f"write the conversations of ddb/seeds into {target}",
-            lambda: f"{conversations.seed(aws(), _scripts(settings), people())} messages written",
+            lambda: (
+                errors.count(conversations.seed(aws(), _scripts(settings), people()), "message")
+                + " written"
+            ),
             needs=("ddb.schema-load", "db.seed"),
             probe=lambda: done_if(
                 conversations.is_seeded(aws(), _scripts(settings), people()), "is there"
@@ -209,7 +212,7 @@ def seed_further(settings: Settings, count: int) -> Step:
     step = Step(
         "ddb.seed --messages",
         f"write {count:,} further messages into {stacks.targets(settings).aws}",
-        lambda: f"{seed(conversations.seed_further):,} messages written",
+        lambda: errors.count(seed(conversations.seed_further), "message") + " written",
         needs=("ddb.seed",),
         probe=lambda: done_if(seed(conversations.is_seeded_further), f"{count:,} are there"),
     )
@@ -264,7 +267,7 @@ def _check(settings: Settings) -> str:
     unlinked = [user.handle for user in everybody if not user.cognito_user_id]
     if unlinked and stacks.targets(settings).mock:  # elsewhere, users come when they sign up
         raise DevError(f"without a Cognito id: {', '.join(unlinked)}", "./invoke cognito.sync")
-    linked = f"{len(everybody) - len(unlinked)} users have Cognito ids"
+    linked = f"{errors.count(len(everybody) - len(unlinked), 'user')} with a Cognito ID"
     scripts = _scripts(settings)
     if not scripts:
         return f"{databases.describe_counts(databases.count_rows(database))}; {linked}"

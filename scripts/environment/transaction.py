@@ -17,7 +17,7 @@ from scripts.cognito import sync
 from scripts.dynamodb import backup, tables
 from scripts.environment import snapshots
 from scripts.environment.snapshots import SavedState
-from scripts.errors import DevError, NotFoundError
+from scripts.errors import DevError, NotFoundError, count
 from scripts.postgres import copies, databases
 from scripts.settings import Settings
 
@@ -232,7 +232,7 @@ def _settle_users(settings: Settings, change: Change) -> str:
     if not change.source:
         others = sync.delete_others(database, aws)
     sync.link(database, aws)
-    return f"{others} other users deleted" if others else ""
+    return f"{count(others, 'other user')} deleted" if others else ""
 
 
 def _finish(settings: Settings, change: Change) -> None:

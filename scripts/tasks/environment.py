@@ -7,7 +7,7 @@ from functools import partial
 from typing import Annotated
 
 from scripts import settings, stacks
-from scripts.cli import output
+from scripts.cli import confirmation, output
 from scripts.cli.values import Choice, Number, Text
 from scripts.engine import history
 from scripts.engine.pipeline import Step
@@ -121,7 +121,9 @@ def down(call: Call, service: Service = "", volumes: bool = False, yes: bool = F
         raise UsageError("--volumes deletes the data of all services", "./invoke down --volumes")
     chosen = call.settings
     if volumes and not (call.plan or call.is_dry):
-        output.confirm_removal([*stacks.list_data(chosen), *transaction.list_data(chosen)], yes)
+        confirmation.confirm_removal(
+            [*stacks.list_data(chosen), *transaction.list_data(chosen)], yes
+        )
     call.run(lambda: services.pick(setup.down(chosen, volumes), service))
 
 

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 from invoke.context import Context
 
 from scripts import settings, stacks
-from scripts.cli import output
+from scripts.cli import confirmation, output
 from scripts.cli.task import DevTask
 from scripts.cli.values import Choice, Text, Value
 from scripts.engine import pipeline as engine
@@ -180,7 +180,7 @@ def replacement(
             chosen, confirmed = call.settings, call.confirm
             if not call.plan and not call.is_dry:
                 loss = find_loss(chosen, **own)
-                confirmed = output.confirm(loss, confirmed, call.line) or confirmed
+                confirmed = confirmation.confirm(loss, confirmed, call.line) or confirmed
             call.run(lambda: body(chosen, confirmed=confirmed, **own))
 
         return _declare(body, run, (STACK, PLAN, PLAN_AS_JSON, CONFIRM), help or {})
