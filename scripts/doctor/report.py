@@ -10,7 +10,7 @@ from scripts.errors import count
 
 _ORDER = ("FAIL", "skip", "note", "ok")
 _INDENT = " " * 6
-_NARROWEST = 20  # characters for a reason
+_NARROWEST = 24  # characters for a reason beside the name of its check
 _SHOW_ALL = "; for all: ./invoke doctor --all"
 
 
@@ -22,11 +22,15 @@ def lines(findings: Sequence[Finding], everything: bool, width: int | None) -> I
     ordered = sorted(findings, key=lambda one: _ORDER.index(one.state))
     shown = [one for one in _merge(ordered) if everything or one.state != "ok"]
     names = max((len(one.check) for one in shown), default=0)
+    indent = f"{_INDENT}{'':{names}}  "
     for one in shown:
-        indent = f"{_INDENT}{'':{names}}  "
-        first, *more = _wrap(one.reason, width and width - len(indent)) or [""]
-        yield f"{one.state:4}  {one.check:{names}}  {first}".rstrip()
-        yield from (f"{indent}{line}" for line in more)
+        if width and width - len(indent) < _NARROWEST:  # the reason is below the check's name
+            yield f"{one.state:4}  {one.check}"
+            yield from (f"{_INDENT}{line}" for line in _wrap(one.reason, width - len(_INDENT)))
+        else:
+            first, *more = _wrap(one.reason, width and width - len(indent)) or [""]
+            yield f"{one.state:4}  {one.check:{names}}  {first}".rstrip()
+            yield from (f"{indent}{line}" for line in more)
         yield from (f"{_INDENT}fix: {line}" for line in one.fix.splitlines())  # to be pasted
 
 
@@ -60,9 +64,5 @@ def _merge(ordered: Sequence[Finding]) -> Iterator[Finding]:
 def _wrap(text: str, width: int | None) -> list[str]:
     if width is None:
         return text.splitlines()
-    width = max(width, _NARROWEST)
-    return [
-        part
-        for line in text.splitlines()
-        for part in textwrap.wrap(line, width, break_on_hyphens=False, drop_whitespace=True) or [""]
-    ]
+    wrapper = textwrap.TextWrapper(width, break_on_hyphens=False, break_long_words=False)
+    return [part for line in text.splitlines() for part in wrapper.wrap(line) or [""]]

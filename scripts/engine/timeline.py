@@ -10,7 +10,8 @@ from scripts.engine.history import Run
 from scripts.engine.pipeline import Event
 
 _MOST_CELLS, _LEAST_CELLS = 48, 16  # of the axis beside the names of the steps
-_FIXED = len("* ") + len("    1.00 s    +0.00") + 2 * len("  ")  # characters of a line beside
+_FIXED = len("*   100.00 s   +0.00")  # characters beside a bar that is alone on its line
+_GAPS = 2 * len("  ")  # and those between it, its step and its state on one line
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def draw(timeline: Timeline, width: int) -> Iterator[str]:
     yield from textwrap.wrap(head, width, break_on_hyphens=False)
     names = max(len(bar.step) for bar in timeline.bars)
     states = max(len(_shown_state(bar)) for bar in timeline.bars)
-    cells = min(width - names - states - _FIXED, _MOST_CELLS)
+    cells = min(width - names - states - _FIXED - _GAPS, _MOST_CELLS)
     for bar in timeline.bars:
         star = "*" if bar.critical else " "
         if cells >= _LEAST_CELLS:

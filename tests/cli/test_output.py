@@ -5,7 +5,6 @@ import pty
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -147,16 +146,8 @@ def test_a_plan_as_json(capsys: pytest.CaptureFixture[str]) -> None:
         ("some day", "some day"),
     ],
 )
-def test_a_time_is_local_to_the_second(
-    at: datetime | str, shown: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TZ", "Europe/Vienna")
-    time.tzset()
-    try:
-        assert output.local_time(at) == shown
-    finally:
-        monkeypatch.undo()
-        time.tzset()
+def test_a_time_is_local_to_the_second(at: datetime | str, shown: str, vienna: None) -> None:
+    assert output.local_time(at) == shown
 
 
 def test_talk_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:

@@ -99,7 +99,7 @@ SHOWS = "all tasks: ./invoke"
         (
             ["--list", "dbb"],
             "there is no collection dbb",
-            "did you mean ddb or db? collections: cognito, db, ddb, ddb.patterns, rds, snapshot",
+            "did you mean db? collections: cognito, db, ddb, ddb.patterns, rds, snapshot",
         ),
         (["help"], "there is no task help", f"did you mean --help? {SHOWS}"),
         (["start"], "there is no task start", f"did you mean up? {SHOWS}"),

@@ -221,9 +221,15 @@ def test_problems_are_first_and_alone() -> None:
 
 def test_reasons_are_wrapped_to_the_terminal_and_fixes_stay_whole() -> None:
     long = Finding("disk", "FAIL", "only 0.1 GB free in /home/somebody", "rm -r /home/somebody/x")
-    assert list(report.lines([long], False, 34)) == [
+    assert list(report.lines([long], False, 36)) == [
         "FAIL  disk  only 0.1 GB free in",
         "            /home/somebody",
+        "      fix: rm -r /home/somebody/x",
+    ]
+    assert list(report.lines([long], False, 30)) == [
+        "FAIL  disk",
+        "      only 0.1 GB free in",
+        "      /home/somebody",
         "      fix: rm -r /home/somebody/x",
     ]
 

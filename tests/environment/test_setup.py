@@ -166,7 +166,7 @@ def test_a_failed_step_says_why_what_waits_for_it_and_how_to_go_on(checkout: Che
     }
     assert "sql/seed.sql:1: null value in column" in done.stderr
     assert "| INSERT INTO users (handle)" in done.stderr
-    assert done.stderr.splitlines()[-1] == "hint: mend that, then go on with: ./invoke setup"
+    assert done.stderr.splitlines()[-1] == "hint: Fix the error above, then rerun: ./invoke setup"
     seed.write_text(good)
     checkout.run("setup")
 
@@ -193,7 +193,7 @@ def test_an_app_without_users_and_conversations_is_set_up(checkout: Checkout) ->
     (tables / "cruddur-messages.json").unlink()
     (checkout.root / "ddb" / "seeds" / "cruddur-messages.txt").unlink()
     done = checkout.run("setup").stderr
-    assert done.splitlines()[-2].endswith(" s  books 1; 0 users have Cognito ids")
+    assert done.splitlines()[-2].endswith(" s  books 1; 0 users with a Cognito ID")
     assert set(states(checkout.run("setup").stderr).values()) == {"same", "done"}
     further = checkout.run("ddb.seed", "--messages", "3", expect=1).stderr
     assert "ddb/tables does not define cruddur-messages\n" in further
