@@ -49,7 +49,7 @@ def cursor(database: Database, autocommit: bool = False) -> Iterator[Any]:
     ) as error:
         raise DevError(f"{database}: {_first_line(error)}", "./invoke status") from None
     except (psycopg2.errors.UndefinedTable, psycopg2.errors.UndefinedColumn) as error:
-        raise NotFoundError(f"{database}: {_first_line(error)}", "./invoke db.setup") from None
+        raise NotFoundError(f"{database}: {_first_line(error)}", "./invoke doctor") from None
     except psycopg2.errors.InsufficientPrivilege as error:
         raise DevError(
             f"{database.user} may not do this in {database}: {_first_line(error)}",
@@ -107,8 +107,8 @@ def _connection_error(database: Database, text: str) -> DevError:
     if "authentication failed" in text:
         return LoginRefusedError(
             f"{database} does not accept the password of {database.user}",
-            "POSTGRES_USER and POSTGRES_PASSWORD must be those it was made with;"
-            " to start afresh: ./invoke down --volumes up",
+            "set POSTGRES_USER and POSTGRES_PASSWORD to those that it was created with;"
+            " to start over without its data: ./invoke down --volumes setup",
         )
     reason = text.strip().splitlines()[0].rpartition("failed: ")[2]
     if _is_full(text):
@@ -300,7 +300,7 @@ def _aws_errors(aws: Aws) -> Iterator[None]:
             raise DevError(f"{aws} failed: {reason}", "./invoke logs aws") from None
         if code not in _NOT_LET_IN:
             raise
-        hint = "./invoke up" if aws.endpoint else "log in, or ask for the right"
+        hint = "./invoke up" if aws.endpoint else "log in, or ask for the permission"
         raise DevError(f"{aws} does not let us in: {reason}", hint) from None
 
 

@@ -1,4 +1,10 @@
-"""Failures that the user can fix (DevError). Anything else is a bug and keeps its traceback."""
+"""Failures that the user can fix (DevError), and parts of their messages.
+
+Any other exception is a bug and keeps its traceback.
+"""
+
+import re
+from collections.abc import Iterable
 
 
 class DevError(Exception):
@@ -17,7 +23,14 @@ class DevError(Exception):
         self.code = code
 
 
-class InvalidError(DevError):
+class UsageError(DevError):
+    """The command is wrong: a name, an option or a value that cannot be used. Exit code 2."""
+
+    def __init__(self, reason: str, hint: str = "") -> None:
+        super().__init__(reason, hint, code=2)
+
+
+class InvalidError(UsageError):
     """The input (a message, say) is not acceptable; the environment itself is fine."""
 
 
@@ -34,3 +47,30 @@ class RefusedError(DevError):
 
     def __init__(self, reason: str, hint: str = "") -> None:
         super().__init__(reason, hint, code=3)
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """A number with its noun: `1 item`, `2 items`, `0 entries` (with `plural`)."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+def list_closest(word: str, known: Iterable[str], cutoff: float = 0.7) -> list[str]:
+    """The known names that are most similar to a mistyped one, at most two."""
+    import difflib
+
+    folded = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(word.lower(), folded, n=2, cutoff=cutoff)
+    return [folded[name] for name in near]
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The start of a hint that names the closest of the known names; "" if none is close."""
+    near = list_closest(word, known)
+    return f"did you mean {' or '.join(near)}? " if near else ""
+
+
+def with_option(text: str, option: str) -> str:
+    """A hint whose commands `./invoke TASK` have an option, unless it is about that option."""
+    if not option or option.split()[0] in text:
+        return text
+    return re.sub(r"\./invoke (?=[a-z])", lambda command: f"{command[0]}{option} ", text)

@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -239,6 +240,16 @@ def table(environment: Settings, aws: Aws) -> Aws:
     path = environment.root / "ddb" / "tables" / f"{messages.TABLE}.json"
     tables.ensure_table(aws, tables.read_definition(path))
     return aws
+
+
+@pytest.fixture
+def vienna(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Local time is that of Vienna: an hour after UTC, two in summer."""
+    monkeypatch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
 
 
 @pytest.fixture

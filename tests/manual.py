@@ -10,15 +10,19 @@ from pathlib import Path
 from invoke.parser.argument import Argument
 
 from scripts import app, settings
+from scripts.cli import arguments, program
+from scripts.cli.task import DevTask
 
 SHARED = 4  # an option of so many tasks is explained once
 TASKS = """# Tasks
 
 Made from the code by `.venv/bin/python -m tests.manual`; a test compares.
 
-`./invoke TASK` runs one, `./invoke --help TASK` tells the same as this page. Several run one after
-another: `./invoke db.reset setup`. What follows `--` goes to the program that a task starts. Data
-goes to stdout, talk to stderr.
+`./invoke TASK` runs a task, `./invoke TASK --help` shows its part of this page. Several tasks run
+one after another: `./invoke db.reset setup`. Options stand before or after values; `--stack`
+before the first task applies to all of them. Words after `--` are values even if they start with
+`-`, or arguments of the program that the task starts. Listing commands accept `--json`. Results go
+to stdout, messages to stderr.
 """
 SETTINGS = """# Settings
 
@@ -77,9 +81,8 @@ def _task_lines() -> Iterator[str]:
     from tasks import ns
 
     tasks = {name: ns[name] for name in ns.task_names}
-    # Once: a task gives away the help of its options.
-    arguments = {name: task.get_arguments() for name, task in tasks.items()}
-    times = Counter(_option(one) for some in arguments.values() for one in some)
+    listed = {name: task.get_arguments() for name, task in tasks.items()}
+    times = Counter(_option(one) for some in listed.values() for one in some if not one.positional)
     shared = {option for option, count in times.items() if count >= SHARED}
     yield "\nOptions of many tasks:\n"
     yield from (f"- {option}" for option in sorted(shared))
@@ -87,32 +90,24 @@ def _task_lines() -> Iterator[str]:
     for group, names in groupby(ordered, key=lambda name: name.rpartition(".")[0]):
         yield f"\n## {f'`{group}`' if group else 'The environment'}\n"
         for name in names:
-            yield from _lines_of(name, tasks[name].__doc__ or "", arguments[name], shared)
+            yield from _lines_of(name, tasks[name], listed[name], shared)
 
 
 def _lines_of(
-    name: str, doc: str, arguments: Sequence[Argument], shared: set[str]
+    name: str, task: DevTask, listed: Sequence[Argument], shared: set[str]
 ) -> Iterator[str]:
-    words = [name, *(_placeholder(one) for one in arguments if one.positional)]
-    flags = ", ".join(f"`--{_flag(one)}`" for one in arguments if _option(one) in shared)
-    takes = f" Takes {flags}." if flags else ""
-    yield f"- **`{' '.join(words)}`**: {doc.strip()}{takes}"
-    yield from (f"  - {_option(one)}" for one in arguments if _option(one) not in shared)
+    words = program.usage(name, task).removeprefix("./invoke ").replace(" [options]", "")
+    flags = ", ".join(f"`{arguments.flag(one)}`" for one in listed if _option(one) in shared)
+    takes = f" Options: {flags}." if flags else ""
+    yield f"- **`{words}`**: {(task.__doc__ or '').strip()}{takes}"
+    yield from (f"  - {_option(one)}" for one in listed if _option(one) not in shared)
 
 
 def _option(argument: Argument) -> str:
-    shown = _placeholder(argument) if argument.positional else f"--{_flag(argument)}"
-    plain = isinstance(argument.default, bool) or argument.default in (None, "")
-    return f"`{shown}`: {argument.help}{'' if plain else f' (default: `{argument.default}`)'}"
-
-
-def _placeholder(argument: Argument) -> str:
-    name = _flag(argument).upper()
-    return f"[{name}]" if hasattr(argument, "value_when_absent") else name
-
-
-def _flag(argument: Argument) -> str:
-    return str(argument.name).replace("_", "-")
+    """An argument as the help shows it."""
+    shown = arguments.placeholder(argument) if argument.positional else arguments.flag(argument)
+    typed = not argument.positional and argument.takes_value
+    return f"`{shown}{f'={argument.kind.name}' if typed else ''}`: {program.describe(argument)}"
 
 
 def _app_lines() -> Iterator[str]:

@@ -27,7 +27,7 @@ def require_job(environ: Mapping[str, str]) -> None:
     """Raise DevError where there is no job that could take variables."""
     if not environ.get("GITHUB_ENV"):
         raise DevError(
-            "this is no job of GitHub Actions: GITHUB_ENV is not set",
+            "not in a GitHub Actions job: GITHUB_ENV is not set",
             'in a shell: eval "$(./invoke env --format shell)"',
         )
 

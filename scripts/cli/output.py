@@ -1,4 +1,4 @@
-"""The only writer: data on stdout, talk on stderr, a live board where there is a terminal."""
+"""The only writer: results on stdout, messages on stderr, a live board on a terminal."""
 
 import contextlib
 import dataclasses
@@ -7,21 +7,23 @@ import os
 import shutil
 import signal
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
 from invoke.exceptions import Exit
 
+from scripts import errors
 from scripts.engine import timeline
 from scripts.engine.pipeline import Event, Step
 from scripts.engine.timeline import Timeline
-from scripts.errors import RefusedError
-from scripts.targets import Loss
 
 _WIDEST = 120
+_CRITICAL = "* on the critical path: a faster step would have made the run faster"
 _LIVE_SECONDS, _PLAIN_SECONDS = 0.2, 10.0
 _MARKS = {
     "progress": "goes",
@@ -34,12 +36,12 @@ _MARKS = {
 
 
 def say(text: str) -> None:
-    """A line of talk, on stderr."""
+    """A message, on stderr."""
     print(text, file=sys.stderr, flush=True)  # noqa: T201
 
 
 def write(text: str) -> None:
-    """A line of data, on stdout. Ends quietly when its reader has gone (`| head`)."""
+    """A line of a result, on stdout. Ends quietly when its reader has gone (`| head`)."""
     with reader_may_go():
         print(text)  # noqa: T201
 
@@ -62,20 +64,49 @@ def write_json(value: Any) -> None:
     write(json.dumps(value, default=_jsonable, ensure_ascii=False))
 
 
-def write_rows(rows: Sequence[Any], columns: Sequence[str], as_json: bool) -> None:
+def write_rows(rows: Sequence[Any], columns: Sequence[str], as_json: bool, empty: str = "") -> None:
     """Dataclasses (or dicts) as an aligned table, or whole as a JSON list.
 
-    A column is the name of a field, `other.handle` one of a field's own.
+    A column is the name of a field, `other.handle` one of a field's own. `empty` is the message
+    if there are no rows.
     """
+    if not rows and empty:
+        say(empty)
     if as_json:
         write_json(rows)
         return
-    table = [[_cell(_get(row, column)) for column in columns] for row in rows]
+    for line in table(rows, columns) if rows else ():
+        write(line)
+
+
+def table(rows: Sequence[Any], columns: Sequence[str]) -> list[str]:
+    """The lines of an aligned table, its header first."""
+    cells = [[_cell(_get(row, column)) for column in columns] for row in rows]
     header = [column.rpartition(".")[2].replace("_", " ").upper() for column in columns]
-    widths = [max(map(len, cells)) for cells in zip(header, *table, strict=True)]
-    for line in [header, *table] if table else []:
-        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        write("  ".join(cells).rstrip())
+    widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in [header, *cells]
+    ]
+
+
+def local_time(at: datetime | str) -> str:
+    """A time as every message shows it: 2026-03-28 16:59:00, local; other text as it is."""
+    try:
+        moment = datetime.fromisoformat(at) if isinstance(at, str) else at
+    except ValueError:
+        return str(at)
+    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def width() -> int:
+    """How many characters a line of the terminal has; 80 without a terminal."""
+    return shutil.get_terminal_size().columns
+
+
+def find_width() -> int | None:
+    """The width of the terminal that stdout is; None if it is a file or a pipe."""
+    return width() if sys.stdout.isatty() else None
 
 
 def one_line(text: str) -> str:
@@ -83,14 +114,8 @@ def one_line(text: str) -> str:
     return "".join(char if char.isprintable() else " " for char in text)
 
 
-def write_plan(steps: Sequence[Step]) -> None:
-    """The steps, what each would do, and what it waits for."""
-    rows = [{"step": step.name, "would": step.intent, "after": step.needs} for step in steps]
-    write_rows(rows, ["step", "would", "after"], as_json=False)
-
-
 def write_items(items: Iterable[dict[str, Any]], as_json: bool) -> int:
-    """Items as they come, one a line, as JSON or as `name=value` words; how many there were."""
+    """Items as they come, one per line, as JSON or as `name=value` words; how many there were."""
     count = 0
     for count, item in enumerate(items, start=1):  # noqa: B007
         if as_json:
@@ -101,7 +126,7 @@ def write_items(items: Iterable[dict[str, Any]], as_json: bool) -> int:
 
 
 def write_report(report: Any, as_json: bool) -> None:
-    """A value of several fields, one a line."""
+    """A value of several fields, one per line."""
     rows = [{"what": name, "who": value} for name, value in dataclasses.asdict(report).items()]
     if as_json:
         write_json(report)
@@ -109,38 +134,22 @@ def write_report(report: Any, as_json: bool) -> None:
         write_rows(rows, ["what", "who"], as_json=False)
 
 
-def confirm(loss: Loss | None, given: str) -> str:
-    """The name that the user confirms: given by --confirm, or typed after a look at the loss.
-
-    Raises RefusedError where it is not the loss's name, or where there is nobody to ask.
-    """
-    if loss is None:
-        return ""
-    say("not disposable:" + "".join(f"\n  {line}" for line in loss.content))
-    if not given and sys.stdin.isatty() and sys.stderr.isatty():
-        print(f"type {loss.name} to let it go: ", end="", file=sys.stderr, flush=True)  # noqa: T201
-        given = sys.stdin.readline().strip()
-    if given != loss.name:
-        what = f"{given} is not its name" if given else "nobody confirmed it"
-        raise RefusedError(f"{loss.name} stays: {what}", f"--confirm {loss.name}")
-    return given
-
-
 def write_timelines(timelines: Sequence[Timeline], as_json: bool) -> None:
     """Runs, each step a bar on the run's axis; the critical path is drawn solid and starred."""
     if as_json:
         write_json(timelines)
         return
+    columns = find_width() or _WIDEST
     for one in timelines:
-        for line in (*timeline.draw(one), ""):
+        for line in (*timeline.draw(one, columns), ""):
             write(line)
     if timelines:
-        say("* on the critical path: a faster one would have made the run faster")
+        say(textwrap.fill(_CRITICAL, columns))
 
 
 @contextlib.contextmanager
 def progress(noun: str, before: int = 0) -> Iterator[Callable[[int, float], None]]:
-    """A listener for long work: how many are done of it, and its share from 0 to 1.
+    """A listener for long work: how many things (`noun`) are done, and the share, from 0 to 1.
 
     One live line on a terminal, a plain line now and then elsewhere. `before` were done earlier.
     """
@@ -156,9 +165,10 @@ def progress(noun: str, before: int = 0) -> Iterator[Callable[[int, float], None
             return
         last = now
         rate = (count - before) / (now - begin)
-        text = f"{count:,} {noun}  {rate:,.0f}/s  {_time_left(now - begin, first[0], share)}"
+        left = _time_left(now - begin, first[0], share)
+        text = f"{errors.count(count, noun)}  {rate:,.0f}/s  {left}"
         if live:
-            sys.stderr.write(f"\r\x1b[2K{text[: shutil.get_terminal_size().columns - 1]}")
+            sys.stderr.write(f"\r\x1b[2K{text[: width() - 1]}")
             sys.stderr.flush()
         else:
             say(text)
@@ -171,26 +181,15 @@ def progress(noun: str, before: int = 0) -> Iterator[Callable[[int, float], None
             sys.stderr.flush()
 
 
-def write_log(lines: Iterable[tuple[str, str]]) -> None:
-    """Lines of logs as they come, each after the name of who wrote it."""
-    for name, line in lines:
-        write(f"{name} | {one_line(line)}")
-
-
-def confirm_removal(going: Sequence[str], agreed: bool) -> None:
-    """Show what goes, and ask; RefusedError without a yes, or a terminal to give it at."""
-    if not going:
-        return
-    say("removes, for good:")
-    for line in going:
-        say(f"  {line}")
-    if agreed:
-        return
-    if not sys.stdin.isatty():
-        raise RefusedError("nobody is here to agree, so nothing is removed", "add --yes to agree")
-    print("remove it? [y/N] ", end="", file=sys.stderr, flush=True)  # noqa: T201
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise RefusedError("nothing is removed")
+def write_log(lines: Iterable[tuple[str, str]], as_json: bool) -> int:
+    """Lines of logs as they come, each after the name of its service; how many there were."""
+    number = 0
+    for number, (name, line) in enumerate(lines, start=1):  # noqa: B007
+        if as_json:
+            write_json({"service": name, "line": line})
+        else:
+            write(f"{name} | {one_line(line)}")
+    return number
 
 
 def words_after_dashes() -> list[str]:
@@ -272,7 +271,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, list | tuple):
         value = ", ".join(map(str, value))
     if hasattr(value, "isoformat"):
-        value = value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        value = local_time(value)
     text = one_line("" if value is None else str(value))
     return text if len(text) <= _WIDEST else text[: _WIDEST - 3] + "..."
 

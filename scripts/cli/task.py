@@ -1,23 +1,25 @@
-"""Invoke's Task with identity, optional positional arguments and an error boundary."""
+"""Invoke's Task with identity, typed arguments and an error boundary."""
 
+import inspect
 from typing import Any
 
 from invoke.exceptions import Exit
 from invoke.parser.argument import Argument
-from invoke.parser.parser import ParseMachine
 from invoke.tasks import Task
 
+from scripts.cli.values import Text
 from scripts.errors import DevError
-
-_absent = "value_when_absent"
 
 
 class DevTask(Task[Any]):
     """A task of this project.
 
     Invoke treats two tasks as one if their names and code are equal, as those of `db.reset` and
-    `reset` may be. Here each task is equal to itself only.
+    `reset` may be. Here each task is equal to itself only. `program` names the words after `--`
+    that the task passes to a program, "" if it takes none.
     """
+
+    program = ""
 
     __hash__ = object.__hash__
 
@@ -32,27 +34,17 @@ class DevTask(Task[Any]):
             raise Exit(error.message, error.code) from None
 
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
-        """The task's arguments. A positional one may have a default.
-
-        Invoke takes a value by position only for an argument without a default, and then requires
-        one. So the default is removed while it parses, and filled in at the end.
-        """
+        """The task's arguments; the `kind` of each but a switch is a Value."""
+        texts = dict(self.help)
         arguments = super().get_arguments(ignore_unknown_help)
+        self.help = texts  # Invoke takes them away
+        parameters = self.argspec(self.body).parameters
         for argument in arguments:
-            if argument.positional and argument.default is not None:
-                setattr(argument, _absent, argument.default)
-                argument.default = None
+            if argument.kind is not bool:
+                argument.kind = _value_of(parameters[str(argument.name)])
         return arguments
 
 
-_complete_context = ParseMachine.complete_context
-
-
-def _fill_in_and_complete(machine: ParseMachine) -> None:
-    for argument in machine.context.positional_args if machine.context else []:
-        if argument.value is None and hasattr(argument, _absent):
-            argument.set_value(getattr(argument, _absent), cast=False)
-    _complete_context(machine)
-
-
-ParseMachine.complete_context = _fill_in_and_complete  # type: ignore[method-assign,assignment]
+def _value_of(parameter: inspect.Parameter) -> Any:
+    """The Value that a parameter is annotated with; any text if it is with none."""
+    return getattr(parameter.annotation, "__metadata__", (Text(),))[0]

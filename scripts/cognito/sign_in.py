@@ -65,11 +65,6 @@ def set_password(aws: Aws, name: str, password: str = "") -> str:
     return f"{name} signs in as {user.email or user.label} with {which}"
 
 
-def describe(aws: Aws) -> list[str]:
-    """A line on how to sign in; none where no password is known."""
-    return [f"users sign in with the password {aws.user_password}"] if aws.user_password else []
-
-
 def _sign_in(aws: Aws, pool: str, user: PoolUser, name: str) -> Tokens:
     client = clients.cognito(aws)
     reset = f"./invoke cognito.set-password {shlex.quote(name)}"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from scripts.cognito import addresses, user_pool, users
 from scripts.cognito.user_pool import PoolUser
-from scripts.errors import DevError, NotFoundError
+from scripts.errors import DevError, NotFoundError, count
 from scripts.targets import Aws, Database
 
 
@@ -62,7 +62,7 @@ def create_users(database: Database, aws: Aws) -> str:
     if refused := [user.handle for user in _find_missing(everybody, _list_pool(aws, everybody))]:
         raise DevError(
             f"the pool {aws.pool_name} did not take {shorten(refused)}",
-            "./invoke cognito.list-users shows who is in it",
+            "./invoke cognito.list-users",
         )
     local = sum(emails[user.handle] != user.email for user in missing)
     return _describe_creation(len(missing), local, len(unfinished))
@@ -172,7 +172,7 @@ def _return_addresses(aws: Aws, pool: str, everybody: Sequence[users.User]) -> N
 
 
 def _describe_creation(created: int, local: int, unfinished: int) -> str:
-    parts = [f"{created} user{'s' * (created != 1)} created"]
+    parts = [f"{count(created, 'user')} created"]
     if local:
         parts.append(f"{local} with a local e-mail address: missing, invalid or taken in Postgres")
     if unfinished:

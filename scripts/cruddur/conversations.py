@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from scripts import errors
 from scripts.cognito.users import Person
 from scripts.cruddur import items, messages
 from scripts.cruddur.conversation_file import Script
@@ -158,7 +159,7 @@ def seed_further(aws: Aws, script: Script, people: People, count: int) -> int:
             )
 
     def show(done: int, _: float) -> None:
-        pipeline.report(f"{done:,} of {count:,} messages")
+        pipeline.report(f"{done:,} of {errors.count(count, 'message')}")
 
     table = tables.get_table(aws, aws.messages)
     meter = bulk_load.find_meter(aws, table, rate=None)
@@ -240,6 +241,6 @@ def _person(people: People, handle: str) -> Person:
     if handle not in people:
         raise DevError(
             f"the seed conversation has {handle}, who is not in Postgres",
-            "./invoke db.seed, or correct ddb/seeds",
+            "./invoke db.reset (loads sql/seed.sql again; undo reverts it), or correct ddb/seeds",
         )
     return people[handle]

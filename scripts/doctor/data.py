@@ -1,4 +1,4 @@
-"""What doctor asks about the data: is it what the files say, and does it hold together?"""
+"""What doctor checks about the data: does it match the files, and is it consistent?"""
 
 from functools import partial
 
@@ -7,19 +7,20 @@ from scripts.cognito import sync, users
 from scripts.cruddur import messages
 from scripts.dynamodb import tables
 from scripts.engine.checks import Check, Finding, fail, note, ok
-from scripts.environment import ddb_steps
+from scripts.environment import ddb_steps, transaction
+from scripts.errors import NotFoundError, count
 from scripts.postgres import copies, databases, schema_diff
 from scripts.settings import Settings
 
-ROWS = 1_000  # views of conversations that are looked at: on AWS, each is paid for
+ROWS = 1_000  # rows of conversations that are read at most: on AWS, each costs money
 
 
-def checks(settings: Settings, running: set[str]) -> list[Check]:
-    """The checks of what the running services hold; those of others can hold nothing to look at."""
+def checks(settings: Settings, started: set[str]) -> list[Check]:
+    """The checks of the data in the services that were started; they need these to be healthy."""
     chosen = []
-    if "postgres" in running:
+    if "postgres" in started:
         chosen += [
-            Check("database", partial(_database, settings)),
+            Check("database", partial(_database, settings), ("postgres",)),
             Check(
                 "leftover databases",
                 partial(_passing, settings),
@@ -29,9 +30,10 @@ def checks(settings: Settings, running: set[str]) -> list[Check]:
             Check("schema", partial(_schema, settings), ("database",)),
             Check("users", partial(_users, settings), ("database",)),
         ]
-    if "aws" in running:
-        chosen += [Check("tables", partial(_tables, settings))]
-    if {"postgres", "aws"} <= running:
+    if "aws" in started:
+        needs = ("aws", "dynamodb") if "dynamodb" in started else ("aws",)
+        chosen += [Check("tables", partial(_tables, settings), needs)]
+    if {"postgres", "aws"} <= started:
         chosen += [
             Check("conversations", partial(_conversations, settings), ("database", "tables"))
         ]
@@ -41,10 +43,20 @@ def checks(settings: Settings, running: set[str]) -> list[Check]:
 def _database(settings: Settings) -> Finding:
     database = stacks.get_database(settings)
     if not databases.exists(database):
-        return note(f"there is no {database}", "./invoke setup")
-    return ok(
-        f"{database}: {databases.describe_counts(databases.count_rows(database)) or 'no tables'}"
-    )
+        fix = _find_undo(settings, "db.drop") or "./invoke setup"
+        return note(f"there is no database {database}", fix)
+    rows = databases.describe_counts(databases.count_rows(database))
+    return ok(f"{database}: {rows or 'no tables'}")
+
+
+def _find_undo(settings: Settings, *commands: str) -> str:
+    """The fix by undo, if one of these commands was the last change; else ""."""
+    try:
+        _, saved = transaction.get_last(settings)
+    except NotFoundError:
+        return ""
+    last = saved.command.removeprefix("./invoke ")
+    return f"./invoke undo (reverts {last})" if last in commands else ""
 
 
 def _passing(settings: Settings) -> Finding:
@@ -53,11 +65,11 @@ def _passing(settings: Settings) -> Finding:
         return ok("none")
     shown = ", ".join(f"{name} ({size / 1e6:.0f} MB)" for name, size in found.items())
     removal = "; ".join(f"./invoke db.connect -- -c 'DROP DATABASE \"{name}\"'" for name in found)
-    return note(f"left by a command that was killed, or still works: {shown}", removal)
+    return note(f"left by a command that was killed, or is still running: {shown}", removal)
 
 
 def _list_passing(settings: Settings) -> dict[str, int]:
-    """Not among them: the scratch databases of commands that still work."""
+    """Without the scratch databases of commands that are still running."""
     found = copies.list_temporary(stacks.get_database(settings))
     owners = {name: name.partition(databases.SCRATCH)[2] for name in found}
     return {
@@ -68,7 +80,7 @@ def _list_passing(settings: Settings) -> dict[str, int]:
 
 
 def _drop_scratch(settings: Settings) -> list[str]:
-    """Drop what never held anything but what the files made."""
+    """Drop what only ever contained what the SQL files load."""
     server = stacks.get_database(settings)
     scratch = [name for name in _list_passing(settings) if databases.SCRATCH in name]
     for name in scratch:
@@ -77,39 +89,40 @@ def _drop_scratch(settings: Settings) -> list[str]:
 
 
 def _schema(settings: Settings) -> Finding:
-    """Which file made the database, and whether it was changed by hand since."""
+    """Was the database created by the present SQL files, and not changed by hand since?"""
     database, app = stacks.get_database(settings), settings.app
     if not app.postgres.schema:
         return ok("app.toml names no schema file")
     paths, shown = app.postgres.schema, app.list_files(app.postgres.schema)
     if not databases.exists(database) or "schema" not in databases.loaded(database):
-        return note(f"{database} has no schema of ours", "./invoke db.schema-load")
+        return note(f"{database} was not created from {shown}", "./invoke db.schema-load")
     if not databases.is_loaded(database, "schema", paths):
         return fail(
-            f"{shown} was changed since it made {database}",
-            "./invoke db.reset builds it anew, and keeps this one for undo",
+            f"{shown} was changed after it was loaded into {database}",
+            "./invoke db.reset (rebuilds the database; undo reverts it)",
         )
     if not database.owned:
-        return ok(f"{shown} made it; changes by hand are looked for on own servers only")
+        return ok(f"loaded from {shown}; not compared: not a server of this checkout")
     if changes := schema_diff.list_changes(database, paths):
         return fail(
             "\n".join([f"{database} was changed by hand:", *changes]),
-            f"write it into {shown}, or undo it",
+            f"add the change to {shown}, or discard it:"
+            " ./invoke db.reset (rebuilds the database; undo reverts it)",
         )
-    return ok(f"as {shown} makes it")
+    return ok(f"matches {shown}")
 
 
 def _users(settings: Settings) -> Finding:
-    """Do users have a Cognito id? Some get theirs when they sign up in the app."""
+    """Do all users have a Cognito ID? Some get theirs when they sign up in the app."""
     if not settings.app.users or not settings.app.cognito:
         return ok("app.toml names no users in a pool")
     everybody = _list_users(settings)
     unlinked = [user.handle for user in everybody if not user.cognito_user_id]
     if unlinked:
-        return note(f"without a Cognito id: {sync.shorten(unlinked)}", "./invoke setup")
+        return note(f"without a Cognito ID: {sync.shorten(unlinked)}", "./invoke setup")
     if not everybody:
         return ok("none")
-    return ok(f"{len(everybody)}, each with a Cognito id")
+    return ok(f"{count(len(everybody), 'user')} with a Cognito ID")
 
 
 def _list_users(settings: Settings) -> list[users.User]:
@@ -125,26 +138,28 @@ def _tables(settings: Settings) -> Finding:
         return ok("app.toml names no tables")
     missing = [name for name in names if not tables.find_table(aws, name)]
     if missing:
-        return note(f"not there: {', '.join(missing)}", "./invoke setup")
+        fix = _find_undo(settings, "ddb.drop") or "./invoke setup"
+        return note(f"missing: {', '.join(missing)}", fix)
     waiting = [one["TableName"] for one in definitions if not tables.is_ready(aws, one)]
     if waiting:
         return note(f"not ACTIVE yet: {', '.join(waiting)}", "./invoke ddb.schema-load")
-    return ok(f"{', '.join(names)} as their definitions say")
+    return ok(f"{', '.join(names)} as defined")
 
 
 def _conversations(settings: Settings) -> Finding:
-    """Is everyone who takes part in a conversation a user in Postgres?"""
+    """Do all participants of conversations exist in Postgres?"""
     aws = stacks.get_aws(settings)
     if not settings.app.messages or not tables.find_table(aws, aws.messages):
         return ok("none")
     known = {user.uuid for user in _list_users(settings)}
     rows = list(messages.scan_rows(aws, ROWS))
+    groups = count(len({row.group for row in rows}), "conversation")
     strangers = {row.group: row.owner for row in rows if row.owner not in known}
-    shown = f"of {len(rows):,} views" + (" looked at" if len(rows) == ROWS else "")
     if strangers:
+        unknown = sync.shorten([f"{group} ({owner})" for group, owner in strangers.items()])
         return fail(
-            f"{len(strangers)} conversations have a user who is not in Postgres, {shown}: "
-            + sync.shorten([f"{group} ({owner})" for group, owner in strangers.items()]),
-            "./invoke ddb.seed mends the seeded ones; for the others, bring the users back",
+            f"a participant is missing in Postgres, in {len(strangers)} of {groups}: {unknown}",
+            _find_undo(settings, "db.reset", "undo")
+            or "./invoke reset (loads fresh seed data; undo reverts it)",
         )
-    return ok(f"every user is in Postgres, {shown}")
+    return ok(f"{groups}, all participants exist in Postgres")

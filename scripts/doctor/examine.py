@@ -1,38 +1,36 @@
-"""doctor: what is well here, what is not, and what to do about it."""
+"""The checks of doctor: which there are, running them, applying safe fixes."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
-from scripts import stacks, state
+from scripts import clients, stacks, state
 from scripts.cli import output
 from scripts.doctor import data
 from scripts.engine import checks
 from scripts.engine.checks import Check, Finding, fail, note, ok
 from scripts.environment import transaction
-from scripts.errors import DevError
+from scripts.errors import DevError, LoginRefusedError
 from scripts.settings import Settings
 from scripts.stacks import Service
 
 
-def run(load: Callable[[], Settings], mend: bool = False) -> list[Finding]:
-    """What every check finds; to mend, once what is safe to do was done, and said."""
+def run(load: Callable[[], Settings], fix: bool = False) -> list[Finding]:
+    """What every check finds; with `fix`, after the safe fixes were applied and printed."""
     listed = list_checks(load)
     findings = checks.run(listed)
-    if not mend:
+    if not fix:
         return findings
     try:
         with state.lock(_load_or_default(load), "doctor --fix", output.say):
-            _mend(listed, findings)
+            _repair(listed, findings)
     except DevError as error:
-        output.say(f"nothing is mended: {error.reason}")
+        output.say(f"nothing was fixed: {error.reason}")
     return checks.run(list_checks(load))
 
 
 def list_checks(load: Callable[[], Settings]) -> list[Check]:
-    """Every check. With settings that cannot be read, those that need none."""
-    from scripts.doctor import (
-        machine,  # it knows processes, and listing the tasks must not wait for that
-    )
+    """Every check; with settings that cannot be read, those that need none."""
+    from scripts.doctor import machine  # it imports psutil, which listing the tasks must not
 
     try:
         settings = load()
@@ -46,24 +44,6 @@ def list_checks(load: Callable[[], Settings]) -> list[Check]:
     ]
 
 
-def lines(findings: Sequence[Finding]) -> Iterator[str]:
-    """The findings as aligned lines: how it is, what was looked at, the reason, the fix."""
-    width = max(len(finding.check) for finding in findings)
-    for one in findings:
-        first, *more = one.reason.splitlines() or [""]
-        yield f"{one.state:4}  {one.check:{width}}  {first}".rstrip()
-        fixes = [f"fix: {line}" for line in one.fix.splitlines()]
-        yield from (f"{'':4}  {'':{width}}  {line}".rstrip() for line in [*more, *fixes])
-
-
-def summary(findings: Sequence[Finding]) -> str:
-    """One line: how many fail, and which."""
-    failed = [finding.check for finding in findings if finding.state == "FAIL"]
-    if failed:
-        return f"doctor: {len(failed)} of {len(findings)} checks fail: {', '.join(failed)}"
-    return f"doctor: {len(findings)} checks, none fails"
-
-
 def _load_or_default(load: Callable[[], Settings]) -> Settings:
     try:
         return load()
@@ -71,14 +51,14 @@ def _load_or_default(load: Callable[[], Settings]) -> Settings:
         return Settings()
 
 
-def _mend(listed: Sequence[Check], findings: Sequence[Finding]) -> None:
+def _repair(listed: Sequence[Check], findings: Sequence[Finding]) -> None:
     for check, finding in zip(listed, findings, strict=True):
         if finding.state == "ok" or not check.repair:
             continue
         try:
             done = check.repair()
         except DevError as error:
-            done = [f"not mended: {error.reason}"]
+            done = [f"not fixed: {error.reason}"]
         for line in done:
             output.say(f"{check.name}: {line}")
 
@@ -88,6 +68,7 @@ def _of_services(settings: Settings) -> list[Check]:
     try:
         services = stacks.get(settings).services(settings)
         running = {service.name for service in services if service.is_running()}
+        crashed = {service.name for service in services if service.has_crashed()}
     except DevError as error:
         return [Check("stack", partial(checks.of_error, error))]
     of_ports = [
@@ -96,28 +77,46 @@ def _of_services(settings: Settings) -> list[Check]:
         if service.port_setting
     ]
     return [
-        *(Check(service.name, partial(_service, service)) for service in services),
+        *(Check(one.name, partial(_service, settings, one), one.needs) for one in services),
         *of_ports,
         Check("changes", partial(_changes, settings)),
-        *data.checks(settings, running),
+        *data.checks(settings, running | crashed),
     ]
 
 
 def _changes(settings: Settings) -> Finding:
-    """Is a reset, an undo or a restore half-way?"""
+    """Was a reset, an undo or a restore interrupted?"""
     change = transaction.find_pending(settings)
     if not change:
-        return ok("none is half-way")
-    return fail(f"{change.command} is under way, or was interrupted", "./invoke setup")
+        return ok("none is incomplete")
+    if holder := state.find_lock_holder(settings):
+        return note(f"{change.command} is running: {holder}", "wait for it")
+    return fail(f"{change.command} was interrupted", "./invoke setup (completes or reverts it)")
 
 
-def _service(service: Service) -> Finding:
+def _service(settings: Settings, service: Service) -> Finding:
+    """A server that crashed is a failure, one that was not started or was stopped is none."""
     reason = service.health()
     if reason is None:
-        return ok(f"runs at {service.address()}")
+        return ok(f"running at {service.address()}")
+    logs = f"./invoke logs {service.name}"
     if service.is_running():
-        return fail(reason, f"./invoke up; what it said: ./invoke logs {service.name}")
+        return _find_login_failure(settings, service) or fail(
+            reason, f"./invoke restart {service.name}; its log: {logs}"
+        )
+    if service.has_crashed():
+        return fail("it has crashed or was killed", f"./invoke up; its log: {logs}")
     return note(reason, "./invoke up")
+
+
+def _find_login_failure(settings: Settings, service: Service) -> Finding | None:
+    if service.name != "postgres":
+        return None
+    try:
+        clients.ping(stacks.targets(settings).database.named("postgres"))
+    except LoginRefusedError as error:
+        return checks.of_error(error)
+    return None
 
 
 def _port(settings: Settings, service: Service, runs: bool) -> Finding:

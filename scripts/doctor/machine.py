@@ -1,4 +1,4 @@
-"""What doctor asks about this machine and this checkout: no service, no data."""
+"""What doctor checks about this machine and this checkout: no service, no data."""
 
 import contextlib
 import os
@@ -15,17 +15,17 @@ import psutil
 
 from scripts import clients, state
 from scripts.engine.checks import Check, Finding, fail, note, ok
-from scripts.errors import DevError
+from scripts.errors import DevError, count
 from scripts.settings import ROOT, Settings
 from scripts.stacks import ports, processes
 
-LEAST_FREE = 500_000_000  # bytes; a fresh environment takes a tenth of it
+LEAST_FREE = 500_000_000  # bytes; a fresh environment needs a tenth of it
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^ \\;]+)( ;)?", re.M)
-_REINSTALL = "rm -r .venv, then ./invoke installs it anew"
+_REINSTALL = "rm -r .venv && ./invoke --version (installs the packages again)"
 
 
 def checks(settings: Settings) -> list[Check]:
-    """Python, its packages, the disk, the files of `.dev`, what others left running."""
+    """Python, its packages, the disk, the files in `.dev`, leftover servers."""
     return [
         Check("python", partial(_python, settings)),
         Check("requirements", partial(_requirements, settings)),
@@ -40,12 +40,12 @@ def checks(settings: Settings) -> list[Check]:
 
 
 def list_settings(settings: Settings) -> list[Check]:
-    """Each setting's value, the secret ones without it, and where it came from."""
+    """Each setting's value, hidden if it is secret, and where it came from."""
     from scripts.settings import declared
 
     def look(name: str, secret: bool) -> Finding:
         value = getattr(settings, name)
-        shown = ("set, not shown" if value else "not set") if secret else value
+        shown = ("set, hidden" if value else "not set") if secret else value
         return ok(f"{shown if value != '' else 'not set'} ({settings.source(name)})")
 
     return [
@@ -55,29 +55,29 @@ def list_settings(settings: Settings) -> list[Check]:
 
 
 def port(settings: Settings, setting: str, ours: int | None) -> Finding:
-    """Who holds the port of a setting; `ours` is the one where our service listens now."""
+    """Is the port of a setting free? `ours` is the one where our service listens now."""
     wanted = getattr(settings, setting)
-    elsewhere = f"; ours is {ours}" if ours and ours != wanted else ""
+    elsewhere = f"; this checkout uses {ours}" if ours and ours != wanted else ""
     if ours == wanted:
-        return ok(f"{wanted} is ours")
+        return ok(f"{wanted} is used by this checkout")
     if ports.is_free(wanted):
         return ok(f"{wanted} is free{elsewhere}")
     holder = ports.holder(wanted)
     if ports.find_pinned(settings, setting):
         taken = ports.taken(settings, setting, holder)
         return fail(taken.reason, taken.hint)
-    return ok(f"{wanted} is held by {holder}{elsewhere or '; ours will be the next free one'}")
+    return ok(f"{wanted} is in use by {holder}{elsewhere or '; the next free port will be used'}")
 
 
 def _python(settings: Settings) -> Finding:
     version = f"{platform.python_version()} in {sys.prefix}"
     if Path(sys.prefix).resolve() != (ROOT / ".venv").resolve():
-        return note(f"{version}, not in this checkout's .venv", "start with ./invoke")
+        return note(f"{version}, not in this checkout's .venv", "use ./invoke")
     return ok(version)
 
 
 def _requirements(settings: Settings) -> Finding:
-    """The packages as requirements.txt pins them; one for another system only may be missing."""
+    """Are the pinned packages installed? One for another system may be missing."""
     text = state.read(ROOT / "requirements.txt")
     if text is None:
         raise DevError("there is no requirements.txt", "git checkout requirements.txt")
@@ -86,10 +86,10 @@ def _requirements(settings: Settings) -> Finding:
     for name, version, elsewhere in pins:
         installed = _find_version(name)
         if installed != version and not (elsewhere and installed is None):
-            wrong.append(f"{name} {installed or 'is missing'}, wanted: {version}")
+            wrong.append(f"{name} {installed or 'is missing'}, required: {version}")
     if wrong:
         return fail("\n".join(wrong), _REINSTALL)
-    return ok(f"{len(pins)} packages as requirements.txt pins them")
+    return ok(f"{count(len(pins), 'package')} as pinned in requirements.txt")
 
 
 def _find_version(name: str) -> str | None:
@@ -100,37 +100,37 @@ def _find_version(name: str) -> str | None:
 
 
 def _disk(settings: Settings) -> Finding:
-    """The room for `.dev`, and for Postgres' data, which root has elsewhere."""
+    """The free space for `.dev`, and for Postgres' data, which root has elsewhere."""
     places = [settings.root]
     with contextlib.suppress(OSError):  # there is none, or it is another user's
         places.append((settings.state / "postgres").resolve(strict=True))
     free, place = min((shutil.disk_usage(place).free, place) for place in places)
-    shown = f"{free / 1e9:.1f} GB free for {place}"
+    shown = f"{free / 1e9:.1f} GB free in {place}"
     if free < LEAST_FREE:
-        return fail(f"only {shown}", f"make room: {LEAST_FREE / 1e9:.1f} GB at least")
+        return fail(f"only {shown}", f"free at least {LEAST_FREE / 1e9:.1f} GB")
     return ok(shown)
 
 
 def _state_folder(settings: Settings) -> Finding:
     folder = settings.state
     if not folder.exists():
-        return note(f"{folder} is not made yet", "./invoke setup")
+        return note(f"{folder} does not exist yet", "./invoke setup")
     state.check_owner(folder)
     state.check_claim(settings)
     if not os.access(folder, os.W_OK | os.X_OK):
-        return fail(f"{folder} cannot be written", "./invoke doctor --fix")
+        return fail(f"{folder} is not writable", "./invoke doctor --fix")
     return ok(str(folder))
 
 
 def _open(settings: Settings) -> list[str]:
     if not settings.state.exists():
         return []
-    return [f"{state.ensure_folder(settings.state)} can be written"]
+    return [f"{state.ensure_folder(settings.state)} is writable now"]
 
 
 def _lock(settings: Settings) -> Finding:
     if holder := state.find_lock_holder(settings):
-        return note(f"held by {holder}", "wait for it, or stop it")
+        return note(f"held by {holder}", "wait for it or stop it")
     return ok("free")
 
 
@@ -146,7 +146,7 @@ def _drafts(settings: Settings) -> Finding:
     drafts = _list_drafts(settings)
     if drafts:
         names = ", ".join(draft.name for draft in drafts)
-        return note(f"a command was killed while it wrote {names}", "./invoke doctor --fix")
+        return note(f"a command was killed while writing {names}", "./invoke doctor --fix")
     return ok("none")
 
 
@@ -158,7 +158,7 @@ def _clear(settings: Settings) -> list[str]:
 
 
 def _list_leftovers() -> list[tuple[psutil.Process, Path]]:
-    """Servers that this project started for checkouts that are gone, and where those were."""
+    """Servers that this tool started for checkouts that no longer exist, and their paths."""
     found = {}
     for process in psutil.process_iter(["ppid", "name", "cmdline"]):
         root = state.find_origin(process.info["cmdline"] or ())
@@ -169,7 +169,7 @@ def _list_leftovers() -> list[tuple[psutil.Process, Path]]:
 
 
 def _sees_our_files(process: psutil.Process) -> bool:
-    """Has it our file system, and not a container's own, where its checkout may well be there?"""
+    """Does it have our file system, not a container's, in which its checkout may exist?"""
     try:
         theirs, ours = (Path(f"/proc/{pid}/ns/mnt").readlink() for pid in (process.pid, "self"))
     except FileNotFoundError:  # a system without containers of this kind
@@ -181,12 +181,15 @@ def _sees_our_files(process: psutil.Process) -> bool:
 
 def _leftovers() -> Finding:
     found = _list_leftovers()
-    lines = [f"{one.info['name']} (pid {one.pid}) of {root}, gone" for one, root in found]
-    return note("\n".join(lines), "./invoke doctor --fix stops them") if lines else ok("none")
+    lines = [
+        f"{one.info['name']} (pid {one.pid}) of {root}, which no longer exists"
+        for one, root in found
+    ]
+    return note("\n".join(lines), "./invoke doctor --fix (stops them)") if lines else ok("none")
 
 
 def _stop_leftovers() -> list[str]:
-    """Postgres ends in order, its data may be elsewhere; an emulator's went with its checkout."""
+    """Postgres is stopped gracefully: its data may still exist. An emulator's is gone."""
     done = []
     for process, root in _list_leftovers():
         name = process.info["name"]
@@ -200,5 +203,5 @@ def _redirects() -> Finding:
     if not found:
         return ok(f"none: {clients.REDIRECT} is not set")
     names = [redirect.partition("=")[0] for redirect in found]
-    shown = "\n".join([*found, "redirects calls to AWS itself"])
+    shown = "\n".join([*found, "redirects calls to AWS"])
     return note(shown, f"unset {' '.join(names)}")

@@ -8,7 +8,7 @@ from scripts import clients
 from scripts.dynamodb import bulk_load, json_lines, parallel_scan, tables
 from scripts.dynamodb.bulk_load import Rejected, Tally, Writer
 from scripts.dynamodb.tables import Item
-from scripts.errors import DevError
+from scripts.errors import DevError, count
 from scripts.targets import Aws
 
 _ON_DEMAND = "PAY_PER_REQUEST"
@@ -53,7 +53,7 @@ def restore(aws: Aws, definition: Item, folder: Path, expected: int) -> None:
     done = writer.run(json_lines.read(parts), _accept, lambda *_: None) if parts else Tally()
     if done.acknowledged != expected:
         raise DevError(
-            f"{name} took {done.acknowledged:,} of {expected:,} items of {folder}",
+            f"{name} took {done.acknowledged:,} of {count(expected, 'item')} of {folder}",
             "the same command tries again",
         )
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from scripts import clients
 from scripts.dynamodb import json_lines
-from scripts.errors import DevError
+from scripts.errors import DevError, count
 from scripts.targets import Aws
 
 MOST_ITEMS = 25
@@ -93,22 +93,23 @@ def write_items(aws: Aws, table: str, items: Sequence[Item]) -> int:
     """
     written = 0
 
-    def count(number: int) -> None:
+    def add(number: int) -> None:
         nonlocal written
         written += number
 
     texts = list(map(json_lines.to_line, items))
     for start in range(0, len(texts), MOST_ITEMS):
         try:
-            refused = write(aws, table, texts[start : start + MOST_ITEMS], count)
+            refused = write(aws, table, texts[start : start + MOST_ITEMS], add)
         except StuckError as error:
             raise DevError(
-                f"{table} took {written} of {len(items)} items, then none in {PATIENCE} tries",
+                f"{table} took {written} of {count(len(items), 'item')},"
+                f" then none in {PATIENCE} tries",
                 error.hint,
             ) from None
         if refused:
             raise DevError(
-                f"{table} took {written} of {len(items)} items, and refuses"
+                f"{table} took {written} of {count(len(items), 'item')}, and refuses"
                 f" {refused[0].text.decode()}: {refused[0].reason}",
                 "correct the item",
             )
@@ -145,7 +146,7 @@ def write(
         left = unprocessed
         if tries == PATIENCE:
             raise StuckError(
-                f"{table} took none of {len(left)} items in {PATIENCE} tries",
+                f"{table} took none of {count(len(left), 'item')} in {PATIENCE} tries",
                 "try again later, or raise the table's write capacity",
             )
         if left:

@@ -18,6 +18,7 @@ from typing import Any
 from scripts.dynamodb import batch_write, json_lines
 from scripts.dynamodb.batch_write import Item, Meter, Refused
 from scripts.dynamodb.json_lines import Line
+from scripts.errors import count
 from scripts.targets import Aws
 
 WORKERS = 4
@@ -113,7 +114,7 @@ class Writer:
             self._feed(lines, save, show)
         except batch_write.StuckError as error:
             raise batch_write.StuckError(
-                f"{error.reason}; {self._acknowledged:,} items are acknowledged", error.hint
+                f"{error.reason}; acknowledged: {count(self._acknowledged, 'item')}", error.hint
             ) from None
         return self.tally
 

@@ -49,7 +49,8 @@ def list_parts(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise DevError(
-            f"there is no file or folder {path}", "name one that ./invoke ddb.export made"
+            f"there is no file or folder {path}",
+            "files of items come from: ./invoke ddb.export TABLE PATH",
         )
     parts = [
         part

@@ -124,15 +124,17 @@ def import_table(
 def _request(definition: Item, place: Place, objects: list[Item]) -> Item:
     """The ImportTable request for the objects of a place."""
     if not objects:
-        raise NotFoundError(f"{place} holds no object", "./invoke ddb.export-to-s3 writes them")
+        raise NotFoundError(
+            f"{place} holds no object", f"./invoke ddb.export-to-s3 TABLE {place} (writes them)"
+        )
     packed = {entry["Key"].endswith(".gz") for entry in objects}
     if len(packed) > 1:
         raise DevError(f"{place} holds objects with and without .gz", "import one kind of them")
     shape = clients.input_shape("dynamodb", "ImportTable").members["TableCreationParameters"]
     if foreign := definition.keys() - shape.members.keys() - {"Tags"}:
         raise DevError(
-            f"an import cannot make a table with {', '.join(sorted(foreign))}",
-            "./invoke ddb.schema-load ddb.load FILE can",
+            f"an import cannot create a table with {', '.join(sorted(foreign))}",
+            "./invoke ddb.schema-load ddb.load PATH (can)",
         )
     return {
         "S3BucketSource": {"S3Bucket": place.bucket, "S3KeyPrefix": place.prefix},
@@ -151,8 +153,8 @@ def _find_running(aws: Aws, table: str, source: Item) -> Item:
         if same and entry["ImportStatus"] == "IN_PROGRESS":
             return dict(entry)
     raise DevError(
-        f"the table {table} is there already, and an import only makes new ones",
-        "./invoke ddb.load FILE adds items to a table",
+        f"the table {table} already exists, and an import only creates new tables",
+        "./invoke ddb.load PATH (adds items to a table)",
     )
 
 

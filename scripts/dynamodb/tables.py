@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts import clients
-from scripts.errors import DevError, NotFoundError, RefusedError
+from scripts.errors import DevError, NotFoundError, RefusedError, count, did_you_mean
 from scripts.targets import Aws, Loss
 
 OWNERSHIP_TAG = {"Key": "disposable", "Value": "made by ./invoke for development"}
@@ -64,10 +64,11 @@ def get_table(aws: Aws, name: str) -> Item:
     """The table's description. Raises NotFoundError where there is no such table."""
     if table := find_table(aws, name):
         return table
-    names = ", ".join(list_tables(aws)) or "none"
-    raise NotFoundError(
-        f"there is no table {name} in {aws}; tables: {names}", "./invoke ddb.schema-load"
-    )
+    names = list_tables(aws)
+    if not names:
+        raise NotFoundError(f"there are no tables in {aws}", "./invoke ddb.schema-load")
+    hint = f"{did_you_mean(name, names)}tables: {', '.join(names)}"
+    raise NotFoundError(f"there is no table {name} in {aws}", hint)
 
 
 def is_ready(aws: Aws, definition: Item) -> bool:
@@ -78,9 +79,10 @@ def is_ready(aws: Aws, definition: Item) -> bool:
     if differences := list_differences(definition, table):
         name = definition["TableName"]
         raise DevError(
-            f"the table {name} in {aws} is not what ddb/tables/{name}.json says:"
+            f"the table {name} in {aws} differs from ddb/tables/{name}.json:"
             + "".join(f"\n  {difference}" for difference in differences),
-            f"./invoke ddb.drop {name} ddb.schema-load ddb.seed makes it anew; its items are kept",
+            f"./invoke ddb.drop {name} ddb.schema-load ddb.seed"
+            " (creates it again; its items are saved for undo)",
         )
     return bool(table["TableStatus"] == "ACTIVE")
 
@@ -94,7 +96,7 @@ def ensure_table(aws: Aws, definition: Item) -> None:
         if time.monotonic() > deadline:
             raise DevError(
                 f"the table {definition['TableName']} is not ACTIVE after {ACTIVE_SECONDS:.0f} s",
-                "./invoke ddb.schema-load waits again",
+                "./invoke ddb.schema-load (waits again)",
             )
         try:
             if find_table(aws, definition["TableName"]) is None:
@@ -155,7 +157,7 @@ def find_loss(aws: Aws, name: str) -> Loss | None:
     table = get_table(aws, name)
     if is_disposable(aws, table):
         return None
-    size = f"about {table['ItemCount']:,} items, {table['TableSizeBytes']:,} bytes"
+    size = f"about {count(table['ItemCount'], 'item')}, {count(table['TableSizeBytes'], 'byte')}"
     return Loss(name, [f"the table {table['TableArn']}", size, "a backup is made first"])
 
 

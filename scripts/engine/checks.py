@@ -1,7 +1,7 @@
-"""Checks: each looks at one thing and finds it well or not. They look side by side."""
+"""Checks: each looks at one thing and reports what it finds. They run in parallel."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -12,10 +12,13 @@ from scripts.errors import DevError
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found: `note` is worth knowing and no failure; `fix` says what to do."""
+    """What a check found: `note` is worth knowing and no failure; `fix` says what to do.
+
+    A check that needs a failed one is a `skip`: it was not run.
+    """
 
     check: str
-    state: Literal["ok", "note", "FAIL"]
+    state: Literal["ok", "note", "FAIL", "skip"]
     reason: str
     fix: str = ""
 
@@ -24,8 +27,8 @@ class Finding:
 class Check:
     """One thing to look at: `look` returns what it finds, made by `ok`, `note` or `fail`.
 
-    A DevError is a FAIL. `needs` are checks that must not fail before it. `mend` does what is safe
-    about it, and says what it did, a line each.
+    A DevError is a FAIL. `needs` are checks that must not fail before it. `repair` fixes what can
+    be fixed without losing data, and returns a line for each thing it did.
     """
 
     name: str
@@ -35,25 +38,25 @@ class Check:
 
 
 def ok(reason: str) -> Finding:
-    """All is well."""
+    """There is nothing to report."""
     return Finding("", "ok", reason)
 
 
 def note(reason: str, fix: str = "") -> Finding:
-    """Nothing fails, and it is worth knowing."""
+    """It is worth knowing, and not a failure."""
     return Finding("", "note", reason, fix)
 
 
 def fail(reason: str, fix: str) -> Finding:
-    """It has to be mended."""
+    """It has to be fixed."""
     return Finding("", "FAIL", reason, fix)
 
 
 def of_error(error: Exception) -> Finding:
-    """The finding that an error is; one that is no DevError is a fault of ours."""
+    """The finding for an error; one that is not a DevError is a bug."""
     if isinstance(error, DevError):
         return fail(error.reason, error.hint)
-    return fail(f"the check broke: {type(error).__name__}: {error}", "please report it")
+    return fail(f"bug in this check: {type(error).__name__}: {error}", "please report it")
 
 
 def run(checks: Sequence[Check]) -> list[Finding]:
@@ -74,10 +77,21 @@ def run(checks: Sequence[Check]) -> list[Finding]:
 
     with contextlib.suppress(pipeline.FailedError):
         pipeline.run([step(check) for check in checks], lambda event: None)
-    return [replace(_find(found, check), check=check.name) for check in checks]
+    needs = {check.name: check.needs for check in checks}
+    return [replace(_find(found, needs, check.name), check=check.name) for check in checks]
 
 
-def _find(found: dict[str, Finding], check: Check) -> Finding:
-    if check.name in found:
-        return found[check.name]
-    return note(f"not looked at: that needs {', '.join(check.needs)}")
+def _find(found: Mapping[str, Finding], needs: Mapping[str, Sequence[str]], name: str) -> Finding:
+    if name in found:
+        return found[name]
+    return Finding("", "skip", f"not checked: {', '.join(_causes(found, needs, name))} failed")
+
+
+def _causes(
+    found: Mapping[str, Finding], needs: Mapping[str, Sequence[str]], name: str
+) -> list[str]:
+    """The failed checks that keep a check from running."""
+    if name in found:
+        return [name] if found[name].state == "FAIL" else []
+    causes = [cause for need in needs[name] for cause in _causes(found, needs, need)]
+    return list(dict.fromkeys(causes))

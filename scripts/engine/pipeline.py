@@ -1,10 +1,12 @@
 """Steps by dependency, side by side. Emits events; knows nothing of the screen or of the steps."""
 
+import contextlib
 import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 from scripts.errors import DevError
@@ -50,6 +52,30 @@ class FailedError(DevError):
     """One or more steps failed; the events said which and why."""
 
 
+def find_done(steps: Sequence[Step]) -> dict[str, str]:
+    """The steps that are already done, each with the reason, by their probes; nothing is done.
+
+    A probe that cannot be asked, as its service is down, is one of a step that is not done.
+    """
+    found: dict[str, str] = {}
+
+    def ask(step: Step) -> str:
+        with contextlib.suppress(DevError):
+            if step.probe and (reason := step.probe()):
+                found[step.name] = reason
+        return ""
+
+    asking = [replace(step, action=partial(ask, step), probe=None) for step in steps]
+    run(asking, lambda event: None)
+    return found
+
+
+def list_unfinished() -> set[str]:
+    """The steps of this thread's run that have not ended, its own included; none outside a run."""
+    found: set[str] = getattr(_here, "unfinished", set)()
+    return found
+
+
 _Outcomes = queue.SimpleQueue[tuple["Event", BaseException | None]]
 _here = threading.local()
 
@@ -80,14 +106,18 @@ def run(steps: Sequence[Step], emit: Callable[[Event], None]) -> None:
     def since_begin() -> float:
         return time.monotonic() - begin
 
+    def unfinished() -> set[str]:
+        return set(waiting) | set(running)
+
     try:
         while waiting or running:
             for step in [step for step in waiting.values() if done.issuperset(step.needs)]:
                 del waiting[step.name]
                 running.add(step.name)
                 emit(Event("started", step.name, since_begin()))
-                # A daemon: after Ctrl-C nothing waits for it. Every action stands a kill.
-                threading.Thread(target=_work, args=(step, begin, outcomes), daemon=True).start()
+                # A daemon: after Ctrl-C nothing waits for it. Every action survives a kill.
+                work = partial(_work, step, begin, outcomes, unfinished)
+                threading.Thread(target=work, daemon=True).start()
             if not running:
                 break
             event, error = outcomes.get()
@@ -112,7 +142,9 @@ def run(steps: Sequence[Step], emit: Callable[[Event], None]) -> None:
     _raise(failures)
 
 
-def _work(step: Step, begin: float, outcomes: _Outcomes) -> None:
+def _work(
+    step: Step, begin: float, outcomes: _Outcomes, unfinished: Callable[[], set[str]]
+) -> None:
     """Do a step, in a thread of its own, and put what happens to it into the queue."""
     at = time.monotonic() - begin
 
@@ -120,6 +152,7 @@ def _work(step: Step, begin: float, outcomes: _Outcomes) -> None:
         now = time.monotonic() - begin
         outcomes.put((Event(kind, step.name, now, now - at, detail), error))
 
+    _here.unfinished = unfinished
     _here.report = lambda detail: tell("progress", detail)
     event, error = _attempt(step)
     tell(event.kind, event.detail, error)

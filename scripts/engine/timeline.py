@@ -1,6 +1,7 @@
 """Runs as timelines: a bar for each step, the critical path, and the run before in comparison."""
 
 import itertools
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,7 +9,9 @@ from datetime import datetime
 from scripts.engine.history import Run
 from scripts.engine.pipeline import Event
 
-_CELLS = 48  # of the axis
+_MOST_CELLS, _LEAST_CELLS = 48, 16  # of the axis beside the names of the steps
+_FIXED = len("*   100.00 s   +0.00")  # characters beside a bar that is alone on its line
+_GAPS = 2 * len("  ")  # and those between it, its step and its state on one line
 
 
 @dataclass(frozen=True)
@@ -61,13 +64,26 @@ def build(runs: Sequence[Run], command: str = "") -> list[Timeline]:
     ]
 
 
-def draw(timeline: Timeline) -> Iterator[str]:
-    """Lines for a terminal: what it was, and a bar for each step; the critical path is solid."""
-    change = f", {timeline.change:+.2f} s against the run before" if timeline.before else ""
+def draw(timeline: Timeline, width: int) -> Iterator[str]:
+    """Lines of at most `width` characters: what the run was, and a bar for each step.
+
+    The critical path is solid and starred. In a narrow terminal a bar is below its step's name.
+    """
+    change = f", {timeline.change:+.2f} s compared with the run before" if timeline.before else ""
     started = f"{timeline.started.astimezone():%Y-%m-%d %H:%M:%S}"
-    yield f"{timeline.command} at {started}: {timeline.state} in {timeline.seconds:.2f} s{change}"
-    width = max(len(bar.step) for bar in timeline.bars)
-    yield from (_bar_line(bar, timeline.seconds, width).rstrip() for bar in timeline.bars)
+    head = f"{timeline.command} at {started}: {timeline.state} in {timeline.seconds:.2f} s{change}"
+    yield from textwrap.wrap(head, width, break_on_hyphens=False)
+    names = max(len(bar.step) for bar in timeline.bars)
+    states = max(len(_shown_state(bar)) for bar in timeline.bars)
+    cells = min(width - names - states - _FIXED - _GAPS, _MOST_CELLS)
+    for bar in timeline.bars:
+        star = "*" if bar.critical else " "
+        if cells >= _LEAST_CELLS:
+            line = f"{star} {bar.step:{names}}  {_draw_bar(bar, timeline.seconds, cells)}"
+            yield f"{line}  {_shown_state(bar)}".rstrip()
+        else:
+            yield f"{star} {bar.step}  {_shown_state(bar)}".rstrip()
+            yield f"  {_draw_bar(bar, timeline.seconds, max(width - _FIXED, 1))}".rstrip()
 
 
 def ticks(seconds: float, most: int = 6) -> list[float]:
@@ -147,16 +163,19 @@ def _state(states: set[str]) -> str:
     return "unfinished" if "unfinished" in states else "done"
 
 
-def _bar_line(bar: Bar, whole: float, width: int) -> str:
-    """A step's line: its bar is at least one cell, and ends within the axis."""
-    cells = max(1, round(bar.seconds / whole * _CELLS)) if whole else 1
-    offset = min(round(bar.start / whole * _CELLS), _CELLS - cells) if whole else 0
+def _shown_state(bar: Bar) -> str:
+    return "" if bar.state == "finished" else bar.state
+
+
+def _draw_bar(bar: Bar, whole: float, axis: int) -> str:
+    """A step's bar on an axis of so many cells, its seconds and their change.
+
+    A bar is at least one cell, and ends within the axis.
+    """
+    cells = max(1, round(bar.seconds / whole * axis)) if whole else 1
+    offset = min(round(bar.start / whole * axis), axis - cells) if whole else 0
     drawn = " " * offset + ("█" if bar.critical else "░") * cells
     if bar.state == "blocked":
         drawn = ""
     change = f"{bar.change:+.2f}" if bar.change is not None else ""
-    state = "" if bar.state == "finished" else bar.state
-    star = "*" if bar.critical else " "
-    return (
-        f"{star} {bar.step:{width}}  {drawn:{_CELLS}}  {bar.seconds:6.2f} s  {change:>6}  {state}"
-    )
+    return f"{drawn:{axis}}  {bar.seconds:6.2f} s  {change:>6}"

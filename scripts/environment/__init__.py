@@ -1,6 +1,7 @@
 """The environment as a whole: the pipelines that set it up, replace it, save it, describe it.
 
 setup          the pipelines that create: setup, up, down, and any of their steps
+services       single services: pick one of a pipeline, restart
 reset          the pipelines that replace or drop: reset, db.reset, drop, undo, snapshots
 steps          the steps that create data, each named for the task that runs it alone
 ddb_steps      those of DynamoDB, and check

@@ -10,11 +10,11 @@ from scripts.postgres import copies, databases
 from scripts.settings import Settings
 from scripts.targets import Loss
 
-_UNDO = "./invoke undo brings back what was there"
-_UNDO_AND_BACKUPS = "./invoke undo brings back the database; each table has its backup"
+_UNDO = "./invoke undo (reverts this)"
+_UNDO_AND_BACKUPS = "./invoke undo (restores the database; each table has a backup)"
 _NEXT = {
     "reset": _UNDO,
-    "undo": "./invoke undo again goes forward",
+    "undo": "./invoke undo (again, to redo)",
     "db.drop": _UNDO,
     "db.reset": _UNDO,
     "ddb.drop": f"./invoke ddb.schema-load ddb.seed; {_UNDO}",
@@ -120,13 +120,13 @@ def undo(settings: Settings, confirmed: str = "") -> list[Step]:
         settings,
         lambda: transaction.prepare(settings, "undo", kept.postgres, names, kept.users is not None),
         lambda: transaction.commit(settings, incoming, names, folder, confirmed),
-        intent=f"bring back {kept}, as of {kept.made:%Y-%m-%d %H:%M:%S %Z}",
+        intent=f"restore {kept}, as of {kept.made.astimezone():%Y-%m-%d %H:%M:%S}",
     )
     return steps.restrict([*setup.up(settings), *setup.after_recovery(settings, change)], change)
 
 
 def snapshot_save(settings: Settings, name: str) -> list[Step]:
-    """Keep the present state under a name."""
+    """Save the current state under a name."""
     snapshots.get_folder(settings, name)
     step = Step(
         "snapshot.save",
@@ -139,6 +139,8 @@ def snapshot_save(settings: Settings, name: str) -> list[Step]:
 def snapshot_restore(settings: Settings, name: str, confirmed: str = "") -> list[Step]:
     """Put a snapshot in the place of the present state, which is kept for `undo`."""
     folder = snapshots.get_folder(settings, name)
+    if _is_postgres_running(settings):  # else its step finds out
+        snapshots.get_snapshot(settings, name)
     where = stacks.targets(settings).database
 
     def names() -> list[str]:
@@ -165,7 +167,7 @@ def snapshot_restore(settings: Settings, name: str, confirmed: str = "") -> list
 
 def snapshot_delete(settings: Settings, name: str) -> list[Step]:
     """Delete a snapshot."""
-    snapshots.get_folder(settings, name)
+    snapshots.get_snapshot(settings, name)
     step = Step(
         "snapshot.delete",
         f"delete the snapshot {name}",
@@ -194,6 +196,11 @@ def find_loss(settings: Settings, database: bool, names: Sequence[str] | None) -
     return Loss(where.database.name, content) if content else None
 
 
+def _is_postgres_running(settings: Settings) -> bool:
+    services = stacks.get(settings).services(settings)
+    return any(service.is_running() for service in services if service.name == "postgres")
+
+
 def _alone(settings: Settings, step: Step) -> list[Step]:
     return steps.restrict(setup.after_recovery(settings, [step]), [])
 
@@ -209,7 +216,7 @@ def _change(
     database = stacks.targets(settings).database
     servers = ("postgres", "aws", "dynamodb")
     return [
-        Step("keep", "write down what goes, for ./invoke undo", keep, servers),
+        Step("keep", "save what will be replaced, for: ./invoke undo", keep, servers),
         Step(
             "swap", f"put the other database in the place of {database}", commit, ("keep", *after)
         ),

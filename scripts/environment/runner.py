@@ -4,22 +4,28 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from scripts import stacks, state
 from scripts.cli import output
 from scripts.engine import history, pipeline
 from scripts.engine.pipeline import Event, Step
-from scripts.errors import DevError
+from scripts.errors import DevError, with_option
 from scripts.settings import Settings
 from scripts.stacks import processes
 
 
 def run(
-    settings: Settings, command: str, compose: Callable[[], Sequence[Step]], following: str = ""
+    settings: Settings,
+    command: str,
+    compose: Callable[[], Sequence[Step]],
+    following: str = "",
+    line: str = "",
 ) -> None:
-    """Run the steps, no other pipeline beside them, and say how to go on: with `following`.
+    """Run the steps, never two pipelines at once, and print what to do next: `following`.
 
-    They are composed when it is their turn. Raises DevError if one fails.
+    They are composed once it is their turn. `line` is the command with its values, to repeat it.
+    Raises DevError if a step fails.
     """
     begin = time.monotonic()
     failure = None
@@ -35,12 +41,12 @@ def run(
     flag = stacks.flag(settings)
     seconds = f"{time.monotonic() - begin:.2f} s"
     if failure:
-        again = "ci" if settings.throwaway else command
-        hint = f"mend that, then go on with: ./invoke {again} {flag}".rstrip()
+        again = "ci" if settings.throwaway else line or command
+        hint = with_option(f"Fix the error above, then rerun: ./invoke {again}", flag)
         raise DevError(f"{command}: {failure.reason} after {seconds}", hint, failure.code)
     done = f"{command}: done in {seconds}"
     if following and not settings.throwaway:
-        done += f"; next{f', with {flag}' if flag else ''}: {following}"
+        done += f"; next: {with_option(following, flag)}"
     output.say(done)
 
 
@@ -53,14 +59,14 @@ def _run(settings: Settings, command: str, steps: Sequence[Step]) -> None:
         def emit(event: Event) -> None:
             if event.kind != "progress":  # a record says what became of the steps
                 record(event)
-            show(event)
+            show(replace(event, detail=with_option(event.detail, stacks.flag(settings))))
 
         pipeline.run(steps, emit)
 
 
 @contextlib.contextmanager
 def _stack_chosen(settings: Settings, command: str) -> Iterator[None]:
-    """A stack that --stack chose stays this checkout's from `setup` or `up` to `down`."""
+    """Remember the stack that --stack chose, from `setup` or `up` until `down`."""
     if command in ("setup", "up") and (beside := stacks.switch(settings)):
         output.say(beside)
     yield

@@ -17,7 +17,7 @@ from scripts import stacks, state
 from scripts.cognito import user_pool
 from scripts.dynamodb import backup, tables
 from scripts.dynamodb.tables import Item
-from scripts.errors import DevError, InvalidError, NotFoundError, RefusedError
+from scripts.errors import DevError, InvalidError, NotFoundError, RefusedError, did_you_mean
 from scripts.postgres import copies, databases
 from scripts.settings import Settings
 from scripts.targets import Aws, Database
@@ -150,7 +150,7 @@ def restore_state(folder: Path, kept: SavedState, aws: Aws) -> None:
 
 
 def save(settings: Settings, name: str) -> str:
-    """Keep the present state under a name: a copy of the database, the tables, the users.
+    """Save the current state under a name: a copy of the database, the tables, the users.
 
     What makes it valid, the folder's name, comes last. Raises DevError where the name is taken.
     """
@@ -161,7 +161,10 @@ def save(settings: Settings, name: str) -> str:
     folder = get_folder(settings, name)
     _sweep(settings)
     if folder.exists():
-        raise DevError(f"there is a snapshot {name}", f"./invoke snapshot.delete {name}")
+        raise DevError(
+            f"the snapshot {name} already exists",
+            f"choose another name, or: ./invoke snapshot.delete {name}",
+        )
     if not databases.exists(database):
         raise NotFoundError(f"there is no database {database}", "./invoke setup")
     copy = copies.of_snapshot(database, name)
@@ -175,7 +178,7 @@ def save(settings: Settings, name: str) -> str:
         shutil.rmtree(draft, ignore_errors=True)
         copies.drop(copy)
         raise
-    return f"kept as {name}: {kept}"
+    return f"saved as {name}: {kept}"
 
 
 def list_all(settings: Settings) -> list[Snapshot]:
@@ -199,10 +202,11 @@ def get_snapshot(settings: Settings, name: str) -> SavedState:
     copy = copies.of_snapshot(stacks.get_database(settings), name)
     if kept and kept.oid == copies.find_oid(copy):
         return kept
-    names = ", ".join(snapshot.name for snapshot in list_all(settings)) or "none"
-    raise NotFoundError(
-        f"there is no snapshot {name}; snapshots: {names}", "./invoke snapshot.list"
-    )
+    names = [snapshot.name for snapshot in list_all(settings)]
+    if not names:
+        raise NotFoundError(f"there is no snapshot {name}", "there are no snapshots yet")
+    hint = f"{did_you_mean(name, names)}snapshots: {', '.join(names)}"
+    raise NotFoundError(f"there is no snapshot {name}", hint)
 
 
 def delete(settings: Settings, name: str) -> str:
@@ -228,7 +232,8 @@ def get_folder(settings: Settings, name: str) -> Path:
     if not _NAME.fullmatch(name) or len(copy) > copies.LONGEST_NAME:
         most = copies.LONGEST_NAME - len(copy) + len(name)
         raise InvalidError(
-            f"{name} cannot be a snapshot's name", f"letters, digits, _ and -, {most} at most"
+            f"{name} is not a valid snapshot name",
+            f"use letters, digits, _ and -, at most {most} characters",
         )
     return get_home(settings) / name
 

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from scripts import stacks
+from scripts import errors, stacks
 from scripts.cognito import sync, user_pool
 from scripts.engine import pipeline
 from scripts.engine.pipeline import Step
@@ -53,7 +53,7 @@ def link_users(settings: Settings, suffix: str) -> Step:
 
     def link() -> str:
         linked = sync.link(_get_beside(settings, suffix), stacks.get_aws(settings))
-        return f"{linked} users linked"
+        return f"{errors.count(linked, 'user')} linked"
 
     intent = f"write each user's Cognito id into {where}"
     return Step("cognito.sync", intent, link, needs=("db.seed",), probe=find_trouble)
@@ -82,14 +82,14 @@ def _is_of_database(step: Step, names: set[str]) -> bool:
 
 
 def with_server_logs(settings: Settings, step: Step) -> Step:
-    """The step, whose failure tells also which servers are not well, and their last words."""
+    """The step, whose failure also names the servers that failed, with the end of their logs."""
 
     def blaming(work: Callable[[], T]) -> Callable[[], T]:
         def wrapped() -> T:
             try:
                 return work()
             except DevError as error:
-                trouble = stacks.describe_trouble(settings)
+                trouble = stacks.describe_trouble(settings, pipeline.list_unfinished())
                 raise DevError(f"{error.reason}{trouble}", error.hint, error.code) from None
 
         return wrapped

@@ -17,7 +17,7 @@ from scripts.cognito import sync
 from scripts.dynamodb import backup, tables
 from scripts.environment import snapshots
 from scripts.environment.snapshots import SavedState
-from scripts.errors import DevError, NotFoundError
+from scripts.errors import DevError, NotFoundError, count
 from scripts.postgres import copies, databases
 from scripts.settings import Settings
 
@@ -143,7 +143,7 @@ def find_pending(settings: Settings) -> Change | None:
 def describe(settings: Settings) -> list[str]:
     """A line about an incomplete change, for commands that only read."""
     change = find_pending(settings)
-    hint = "under way, or was interrupted: ./invoke setup waits for it, or ends it"
+    hint = "running, or was interrupted: ./invoke setup (waits for it, or completes it)"
     return [f"{change.command} is {hint}"] if change else []
 
 
@@ -153,7 +153,7 @@ def get_last(settings: Settings) -> tuple[Path, SavedState]:
     if not (saved := snapshots.find_state(folder)):
         raise NotFoundError(
             "there is nothing to undo",
-            "what db.drop, db.reset, ddb.drop, reset and snapshot.restore replace is kept for it",
+            "undo reverts db.drop, db.reset, ddb.drop, reset and snapshot.restore",
         )
     return folder, saved
 
@@ -236,7 +236,7 @@ def _settle_users(settings: Settings, change: Change) -> str:
     if not change.source:
         others = sync.delete_others(database, aws)
     sync.link(database, aws)
-    return f"{others} other users deleted" if others else ""
+    return f"{count(others, 'other user')} deleted" if others else ""
 
 
 def _finish(settings: Settings, change: Change) -> None:

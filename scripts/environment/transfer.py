@@ -1,4 +1,4 @@
-"""Loads and exports from the command line: where they go on after a kill, and what they say."""
+"""Loads and exports from the command line: where they resume after a kill, what they print."""
 
 import contextlib
 import fcntl
@@ -16,7 +16,7 @@ from scripts.cli import output
 from scripts.dynamodb import bulk_load, json_lines, parallel_scan, s3, tables
 from scripts.dynamodb.bulk_load import Rejected, Tally, Writer
 from scripts.environment import ddb_steps
-from scripts.errors import DevError
+from scripts.errors import DevError, count
 from scripts.postgres import csv_load
 from scripts.settings import Settings
 from scripts.targets import Aws
@@ -57,7 +57,7 @@ class Checkpoint:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise DevError("this load runs already", "wait for it, or stop it") from None
+                raise DevError("this load is already running", "wait for it, or stop it") from None
             yield
             Path(file.name).unlink()
 
@@ -74,18 +74,20 @@ def load(settings: Settings, path: Path, table: str, rate: int | None) -> None:
     with checkpoint.locked():
         tally = checkpoint.read()
         if tally.lines:
-            output.say(f"goes on after {tally.lines:,} lines, {tally.acknowledged:,} items")
+            lines, items = count(tally.lines, "line"), count(tally.acknowledged, "item")
+            output.say(f"resumes after {lines}, {items}")
         meter = bulk_load.find_meter(aws, description, rate)
         if meter and not rate:
             output.say(f"at most {meter}, of the capacity; to set it: --rate N")
         writer = Writer(aws, description, meter, tally)
         try:
-            with output.progress("items", tally.acknowledged) as show:
+            with output.progress("item", tally.acknowledged) as show:
                 done = writer.run(json_lines.read(parts, skip=tally.lines), checkpoint.save, show)
         except DevError as error:
-            raise DevError(error.reason, f"{error.hint}; the same command goes on") from None
+            raise DevError(error.reason, f"{error.hint}; the same command resumes") from None
         except SystemExit:  # Ctrl-C
-            output.say(f"stopped; the same command goes on after {writer.tally.lines:,} lines")
+            lines = count(writer.tally.lines, "line")
+            output.say(f"stopped; the same command resumes after {lines}")
             raise
         checkpoint.path.unlink(missing_ok=True)
     _report(table, path, done, checkpoint.rejects)
@@ -94,30 +96,29 @@ def load(settings: Settings, path: Path, table: str, rate: int | None) -> None:
 def load_rows(settings: Settings, path: Path, table: str) -> None:
     """Load a CSV file into a table of Postgres."""
     database = stacks.get_database(settings)
-    with output.progress("rows") as show:
+    with output.progress("row") as show:
         done = csv_load.load(database, path, table, show)
-    output.say(
-        f"{table} has {done.inserted:,} new rows of {path}, {done.already_there:,} were there"
-    )
+    rows = count(done.inserted, "new row")
+    output.say(f"{table} has {rows} from {path}; {done.already_there:,} already existed")
 
 
 def export(settings: Settings, table: str, path: Path) -> None:
     """Write every item of a table into a file, or into parts in a folder; named when whole."""
     aws = stacks.get_aws(settings)
     if path.exists():
-        raise DevError(f"{path} is there already", "name another one, or remove it")
+        raise DevError(f"{path} already exists", "choose another name, or remove it")
     if not path.parent.is_dir():
         raise DevError(f"there is no folder {path.parent}", f"mkdir -p {path.parent}")
     with _shown(aws, table) as lines:
         if json_lines.is_file_name(path):
-            count = json_lines.write_file(path, lines)
+            number = json_lines.write_file(path, lines)
         else:
             draft = path.with_name(f"{path.name}.tmp")
             shutil.rmtree(draft, ignore_errors=True)
             draft.mkdir()
-            count = sum(number for _, number in json_lines.write_parts(draft, lines))
+            number = sum(part for _, part in json_lines.write_parts(draft, lines))
             draft.replace(path)
-    output.say(f"exported {count:,} items of {table} to {path}")
+    output.say(f"exported {count(number, 'item')} of {table} to {path}")
 
 
 def export_to_s3(settings: Settings, source: str, url: str) -> None:
@@ -127,7 +128,7 @@ def export_to_s3(settings: Settings, source: str, url: str) -> None:
     s3.check_is_free(aws, place)
     path = Path(source)
     folder = state.ensure_folder(settings.state / "loads")
-    count = parts = 0
+    items = parts = 0
     with tempfile.TemporaryDirectory(dir=folder) as draft, contextlib.ExitStack() as stack:
         if path.exists():
             read = json_lines.read(json_lines.list_parts(path))
@@ -137,10 +138,11 @@ def export_to_s3(settings: Settings, source: str, url: str) -> None:
         for part, number in json_lines.write_parts(Path(draft), lines):
             s3.upload(aws, part, place)
             part.unlink()
-            count, parts = count + number, parts + 1
-    if not count:
-        raise DevError(f"{source} holds no item", "nothing was written")
-    output.say(f"exported {count:,} items of {source} to {place}, parts: {parts}")
+            items, parts = items + number, parts + 1
+    if not items:
+        raise DevError(f"{source} contains no items", "nothing was written")
+    exported = f"{count(items, 'item')} of {source} to {place} in {count(parts, 'part')}"
+    output.say(f"exported {exported}")
 
 
 def import_table(settings: Settings, url: str, table: str, as_json: bool) -> None:
@@ -154,7 +156,7 @@ def import_table(settings: Settings, url: str, table: str, as_json: bool) -> Non
             "write <table>.json in the folder that [dynamodb] tables names",
         )
     definition = definitions[table]
-    with output.progress("items") as show:
+    with output.progress("item") as show:
         report = s3.import_table(aws, definition, s3.parse(url), show)
     output.write_report(report, as_json)
     if report.status != "COMPLETED":
@@ -167,27 +169,29 @@ def _shown(aws: Aws, table: str) -> Iterator[Iterator[bytes]]:
     expected = tables.get_table(aws, table).get("ItemCount", 0)
 
     def lines() -> Iterator[bytes]:
-        for count, item in enumerate(parallel_scan.scan(aws, table), start=1):
-            show(count, min(count / expected, 1.0) if expected else 0.0)
+        for number, item in enumerate(parallel_scan.scan(aws, table), start=1):
+            show(number, min(number / expected, 1.0) if expected else 0.0)
             yield json_lines.to_line(item)
 
-    with output.progress("items") as show:
+    with output.progress("item") as show:
         yield lines()
 
 
 def _report(table: str, path: Path, done: Tally, rejects: Path) -> None:
     replaced = f", {done.replaced:,} replaced by a later line" if done.replaced else ""
-    result = f"{table} acknowledged {done.acknowledged:,} items of {path}{replaced}"
+    result = f"{table} acknowledged {count(done.acknowledged, 'item')} of {path}{replaced}"
     if done.rejected:
         first = json.loads(rejects.read_bytes().split(b"\n", 1)[0])
         raise DevError(
-            f"{result}; {done.rejected:,} lines could not be written, the first:"
+            f"{result}; {count(done.rejected, 'line')} could not be written, the first:"
             f"\n{first['at']}: {first['why']}",
             f"they are in {rejects}, with the reasons",
         )
     rejects.unlink(missing_ok=True)
     if not done.acknowledged:
-        raise DevError(f"{path} holds no item", "name a file that ./invoke ddb.export made")
+        raise DevError(
+            f"{path} contains no items", "files of items come from: ./invoke ddb.export TABLE PATH"
+        )
     output.say(result)
 
 

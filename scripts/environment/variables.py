@@ -86,10 +86,13 @@ def describe(settings: Settings) -> list[str]:
     except DevError:
         return []
     user = quote(database.user, safe="")
+    password = "" if not settings.app.users else values.get(_PASSWORD, "")
     lines = {
         "database": f"postgresql://{user}@{database.host}:{database.port}/{database.name}",
         "AWS": values.get("AWS_ENDPOINT_URL") or f"region {settings.aws_region}",
         "user pool": values.get(_POOL, ""),
+        "client": values.get(_CLIENT, ""),
+        "sign-in": password and f"every user with the password {password}",
         "pages": f"./invoke web, at http://127.0.0.1:{settings.web_port}/",
     }
     return [f"{name + ':':10} {value}" for name, value in lines.items() if value]

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from scripts import clients
-from scripts.errors import DevError, NotFoundError
+from scripts.errors import DevError, NotFoundError, did_you_mean
 from scripts.postgres import relations
 from scripts.targets import Database
 
@@ -183,7 +183,7 @@ class _Loader:
         found = self._cursor.fetchall()
         needed = {name: is_needed for name, is_needed, _ in found}
         if not needed:
-            raise NotFoundError(f"{database} has no table {self._table}", "./invoke db.schema-load")
+            raise self._no_table(database)
         hint = f"the columns of {self._table}: {', '.join(needed)}"
         if unknown := [name for name in self._columns if name not in needed]:
             raise DevError(
@@ -195,6 +195,14 @@ class _Loader:
         if not all(is_plain for _, _, is_plain in found):
             self._is_straight = False
             self._make_temporary_table()
+
+    def _no_table(self, database: Database) -> DevError:
+        self._cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        names = sorted(name for (name,) in self._cursor.fetchall())
+        if not names:
+            return NotFoundError(f"{database} has no tables", "./invoke db.setup")
+        hint = f"{did_you_mean(self._table, names)}tables: {', '.join(names)}"
+        return NotFoundError(f"{database} has no table {self._table}", hint)
 
     def _copy_error(self, chunk: _Chunk, error: Any) -> DevError:
         """What Postgres found in a row that it could not read."""

@@ -122,7 +122,7 @@ def load_schema(database: Database, paths: Sequence[Path], live: str = "") -> st
         found = describe_counts(count_rows(database)) or "tables of others"
         raise DevError(
             f"{changed} {database}, which contains: {found}",
-            "./invoke db.reset rebuilds it, and saves the present one for undo",
+            "./invoke db.reset (rebuilds the database; undo reverts it)",
         )
     check = f"IF NOT {relations.EXISTS} THEN RAISE '{sql_errors.NO_TABLE}'; END IF;"
     _load(database, paths, {"schema": digests}, live, f"DO $$ BEGIN {check} END $$;")

@@ -10,14 +10,14 @@ ports          the port that a server gets
 import importlib
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol, cast
 
 from scripts import state
 from scripts.engine.checks import Check
-from scripts.errors import DevError
+from scripts.errors import DevError, UsageError, did_you_mean
 from scripts.settings import Settings
 from scripts.targets import Aws, Database, Targets
 
@@ -34,10 +34,12 @@ class Service:
     """One service of a stack: `postgres`, `aws`, or `dynamodb` where it is a server of its own.
 
     `start` returns a line once it is ready; `stop` is False where nothing ran; `health` is None
-    when it is well, else the reason. `log` gives its last lines, and when it is to follow those
-    that come until the service stops. `data` says what it keeps, None for nothing, and `erase`
-    deletes that; the service is stopped then. `port_setting` is the setting of its port, "" where
-    that is not ours to choose. `ours`: it is started and stopped by us, not by somebody elsewhere.
+    when it is well, else the reason. `log` gives that many of its last lines, and to follow it
+    also those that come until the service stops. `data` says what it keeps, None for nothing, and
+    `erase` deletes that; the service is stopped then. `has_crashed`: it ended, and `stop` did not
+    end it. `needs` are the stack's checks that must pass before it is checked. `port_setting` is
+    the setting of its port, "" where that is not ours to choose. `ours`: it is started and stopped
+    by us, not by somebody elsewhere.
     """
 
     name: str
@@ -48,9 +50,11 @@ class Service:
     is_running: Callable[[], bool]
     since: Callable[[], datetime | None]
     log_tail: Callable[[], str]
-    log: Callable[[bool], Iterator[str]]
+    log: Callable[[int, bool], Iterator[str]]
     data: Callable[[], str | None]
     erase: Callable[[], None]
+    has_crashed: Callable[[], bool] = lambda: False
+    needs: tuple[str, ...] = ()
     port_setting: str = ""
     ours: bool = True
 
@@ -135,9 +139,12 @@ def local_database(settings: Settings, host: str, port: int) -> Database:
     )
 
 
-def describe_trouble(settings: Settings) -> str:
-    """The services that are not well, each with the reason and the end of its log; "" for none."""
-    services = get(settings).services(settings)
+def describe_trouble(settings: Settings, starting: Collection[str] = ()) -> str:
+    """The services that are not well, each with the reason and the end of its log; "" for none.
+
+    Those that are only `starting` are left out.
+    """
+    services = [one for one in get(settings).services(settings) if one.name not in starting]
     troubles = [(service, service.health()) for service in services]
     return "".join(
         f"\n{service.name}: {reason}{service.log_tail()}" for service, reason in troubles if reason
@@ -160,7 +167,7 @@ def describe_choice(settings: Settings) -> str:
     source = settings.source("stack")
     why = {
         "flag": "--stack",
-        "remembered": "chosen with --stack before; until ./invoke down, or another --stack",
+        "remembered": "chosen with --stack earlier, until: ./invoke down",
         "default": "the default",
     }
     return f"stack: {settings.stack} ({why.get(source) or f'DEV_STACK, from: {source}'})"
@@ -192,31 +199,37 @@ def switch(settings: Settings) -> str:
     if not any(service.since() for service in get(other).services(other)):
         return ""
     return (
-        f"the {before} stack of this checkout runs too; to stop it: ./invoke down --stack {before}"
+        f"the {before} stack of this checkout is running too;"
+        f" to stop it: ./invoke down --stack {before}"
     )
 
 
-def read_logs(settings: Settings, name: str, follow: bool) -> Iterator[tuple[str, str]]:
+def unknown_service(name: str, known: Sequence[str]) -> UsageError:
+    """The error for a service that the stack does not have."""
+    hint = f"{did_you_mean(name, known)}services: {', '.join(known)}"
+    return UsageError(f"there is no service {name} in this stack", hint)
+
+
+def read_logs(settings: Settings, name: str, lines: int, follow: bool) -> Iterator[tuple[str, str]]:
     """The last lines of one service's log, or of every one's, each with the service's name.
 
-    To follow, also those that come, until the services stop. Raises DevError for another name.
+    To follow, also those that come, until the services stop. Raises UsageError for another name.
     """
     services = get(settings).services(settings)
     chosen = [service for service in services if name in ("", service.name)]
     if not chosen:
-        known = ", ".join(service.name for service in services)
-        raise DevError(f"there is no service {name} in this stack", f"use one of: {known}")
+        raise unknown_service(name, [service.name for service in services])
     if follow:
-        return _as_they_come(chosen)
-    return ((service.name, line) for service in chosen for line in service.log(False))
+        return _as_they_come(chosen, lines)
+    return ((service.name, line) for service in chosen for line in service.log(lines, False))
 
 
-def _as_they_come(services: Sequence[Service]) -> Iterator[tuple[str, str]]:
+def _as_they_come(services: Sequence[Service], last: int) -> Iterator[tuple[str, str]]:
     lines: queue.SimpleQueue[tuple[str, str | None]] = queue.SimpleQueue()
 
     def read(service: Service) -> None:
         try:
-            for line in service.log(True):
+            for line in service.log(last, True):
                 lines.put((service.name, line))
         except DevError as error:
             lines.put((service.name, error.reason))
@@ -242,5 +255,5 @@ def _running(settings: Settings, *names: str) -> Targets:
     stack = get(settings)
     for service in stack.services(settings):
         if service.name in names and not service.is_running():
-            raise DevError(f"{service.name} does not run at {service.address()}", "./invoke up")
+            raise DevError(f"{service.name} is not running at {service.address()}", "./invoke up")
     return stack.targets(settings)

@@ -95,7 +95,7 @@ def _service(name: str, address: str, health: Callable[[], str | None]) -> Servi
         is_running=lambda: True,
         since=lambda: None,
         log_tail=lambda: "",
-        log=lambda follow: iter(()),
+        log=lambda lines, follow: iter(()),
         data=lambda: None,
         erase=lambda: None,
         ours=False,

@@ -122,12 +122,23 @@ def _not_ready(server: Server, reason: str) -> DevError:
     )
 
 
+def has_crashed(server: Server) -> bool:
+    """Did it end, and neither `stop` nor a shutdown of the machine ended it?"""
+    if "pid" not in _read_record(server) or find(server):
+        return False
+    return server.record.stat().st_mtime > psutil.boot_time()
+
+
 def stop(server: Server) -> bool:
     """Stop the server gracefully, by force when that takes too long. False if it did not run."""
-    if process := find(server):
+    process = find(server)
+    if process:
         end(process, server.stop_signal)
-        return True
-    return stop_strays(server)
+    ran = process is not None or stop_strays(server)
+    record = _read_record(server)
+    if record.pop("pid", None):  # its end was no crash; the port is the one to prefer
+        state.write(server.record, json.dumps(record))
+    return ran
 
 
 def log_tail(server: Server, lines: int = 8) -> str:

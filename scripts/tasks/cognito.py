@@ -16,9 +16,17 @@ create_pool = step("cognito.create-pool", "Create the user pool and its client."
 create_users = step("cognito.create-users", "Create a pool user for each Postgres user.")
 
 
-@listing("username", "handle", "email", "status", "enabled", "sub")
+@listing(
+    "username",
+    "handle",
+    "email",
+    "status",
+    "enabled",
+    "sub",
+    empty="no users in the pool yet; ./invoke cognito.create-users creates them",
+)
 def list_users(call: Call) -> "list[PoolUser]":
-    """List the users of the pool."""
+    """List the users in the pool."""
     from scripts.cognito import user_pool
 
     aws = stacks.get_aws(call.settings)
@@ -27,12 +35,12 @@ def list_users(call: Call) -> "list[PoolUser]":
 
 @task(STACK, JSON)
 def sync(call: Call) -> None:
-    """Write Cognito ids into Postgres; report."""
+    """Write Cognito IDs to Postgres; print a report."""
     from scripts.cognito import sync
 
     chosen = call.settings
     where = stacks.targets(chosen)
-    if not call.would(f"write the Cognito ids of {where.aws} into {where.database}"):
+    if not call.would(f"write the Cognito IDs of {where.aws} to {where.database}"):
         comparison = sync.sync(stacks.get_database(chosen), stacks.get_aws(chosen))
         output.write_report(comparison, call.json)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from scripts import stacks
 from scripts.cli import output
 from scripts.engine.pipeline import Step
+from scripts.errors import count
 from scripts.settings import Settings
 from scripts.targets import Loss
 from scripts.tasks.kinds import STACK, Call, listing, pipeline, replacement, step, task
@@ -25,18 +26,18 @@ create = step("db.create", "Create the database.")
 
 @replacement(_database_loss)
 def drop(settings: Settings, confirmed: str) -> list[Step]:
-    """Drop the database, clients or not."""
+    """Drop the database, disconnecting clients (undo reverts it)."""
     from scripts.environment import reset
 
     return reset.db_drop(settings, confirmed)
 
 
-schema_load = step("db.schema-load", "Load sql/schema.sql, in one transaction.")
+schema_load = step("db.schema-load", "Load the SQL schema in one transaction.")
 
 
-@pipeline(help={"again": "load it also if it, or an earlier version of it, was loaded before"})
+@pipeline(help={"again": "load it even if it, or an earlier version, was loaded before"})
 def seed(settings: Settings, again: bool = False) -> list[Step]:
-    """Load sql/seed.sql, in one transaction."""
+    """Load the SQL seed in one transaction."""
     from scripts.environment import setup
 
     return setup.db_seed(settings, again)
@@ -44,7 +45,7 @@ def seed(settings: Settings, again: bool = False) -> list[Step]:
 
 @pipeline()
 def setup(settings: Settings) -> list[Step]:
-    """Create, schema, seed: what is missing."""
+    """Create the database; load schema and seed if missing."""
     from scripts.environment import setup
 
     return setup.db_setup(settings)
@@ -52,24 +53,32 @@ def setup(settings: Settings) -> list[Step]:
 
 @replacement(_database_loss)
 def reset(settings: Settings, confirmed: str) -> list[Step]:
-    """Put a freshly made database in its place."""
+    """Rebuild the database from the SQL files (undo reverts it)."""
     from scripts.environment import reset
 
     return reset.db_reset(settings, confirmed)
 
 
-@task(STACK)
+@task(STACK, program="PSQL-ARGUMENTS")
 def connect(call: Call) -> None:
-    """Open psql; words after -- go to it."""
+    """Open psql; arguments after -- are passed to it."""
     from scripts.postgres import databases
 
     if not call.would(f"open psql on {stacks.targets(call.settings).database}"):
         databases.open_psql(stacks.get_database(call.settings), output.words_after_dashes())
 
 
-@listing("pid", "user", "application", "state", "since", "query")
+@listing(
+    "pid",
+    "user",
+    "application",
+    "state",
+    "since",
+    "query",
+    empty="no connections to the database",
+)
 def sessions(call: Call) -> "list[Session]":
-    """List who is connected to the database."""
+    """List the connections to the database."""
     from scripts.postgres import databases
 
     return databases.list_sessions(stacks.get_database(call.settings))
@@ -77,23 +86,24 @@ def sessions(call: Call) -> "list[Session]":
 
 @task(STACK)
 def kill_sessions(call: Call) -> None:
-    """End every connection to the database."""
+    """Close all connections to the database."""
     from scripts.postgres import databases
 
-    if not call.would(f"end every connection to {stacks.targets(call.settings).database}"):
+    if not call.would(f"close all connections to {stacks.targets(call.settings).database}"):
         database = stacks.get_database(call.settings)
-        output.say(f"ended {databases.kill_sessions(database)} sessions of {database}")
+        closed = count(databases.kill_sessions(database), "connection")
+        output.say(f"closed {closed} to {database}")
 
 
 @task(
     STACK,
     help={
-        "path": "a CSV file; its first line names the columns",
-        "table": "`users`, `billing.invoices`",
+        "path": "CSV file; its first line names the columns",
+        "table": "table name: users, billing.invoices",
     },
 )
 def load(call: Call, path: str, table: str) -> None:
-    """Load a CSV file, in one transaction."""
+    """Load a CSV file in one transaction."""
     from scripts.environment import transfer
 
     where = stacks.targets(call.settings).database

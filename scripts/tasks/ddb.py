@@ -1,21 +1,25 @@
 """ddb: the DynamoDB tables."""
 
 from pathlib import Path
+from typing import Annotated
 
-from scripts import settings as options
 from scripts import stacks
 from scripts.cli import output
+from scripts.cli.values import Number, Text
 from scripts.engine.pipeline import Step
+from scripts.errors import count
 from scripts.settings import Settings
 from scripts.targets import Loss
 from scripts.tasks.kinds import JSON, STACK, Call, listing, pipeline, replacement, step, task
 
 TABLE = "cruddur-messages"
+MOST_FURTHER = 10_000_000  # messages of ddb.seed; conversations.py has the same limit
+Table = Annotated[str, Text("TABLE")]
 
-schema_load = step("ddb.schema-load", "Create the tables; wait until ACTIVE.")
+schema_load = step("ddb.schema-load", "Create the tables; wait until they are ACTIVE.")
 
 
-@listing("table")
+@listing("table", empty="no tables yet; ./invoke ddb.schema-load creates them")
 def list_tables(call: Call) -> list[dict[str, str]]:
     """List the DynamoDB tables."""
     from scripts.dynamodb import tables
@@ -29,70 +33,77 @@ def _table_loss(settings: Settings, table: str) -> Loss | None:
     return tables.find_loss(stacks.get_aws(settings), table)
 
 
-@replacement(_table_loss, help={"table": "its name"})
+@replacement(_table_loss, help={"table": "table name"})
 def drop(settings: Settings, table: str, confirmed: str) -> list[Step]:
-    """Delete a table; wait until it is gone."""
+    """Delete a table (undo reverts it)."""
     from scripts.environment import reset
 
     return reset.ddb_drop(settings, table, confirmed)
 
 
-@pipeline(help={"messages": "write so many further ones, for load tests; the same every time"})
-def seed(settings: Settings, messages: str = "") -> list[Step]:
-    """Write the conversations of ddb/seeds."""
-    from scripts.cruddur import conversations
+@pipeline(help={"messages": "how many more messages to write for load tests; repeatable"})
+def seed(settings: Settings, messages: Annotated[int, Number(0, MOST_FURTHER)] = 0) -> list[Step]:
+    """Load the conversations in ddb/seeds."""
     from scripts.environment import setup
 
-    most = conversations.MOST_FURTHER
-    further = options.whole_number("--messages", messages or "0", 0, most)
-    return setup.ddb_seed(settings, further)
+    return setup.ddb_seed(settings, messages)
 
 
 @task(
     STACK,
     JSON,
     help={
-        "table": "its name",
-        "limit": "how many items at most",
-        "json": "print one JSON item a line",
+        "table": "table name",
+        "limit": "maximum number of items",
+        "json": "print one JSON object per line",
     },
 )
-def scan(call: Call, table: str = TABLE, limit: str = "") -> None:
-    """Print every item of a table."""
+def scan(
+    call: Call,
+    table: Table = TABLE,
+    limit: Annotated[int | None, Number(1, 10**12 - 1, unset="all items")] = None,
+) -> None:
+    """Print the items of a table."""
     from scripts.dynamodb import tables
 
-    most = options.whole_number("--limit", limit, 1, 10**12 - 1) if limit else None
-    items = tables.scan(stacks.get_aws(call.settings), table, most)
-    output.say(f"{output.write_items(items, call.json)} items in {table}")
+    items = tables.scan(stacks.get_aws(call.settings), table, limit)
+    shown = output.write_items(items, call.json)
+    output.say(f"{'first ' if shown == limit else ''}{count(shown, 'item')} of {table}")
 
 
 @task(
     STACK,
     help={
-        "path": "a file of DynamoDB JSON lines, plain or gzip, or a folder of such files",
-        "table": "into which table",
-        "rate": "write units a second at most; without it, 0.9 of what the table provides",
+        "path": "file of DynamoDB JSON lines, plain or gzip, or a folder of such files",
+        "table": "table name",
+        "rate": "maximum write units per second",
     },
 )
-def load(call: Call, path: str, table: str = TABLE, rate: str = "") -> None:
-    """Load items from files; goes on after a kill."""
+def load(
+    call: Call,
+    path: str,
+    table: Table = TABLE,
+    rate: Annotated[
+        int | None, Number(1, 10**9, unset="0.9 of the table's provisioned capacity")
+    ] = None,
+) -> None:
+    """Load items from files; resumes if interrupted."""
     from scripts.environment import transfer
 
-    most = options.whole_number("--rate", rate, 1, 10**9) if rate else None
     target = stacks.targets(call.settings).aws
     if not call.would(f"write the items of {path} into the table {table} in {target}"):
-        transfer.load(call.settings, Path(path), table, most)
+        transfer.load(call.settings, Path(path), table, rate)
 
 
 @task(
     STACK,
     help={
-        "table": "which one",
-        "path": "a file (gzip if it ends in .gz), or a folder for gzip parts",
+        "table": "table name",
+        "path": "file (gzip if it ends in .gz), or folder for gzip parts",
     },
 )
 def export(call: Call, table: str, path: str) -> None:
-    """Write a table's items into files."""
+    """Export a table's items to files."""
     from scripts.environment import transfer
 
     target = stacks.targets(call.settings).aws
@@ -102,10 +113,10 @@ def export(call: Call, table: str, path: str) -> None:
 
 @task(
     STACK,
-    help={"source": "a table, or a file or folder of items", "url": "where to: s3://bucket/prefix"},
+    help={"source": "table name, or file or folder of items", "url": "s3://bucket/prefix"},
 )
 def export_to_s3(call: Call, source: str, url: str) -> None:
-    """Write items into S3, as an import takes them."""
+    """Export items to S3 in the format of ddb.import."""
     from scripts.environment import transfer
 
     chosen = call.settings
@@ -117,12 +128,12 @@ def export_to_s3(call: Call, source: str, url: str) -> None:
     STACK,
     JSON,
     name="import",
-    help={"url": "where from: s3://bucket/prefix", "table": "one of ddb/tables"},
+    help={"url": "s3://bucket/prefix", "table": "table name, defined in ddb/tables"},
 )
-def import_table(call: Call, url: str, table: str = TABLE) -> None:
-    """Have AWS make a table from items in S3."""
+def import_table(call: Call, url: str, table: Table = TABLE) -> None:
+    """Create a table from items in S3 (ImportTable)."""
     from scripts.environment import transfer
 
     target = stacks.targets(call.settings).aws
-    if not call.would(f"make the table {table} in {target} from the items of {url}"):
+    if not call.would(f"create the table {table} in {target} from the items in {url}"):
         transfer.import_table(call.settings, url, table, call.json)

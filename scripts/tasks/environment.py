@@ -2,28 +2,47 @@
 
 import os
 import shlex
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 from scripts import settings, stacks
-from scripts.cli import output
+from scripts.cli import confirmation, output
+from scripts.cli.values import Choice, Number, Text
+from scripts.engine import history
 from scripts.engine.pipeline import Step
+from scripts.errors import UsageError
 from scripts.settings import Settings
 from scripts.targets import Loss
-from scripts.tasks.kinds import JSON, PLAN, STACK, Call, pipeline, replacement, task
+from scripts.tasks.kinds import (
+    JSON,
+    PLAN,
+    PLAN_AS_JSON,
+    STACK,
+    Call,
+    pipeline,
+    replacement,
+    task,
+)
 from scripts.tasks.kinds import step as one_step
+
+Service = Annotated[str, Text("SERVICE", unset="all")]
+_SERVICE = {"service": "service name: postgres, aws, or on the docker stack dynamodb"}
+_MOST_LINES = 1_000_000
 
 
 @task(
     STACK,
     PLAN,
+    PLAN_AS_JSON,
     help={
-        "with-seed": "write the mock data also where it does not belong (aws)",
-        "export-env": "add what ./invoke env prints to the job of GitHub Actions",
+        "with-seed": "also load seed data on the aws stack",
+        "export-env": "add the variables (see ./invoke env) to the GitHub Actions job",
     },
 )
 def setup(call: Call, with_seed: bool = False, export_env: bool = False) -> None:
-    """Make everything run, filled with seed data."""
+    """Start the services and load the seed data."""
     from scripts.cli import github
     from scripts.environment import setup, variables
 
@@ -53,7 +72,7 @@ def _reset_loss(settings: Settings) -> Loss | None:
 
 @replacement(_reset_loss)
 def reset(settings: Settings, confirmed: str) -> list[Step]:
-    """Begin anew, as in a fresh clone."""
+    """Start over with fresh seed data (undo reverts it)."""
     from scripts.environment import reset
 
     return reset.reset(settings, confirmed)
@@ -63,106 +82,138 @@ def _undo_loss(settings: Settings) -> Loss | None:
     from scripts.environment import reset, transaction
 
     _, saved = transaction.get_last(settings)
-    output.say(f"back: {saved}, as of {saved.made.astimezone():%Y-%m-%d %H:%M:%S},")
-    output.say(f"      before {saved.command}")
+    output.say(f"restores {saved},")
+    output.say(f"  as of {output.local_time(saved.made)}, before {saved.command}")
     return reset.find_loss(settings, saved.postgres, list(saved.tables))
 
 
 @replacement(_undo_loss)
 def undo(settings: Settings, confirmed: str) -> list[Step]:
-    """Bring back what was replaced or dropped last."""
+    """Restore what the last change replaced or dropped."""
     from scripts.environment import reset
 
     return reset.undo(settings, confirmed)
 
 
-@pipeline()
-def up(settings: Settings) -> list[Step]:
-    """Start the services; wait until they answer."""
-    from scripts.environment import setup
+@pipeline(positional=["service"], help=_SERVICE)
+def up(settings: Settings, service: Service = "") -> list[Step]:
+    """Start the services; wait until they are ready."""
+    from scripts.environment import services, setup
 
-    return setup.up(settings)
+    return services.pick(setup.up(settings), service)
+
+
+@pipeline(positional=["service"], help=_SERVICE)
+def restart(settings: Settings, service: Service = "") -> list[Step]:
+    """Stop and start the services."""
+    from scripts.environment import services
+
+    return services.restart(settings, service)
 
 
 @task(
     STACK,
     PLAN,
+    PLAN_AS_JSON,
+    positional=["service"],
     help={
-        "volumes": "remove this checkout's data too, after showing what goes",
-        "yes": "remove it without asking",
+        **_SERVICE,
+        "volumes": "also permanently delete this checkout's data, after showing what it is",
+        "yes": "delete it without asking",
     },
 )
-def down(call: Call, volumes: bool = False, yes: bool = False) -> None:
-    """Stop the services; their data stays."""
-    from scripts.environment import setup, transaction
+def down(call: Call, service: Service = "", volumes: bool = False, yes: bool = False) -> None:
+    """Stop the services; their data is kept."""
+    from scripts.environment import services, setup, transaction
 
+    if service:  # not the end of the environment: the stack stays the one in use
+        call = replace(call, command=f"down {service}")
+    if service and volumes:
+        raise UsageError("--volumes deletes the data of all services", "./invoke down --volumes")
     chosen = call.settings
     if volumes and not (call.plan or call.is_dry):
-        output.confirm_removal([*stacks.list_data(chosen), *transaction.list_data(chosen)], yes)
-    call.run(lambda: setup.down(chosen, volumes))
+        confirmation.confirm_removal(
+            [*stacks.list_data(chosen), *transaction.list_data(chosen)], yes
+        )
+    call.run(lambda: services.pick(setup.down(chosen, volumes), service))
 
 
-@task(STACK, JSON)
-def status(call: Call) -> None:
-    """Show each service; exit 1 unless healthy."""
-
-    from scripts.cognito import sign_in
-
-    rows = stacks.list_status(call.settings)
+@task(STACK, JSON, help={"watch": "repeat every 2 seconds until Ctrl-C"})
+def status(call: Call, watch: bool = False) -> None:
+    """Show the services; exit code 1 unless all are healthy."""
+    columns = ["service", "state", "address", "since", "reason"]
     output.say(stacks.describe_choice(call.settings))
-    if any(row.service == "aws" and row.state == "healthy" for row in rows):
-        for line in sign_in.describe(stacks.targets(call.settings).aws):
-            output.say(line)
-    output.write_rows(rows, ["service", "state", "address", "since", "reason"], call.json)
+    if watch:
+        from scripts.cli import watch as watching
+
+        watching.repeat(lambda: stacks.list_status(call.settings), columns, call.json)
+    rows = stacks.list_status(call.settings)
+    output.write_rows(rows, columns, call.json)
     _show_addresses(call.settings)
     output.end_with(int(any(row.state != "healthy" for row in rows)))
 
 
 @task(
     STACK,
+    JSON,
     positional=["service"],
     help={
-        "service": "whose; without it, every service's",
-        "follow": "go on with the lines that come, until the services stop",
+        **_SERVICE,
+        "tail": "how many of each log's last lines",
+        "follow": "also print new lines until the services stop",
+        "json": "print one JSON object per line",
     },
 )
-def logs(call: Call, service: str = "", follow: bool = False) -> None:
+def logs(
+    call: Call,
+    service: Service = "",
+    tail: Annotated[int, Number(0, _MOST_LINES)] = stacks.LOG_LINES,
+    follow: bool = False,
+) -> None:
     """Print the last lines of the services' logs."""
+    lines = stacks.read_logs(call.settings, service, tail, follow)
+    if not output.write_log(lines, call.json):
+        output.say("no log lines yet; ./invoke up starts the services")
 
-    output.write_log(stacks.read_logs(call.settings, service, follow))
 
-
-check = one_step("check", "Read everything back as the app does.")
+check = one_step("check", "Read all data back as the app does.")
 
 
 @task(
     STACK,
     JSON,
-    help={"fix": "do what is safe: stop and remove what is left over, lose no data"},
+    help={
+        "all": "show every check, not only problems",
+        "fix": "stop leftover servers and remove leftover files; no data is lost",
+    },
 )
-def doctor(call: Call, fix: bool = False) -> None:
-    """Check everything; exit 1 if a check fails."""
-    from scripts.doctor import examine
+def doctor(call: Call, all: bool = False, fix: bool = False) -> None:
+    """Show problems with their fixes; exit code 1 if any."""
+    from scripts.doctor import examine, report
 
-    fix = fix and not call.would("stop and remove what is left over")
+    fix = fix and not call.would("stop leftover servers and remove leftover files")
     findings = examine.run(partial(settings.load, stack=call.stack), fix)
     if call.json:
         output.write_json(findings)
-    for line in () if call.json else examine.lines(findings):
+    for line in () if call.json else report.lines(findings, all, output.find_width()):
         output.write(output.one_line(line))
-    output.say(examine.summary(findings))
+    output.say(report.summary(findings, all or call.json))
     output.end_with(int(any(finding.state == "FAIL" for finding in findings)))
 
 
 @task(
     STACK,
     help={
-        "format": "dotenv, shell, json, github; the last one adds them to the job it runs in",
+        "format": "how to print them; github adds them to the job of GitHub Actions",
         "output": "write them to this file instead, readable only by you",
     },
 )
-def env(call: Call, format: str = "dotenv", output: str = "") -> None:
-    """Print the variables that an app needs."""
+def env(
+    call: Call,
+    format: Annotated[str, Choice(("dotenv", "shell", "json", "github"))] = "dotenv",
+    output: str = "",
+) -> None:
+    """Print the variables with which an app connects."""
     from scripts.environment import variables
 
     variables.export(call.settings, format, os.environ, Path(output) if output else None)
@@ -188,33 +239,46 @@ def step(settings: Settings, name: str) -> list[Step]:
 
 @task(
     JSON,
-    help={"runs": "how many of the last runs", "command": "only the runs of this command"},
+    help={"runs": "how many of the last runs", "command": "only runs of this command"},
 )
-def timeline(call: Call, runs: str = "1", command: str = "") -> None:
-    """Draw the last runs, a bar for each step."""
-    from scripts.engine import history, timeline
+def timeline(
+    call: Call,
+    runs: Annotated[int, Number(1, history.RUNS_KEPT)] = 1,
+    command: Annotated[str, Text("COMMAND", unset="any command")] = "",
+) -> None:
+    """Draw the last runs, one bar per step."""
+    from scripts.engine import timeline
 
-    most = settings.whole_number("--runs", runs, 1, history.RUNS_KEPT)
     recorded = history.list_runs(settings.load().state / history.FOLDER)
-    output.write_timelines(timeline.build(recorded, command)[:most], call.json)
+    drawn = timeline.build(recorded, command)[:runs]
+    if not drawn:
+        commands = ", ".join(dict.fromkeys(run.command for run in recorded))
+        known = f"; recorded: {commands}" if commands else "; ./invoke setup records one"
+        output.say(f"no runs{f' of {command}' if command else ' yet'}{known}")
+    output.write_timelines(drawn, call.json)
 
 
-@task(STACK, help={"port": "the port to listen on"})
-def web(call: Call, port: str = "") -> None:
-    """Serve the pages in the browser, until Ctrl-C."""
+@task(STACK, help={"port": "port to listen on"})
+def web(
+    call: Call,
+    port: Annotated[int | None, Number(1, 65_535, unset="WEB_PORT, or the next free port")] = None,
+) -> None:
+    """Serve the pages in the browser until Ctrl-C."""
     from scripts import web
 
-    chosen = settings.load(stack=call.stack, web_port=port)
-    if not call.would(f"serve the pages on 127.0.0.1, port {chosen.web_port} or the next free one"):
+    chosen = settings.load(stack=call.stack, web_port=str(port or ""))
+    if not call.would(
+        f"serve the pages on 127.0.0.1, port {chosen.web_port} or the next free port"
+    ):
         web.serve(chosen, output.say)
 
 
-@task(STACK)
+@task(STACK, program="COMMAND")
 def ci(call: Call) -> None:
-    """Set up, check, run what follows --, remove."""
+    """Run COMMAND in a temporary environment, then delete it."""
     from scripts.environment import ci
 
     chosen = settings.load(stack=call.stack)
     command = output.words_after_dashes()
-    if not call.would(f"set up a throw-away environment, and run: {shlex.join(command)}"):
+    if not call.would(f"set up a temporary environment, and run: {shlex.join(command)}"):
         output.end_with(ci.run(chosen, command))

@@ -1,23 +1,28 @@
 """How tasks are declared: what all tasks of one kind share is written here once.
 
-A task is a function of its own arguments; its docstring is its line in `--list`. The shared options
+A task is a function of its own arguments; its docstring is its line in `--list`. A parameter is
+annotated with the values it takes: `limit: Annotated[int, Number(1, 100)] = 20`. The shared options
 (--stack, --plan, --confirm, --json, and Invoke's --dry) are added, parsed and obeyed here. A body
 imports what it needs when it runs, so that listing the tasks stays fast.
 """
 
 import inspect
 import os
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any
 
 from invoke.context import Context
 
 from scripts import settings, stacks
-from scripts.cli import output
+from scripts.cli import confirmation, output
 from scripts.cli.task import DevTask
+from scripts.cli.values import Choice, Text, Value
+from scripts.engine import pipeline as engine
 from scripts.engine.pipeline import Step
+from scripts.errors import DevError, UsageError, with_option
 from scripts.settings import Settings
 from scripts.targets import Loss
 
@@ -27,26 +32,46 @@ Declare = Callable[[Body], DevTask]
 
 @dataclass(frozen=True)
 class Option:
-    """An option that many tasks share."""
+    """An option that many tasks share; `value` is the type of its value, None for a switch."""
 
     name: str
     default: str | bool
     help: str
+    value: Value | None = None
+
+    @property
+    def parameter(self) -> inspect.Parameter:
+        """The option as a parameter of a task's function."""
+        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        annotation = Annotated[str, self.value] if self.value else bool
+        return inspect.Parameter(self.name, kind, default=self.default, annotation=annotation)
 
 
-STACK = Option("stack", "", f"who provides the services: {', '.join(stacks.MODULES)}")
-PLAN = Option("plan", False, "print the steps and what each would do, and do nothing")
-CONFIRM = Option("confirm", "", "the name of what may go although it is not disposable")
+STACK = Option(
+    "stack",
+    "",
+    "which stack to use",
+    Choice(tuple(stacks.MODULES), unset="the one used last, else embedded"),
+)
+PLAN = Option("plan", False, "show which steps would run and which are already done; do nothing")
+PLAN_AS_JSON = Option("json", False, "print the plan as JSON; requires --plan or --dry")
+CONFIRM = Option(
+    "confirm",
+    "",
+    "confirm by its name the loss of a database or table that this tool did not create",
+    Text("NAME", unset="ask"),
+)
 JSON = Option("json", False, "print JSON on stdout")
 TOP_LEVEL = ("environment", "project")  # modules whose tasks have no prefix
 
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a task: the values of the shared options."""
+    """One call of a task: the values of the shared options; `line` repeats it with its values."""
 
     command: str
     context: Context
+    line: str = ""
     stack: str = ""
     plan: bool = False
     confirm: str = ""
@@ -74,16 +99,21 @@ class Call:
         return self.is_dry
 
     def run(self, compose: Callable[[], Sequence[Step]]) -> None:
-        """Run a pipeline, or print it with --plan or --dry."""
+        """Run a pipeline; with --plan or --dry, show what it would do."""
+        from scripts.cli import plans
         from scripts.environment import parts, reset, runner
 
         chosen = self.settings
         if self.command in ("setup", "reset") and (skipped := parts.describe_missing(chosen)):
             output.say(skipped)
         if self.plan or self.is_dry:
-            output.write_plan(compose())
-        else:
-            runner.run(chosen, self.command, compose, reset.get_next_hint(chosen, self.command))
+            steps = compose()
+            plans.write(steps, engine.find_done(steps), self.json)
+            return
+        if self.json:
+            raise UsageError("--json requires --plan", f"./invoke {self.line} --plan --json")
+        following = reset.get_next_hint(chosen, self.command)
+        runner.run(chosen, self.command, compose, following, self.line)
 
 
 def task(
@@ -91,35 +121,49 @@ def task(
     help: Mapping[str, str] | None = None,
     name: str = "",
     positional: Iterable[str] | None = None,
+    program: str = "",
 ) -> Declare:
-    """A task that does its work itself: its body takes a Call and its own arguments."""
+    """A task that does its work itself: its body takes a Call and its own arguments.
+
+    `positional` names the arguments without an option; by default those without a default value.
+    `program` names the words after `--`, for a task that passes them to a program.
+    """
 
     def declare(body: Body) -> DevTask:
-        return _declare(body, body, shared, help or {}, name, positional)
+        declared = _declare(body, body, shared, help or {}, name, positional)
+        declared.program = program
+        return declared
 
     return declare
 
 
-def listing(*columns: str, name: str = "", help: Mapping[str, str] | None = None) -> Declare:
-    """A task whose body returns rows: printed as a table of these columns, or as JSON."""
+def listing(
+    *columns: str, empty: str, name: str = "", help: Mapping[str, str] | None = None
+) -> Declare:
+    """A task whose body returns rows: printed as a table of these columns, or as JSON.
+
+    `empty` is the message on stderr if there are none.
+    """
 
     def declare(body: Body) -> DevTask:
         def run(call: Call, **own: Any) -> None:
-            output.write_rows(body(call, **own), columns, call.json)
+            output.write_rows(body(call, **own), columns, call.json, empty)
 
         return _declare(body, run, (STACK, JSON), help or {}, name)
 
     return declare
 
 
-def pipeline(*, help: Mapping[str, str] | None = None) -> Declare:
+def pipeline(
+    *, help: Mapping[str, str] | None = None, positional: Iterable[str] | None = None
+) -> Declare:
     """A task whose body returns steps: it takes the settings and its own arguments."""
 
     def declare(body: Body) -> DevTask:
         def run(call: Call, **own: Any) -> None:
             call.run(lambda: body(call.settings, **own))
 
-        return _declare(body, run, (STACK, PLAN), help or {})
+        return _declare(body, run, (STACK, PLAN, PLAN_AS_JSON), help or {}, "", positional)
 
     return declare
 
@@ -137,10 +181,11 @@ def replacement(
         def run(call: Call, **own: Any) -> None:
             chosen, confirmed = call.settings, call.confirm
             if not call.plan and not call.is_dry:
-                confirmed = output.confirm(find_loss(chosen, **own), confirmed) or confirmed
+                loss = find_loss(chosen, **own)
+                confirmed = confirmation.confirm(loss, confirmed, call.line) or confirmed
             call.run(lambda: body(chosen, confirmed=confirmed, **own))
 
-        return _declare(body, run, (STACK, PLAN, CONFIRM), help or {})
+        return _declare(body, run, (STACK, PLAN, PLAN_AS_JSON, CONFIRM), help or {})
 
     return declare
 
@@ -155,7 +200,7 @@ def step(command: str, doc: str) -> DevTask:
 
     run.__doc__ = doc
     name = command.rpartition(".")[2]
-    return _declare(run, run, (STACK, PLAN), {}, name, command=command)
+    return _declare(run, run, (STACK, PLAN, PLAN_AS_JSON), {}, name, command=command)
 
 
 def _declare(
@@ -168,28 +213,60 @@ def _declare(
     command: str = "",
 ) -> DevTask:
     """The Invoke task of a body: `run` is called with a Call and the body's own arguments."""
-    names = {option.name for option in shared}
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     own = [
         one.replace(kind=kind)
         for one in inspect.signature(body).parameters.values()
         if one.name not in ("call", "settings", "confirmed")
     ]
-    added = [inspect.Parameter(one.name, kind, default=one.default) for one in shared]
-    context = inspect.Parameter("context", kind)
+    task_name = command or _command(body, name)
 
     def invoked(context: Context, **given: Any) -> None:
         from scripts.environment import variables
 
         variables.restore(os.environ)
-        values = {option: given.pop(option) for option in names}
-        run(Call(command or _command(body, name), context, **values), **given)
+        line = _repeat(task_name, own, given)
+        values = {option.name: given.pop(option.name) for option in shared}
+        try:
+            run(Call(task_name, context, line, **values), **given)
+        except DevError as error:
+            hint = with_option(error.hint, _find_stack_option(values.get("stack", "")))
+            raise DevError(error.reason, hint, error.code) from None
 
+    added = [option.parameter for option in shared]
     invoked.__name__, invoked.__doc__ = name or body.__name__, body.__doc__
     invoked.__module__ = body.__module__
-    invoked.__signature__ = inspect.Signature([context, *own, *added])  # type: ignore[attr-defined]
+    invoked.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [inspect.Parameter("context", kind), *own, *added]
+    )
     texts = {option.name: option.help for option in shared} | dict(help)
-    return DevTask(invoked, name=name or None, help=texts, positional=positional)
+    # No short options: a letter would mean something else in each task, and hide one of Invoke's.
+    return DevTask(
+        invoked, name=name or None, help=texts, positional=positional, auto_shortflags=False
+    )
+
+
+def _find_stack_option(stack: str) -> str:
+    """The option with which the next command means the given stack too; "" if it needs none."""
+    try:
+        return stacks.flag(settings.load(stack=stack)) if stack else ""
+    except DevError:
+        return f"--stack {stack}"
+
+
+def _repeat(name: str, own: Sequence[inspect.Parameter], given: Mapping[str, Any]) -> str:
+    """A call as the user can type it again, without the shared options."""
+    words = [name]
+    for one in own:
+        value = given[one.name]
+        option = f"--{one.name.replace('_', '-')}"
+        if one.default is inspect.Parameter.empty:
+            words.append(str(value))
+        elif value is True:
+            words.append(option)
+        elif value != one.default:
+            words.append(f"{option}={value}")
+    return shlex.join(words)
 
 
 def _command(body: Body, name: str) -> str:

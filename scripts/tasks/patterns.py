@@ -1,9 +1,12 @@
 """ddb.patterns: Cruddur's access patterns, as its Messages page uses them."""
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
 
-from scripts import settings, stacks
+from scripts import stacks
 from scripts.cli import output
+from scripts.cli.values import Number, Text
+from scripts.errors import count
 from scripts.tasks.kinds import JSON, STACK, Call, task
 
 if TYPE_CHECKING:
@@ -16,14 +19,17 @@ def _get_person(call: Call, handle: str) -> "Person":
     return users.get_person(stacks.get_database(call.settings), handle)
 
 
-@task(STACK, JSON, positional=["handle"], help={"handle": "whose conversations"})
+@task(STACK, JSON, positional=["handle"], help={"handle": "user's handle"})
 def list_conversations(call: Call, handle: str) -> None:
     """List a user's conversations."""
     from scripts.cruddur import messages
 
     person = _get_person(call, handle)
     rows = messages.list_conversations(stacks.get_aws(call.settings), person)
-    output.write_rows(rows, ["at", "other.handle", "text", "group"], call.json)
+    if not call.json:
+        rows = [replace(row, at=output.local_time(row.at)) for row in rows]
+    empty = f"no conversations of {handle} yet; ./invoke ddb.patterns.start-conversation --help"
+    output.write_rows(rows, ["at", "other.handle", "text", "group"], call.json, empty)
 
 
 @task(
@@ -31,41 +37,65 @@ def list_conversations(call: Call, handle: str) -> None:
     JSON,
     positional=["group"],
     help={
-        "group": "the conversation's uuid; without it, the one with the newest message",
-        "limit": "how many messages at most",
-        "before": "only messages before this time, to page back",
+        "group": "conversation ID",
+        "limit": "maximum number of messages",
+        "before": "only messages before this time, as 2026-03-28T15:00:00+00:00",
     },
 )
-def get_conversation(call: Call, group: str = "", limit: str = "20", before: str = "") -> None:
+def get_conversation(
+    call: Call,
+    group: Annotated[str, Text("GROUP", unset="the conversation with the newest message")] = "",
+    limit: Annotated[int, Number(1, 100_000)] = 20,
+    before: Annotated[str, Text("TIME", unset="now")] = "",
+) -> None:
     """Print a conversation's newest messages."""
     from scripts.cruddur import messages
 
-    most = settings.whole_number("--limit", limit, 1, 100_000)
-    page = messages.get_page(stacks.get_aws(call.settings), group, most, before)
+    page = messages.get_page(stacks.get_aws(call.settings), group, limit, before)
     if call.json:
         output.write_json(page)
         return
     for message in page.messages:
         output.write(output.one_line(messages.in_journal_layout(message)))
-    output.say(f"consumed capacity: {page.capacity:g} units")
+    shown = count(len(page.messages), "message")
+    output.say(f"{shown}; consumed capacity: {page.capacity:g} units")
     if page.messages:
-        output.say(f"older: --before {page.messages[0].at}")
+        output.say(f"for older messages: --before {page.messages[0].at}")
 
 
-@task(STACK, help={"handle": "who writes", "message": "the text", "group": "into which one"})
-def send_message(call: Call, handle: str, message: str, group: str = "") -> None:
-    """Write a message into a conversation."""
+@task(
+    STACK,
+    help={
+        "handle": "author's handle",
+        "message": "text of the message; after -- if it starts with -",
+        "group": "conversation ID",
+    },
+)
+def send_message(
+    call: Call,
+    handle: str,
+    message: str,
+    group: Annotated[str, Text("GROUP", unset="the author's newest conversation")] = "",
+) -> None:
+    """Write a message to a conversation."""
     from scripts.cruddur import messages
 
     author = _get_person(call, handle)
     aws = stacks.get_aws(call.settings)
     group = group or messages.get_latest(aws, author).group
-    if not call.would(f"write a message of {handle} into the conversation {group}"):
+    if not call.would(f"write a message from {handle} to the conversation {group}"):
         sent = messages.send(aws, group, author, message)
-        output.say(f"sent at {sent.at} into {sent.group}")
+        output.say(f"sent at {output.local_time(sent.at)} to {sent.group}")
 
 
-@task(STACK, help={"handle": "who starts", "other": "with whom", "message": "the first message"})
+@task(
+    STACK,
+    help={
+        "handle": "author's handle",
+        "other": "the other user's handle",
+        "message": "text of the first message",
+    },
+)
 def start_conversation(call: Call, handle: str, other: str, message: str) -> None:
     """Start a conversation with another user."""
     from scripts.cruddur import messages
@@ -73,4 +103,4 @@ def start_conversation(call: Call, handle: str, other: str, message: str) -> Non
     pair = _get_person(call, handle), _get_person(call, other)
     if not call.would(f"start a conversation of {handle} with {other}"):
         sent = messages.start(stacks.get_aws(call.settings), *pair, message)
-        output.say(f"started the conversation {sent.group} at {sent.at}")
+        output.say(f"started the conversation {sent.group} at {output.local_time(sent.at)}")

@@ -4,9 +4,12 @@ import os
 import shlex
 import sys
 from pathlib import Path
+from typing import Annotated
 
 from scripts import settings
+from scripts.cli import completion as completions
 from scripts.cli import output
+from scripts.cli.values import Choice
 from scripts.tasks.kinds import Call, task
 
 
@@ -22,37 +25,39 @@ def init(call: Call, folder: str) -> None:
 
 @task(
     help={
-        "install": "put it where the shell finds it, instead of printing it",
-        "shell": "which one: bash, zsh, fish; without it, the one of $SHELL",
+        "install": "install it for your shell instead of printing it",
+        "shell": "which shell",
     }
 )
-def completion(call: Call, install: bool = False, shell: str = "") -> None:
+def completion(
+    call: Call,
+    install: bool = False,
+    shell: Annotated[str, Choice(completions.SHELLS, unset="$SHELL")] = "",
+) -> None:
     """Print or install completion for the shell."""
-    from scripts.cli import completion
-
-    chosen = completion.choose_shell(shell, os.environ)
+    chosen = completions.choose_shell(shell, os.environ)
     if not install:
-        output.write(completion.script(chosen).rstrip())
-    elif not call.would(f"install the completion of {chosen}"):
-        for line in completion.install(chosen, os.environ):
+        output.write(completions.script(chosen).rstrip())
+    elif not call.would(f"install the completion for {chosen}"):
+        for line in completions.install(chosen, os.environ):
             output.say(line)
 
 
-@task(help={"quick": "few rounds and small loads, and write nothing down"})
+@task(help={"quick": "fewer rounds and smaller loads; do not save the results"})
 def bench(call: Call, quick: bool = False) -> None:
-    """Measure against other ways; docs/benchmarks.md."""
+    """Measure and compare; docs/benchmarks.md."""
     _python(call, f"benchmarks{' --quick' if quick else ''}")
 
 
 @task()
 def screenshots(call: Call) -> None:
-    """Take the README's pictures of the pages."""
+    """Take the screenshots for the README."""
     _python(call, "tests.screenshots")
 
 
 @task()
 def test(call: Call) -> None:
-    """Check format, lint, types; run all tests."""
+    """Check format, lint and types; run all tests."""
     for tool in ("ruff format --check --quiet", "ruff check --quiet", "mypy", "pytest"):
         _python(call, tool)
 

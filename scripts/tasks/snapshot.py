@@ -10,18 +10,25 @@ from scripts.tasks.kinds import Call, listing, pipeline, replacement
 if TYPE_CHECKING:
     from scripts.environment.snapshots import Snapshot
 
-NAME = {"name": "its name"}
+NAME = {"name": "snapshot name: letters, digits, _ and -"}
 
 
 @pipeline(help=NAME)
 def save(settings: Settings, name: str) -> list[Step]:
-    """Keep the present state under a name."""
+    """Save the current state under a name."""
     from scripts.environment import reset
 
     return reset.snapshot_save(settings, name)
 
 
-@listing("name", "made", "megabytes", "content", name="list")
+@listing(
+    "name",
+    "made",
+    "megabytes",
+    "content",
+    name="list",
+    empty="no snapshots yet; ./invoke snapshot.save NAME creates one",
+)
 def list_all(call: Call) -> "list[Snapshot]":
     """List the snapshots."""
     from scripts.environment import snapshots
@@ -37,7 +44,7 @@ def _restore_loss(settings: Settings, name: str) -> Loss | None:
 
 @replacement(_restore_loss, help=NAME)
 def restore(settings: Settings, name: str, confirmed: str) -> list[Step]:
-    """Go back to a snapshot; undo comes back."""
+    """Restore a snapshot (undo reverts it)."""
     from scripts.environment import reset
 
     return reset.snapshot_restore(settings, name, confirmed)
@@ -45,7 +52,7 @@ def restore(settings: Settings, name: str, confirmed: str) -> list[Step]:
 
 @pipeline(help=NAME)
 def delete(settings: Settings, name: str) -> list[Step]:
-    """Delete a snapshot."""
+    """Permanently delete a snapshot."""
     from scripts.environment import reset
 
     return reset.snapshot_delete(settings, name)

@@ -49,7 +49,7 @@ def show_failure(error: DevError) -> ResponseReturnValue:
 def show_http_error(error: HTTPException) -> ResponseReturnValue:
     """A request that cannot be answered, in a sentence; a bug leaves its traceback to the log."""
     if isinstance(error, InternalServerError):
-        return _show("this page failed, which is a bug", "the terminal of ./invoke web has it", 500)
+        return _show("this page failed, which is a bug", "see the output of: ./invoke web", 500)
     return _show(error.description or error.name, "", error.code or 400)
 
 

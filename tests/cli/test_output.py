@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.cli import output
+from scripts.cli import output, plans
 from scripts.engine.pipeline import Event, Step
 from tests.conftest import PROJECT, clean_environment
 
@@ -56,9 +56,12 @@ def test_a_table_of_dicts_has_lists_joined_and_nothing_for_none(
     assert capsys.readouterr().out == "STEP  LAST SEEN\na\nb     c, d\n"
 
 
-def test_a_table_without_rows_is_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    output.write_rows([], ["name"], as_json=False)
-    assert capsys.readouterr() == ("", "")
+@pytest.mark.parametrize(("as_json", "out"), [(False, ""), (True, "[]\n")])
+def test_a_table_without_rows_says_so_on_stderr(
+    as_json: bool, out: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output.write_rows([], ["name"], as_json, "no names yet")
+    assert capsys.readouterr() == (out, "no names yet\n")
 
 
 def test_a_table_shows_a_long_text_in_part(capsys: pytest.CaptureFixture[str]) -> None:
@@ -106,9 +109,45 @@ def test_no_items_are_none(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_plan_is_a_table_of_steps(capsys: pytest.CaptureFixture[str]) -> None:
-    output.write_plan([Step("a", "do a", str), Step("b", "do b", str, needs=("a", "c"))])
-    assert capsys.readouterr().out == "STEP  WOULD  AFTER\na     do a\nb     do b   a, c\n"
+PLANNED = [Step("a", "do a", str), Step("b", "do b", str, needs=("a", "c"))]
+
+
+def test_a_plan_shows_which_steps_would_run(capsys: pytest.CaptureFixture[str]) -> None:
+    plans.write(PLANNED, {"a": "already exists"}, as_json=False)
+    assert capsys.readouterr() == (
+        "STEP  PLAN       WHAT            AFTER\n"
+        "a     done       already exists\n"
+        "b     would run  do b            a, c\n",
+        "1 of 2 steps would run\n",
+    )
+
+
+def test_a_plan_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    plans.write(PLANNED, {"a": "already exists"}, as_json=True)
+    out, err = capsys.readouterr()
+    assert (json.loads(out), err) == (
+        {
+            "would_run": 1,
+            "steps": [
+                {"step": "a", "would_run": False, "what": "already exists", "after": []},
+                {"step": "b", "would_run": True, "what": "do b", "after": ["a", "c"]},
+            ],
+        },
+        "",
+    )
+
+
+@pytest.mark.parametrize(
+    ("at", "shown"),
+    [
+        (datetime(2026, 3, 28, 15, 59, tzinfo=UTC), "2026-03-28 16:59:00"),
+        ("2026-03-28T15:59:00.123456+00:00", "2026-03-28 16:59:00"),
+        ("2026-03-28T16:59:00", "2026-03-28 16:59:00"),
+        ("some day", "some day"),
+    ],
+)
+def test_a_time_is_local_to_the_second(at: datetime | str, shown: str, vienna: None) -> None:
+    assert output.local_time(at) == shown
 
 
 def test_talk_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
@@ -265,7 +304,7 @@ import time
 from scripts.cli import output
 
 output._LIVE_SECONDS = 0.0
-with output.progress("items", before=100) as show:
+with output.progress("item", before=100) as show:
     show(100, 0.25)
     time.sleep(0.01)
     show(1_600, 0.5)
@@ -292,7 +331,7 @@ def test_progress_fits_a_narrow_terminal() -> None:
 def test_without_a_terminal_short_work_shows_no_progress(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with output.progress("items") as show:
+    with output.progress("item") as show:
         show(100, 0.5)
     assert capsys.readouterr() == ("", "")
 

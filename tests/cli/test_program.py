@@ -3,10 +3,12 @@
 import os
 import subprocess
 import sys
+import tomllib
 
+import invoke
 import pytest
 
-from tests.conftest import PROJECT, clean_environment
+from tests.conftest import PROJECT, Checkout, clean_environment
 from tests.test_architecture import TASKS
 
 
@@ -25,15 +27,18 @@ def test_alone_it_shows_a_start_the_tasks_in_groups_and_the_exit_codes() -> None
     done = run()
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
-    assert lines[:4] == [
-        "./invoke setup makes everything run, filled with data; ./invoke status shows it.",
-        "./invoke TASK --help tells what a task takes, ./invoke --help what all take.",
+    assert lines[:6] == [
+        "./invoke setup         start the services and load the seed data",
+        "./invoke status        show the services",
+        "./invoke TASK --help   show the options of a task",
+        "./invoke --help        show the options of every task",
         "",
         "The environment",
     ]
-    assert lines[-1] == (
-        "Exit codes: 0 done, 1 failed, 2 mistyped, 3 refused to destroy, 130 interrupted."
-    )
+    assert lines[-2:] == [
+        "Exit codes: 0 success, 1 failure, 2 usage error, 3 destructive action refused,",
+        "130 interrupted.",
+    ]
     assert {line.split()[0] for line in lines if line.startswith("  ")} >= TASKS
     assert {line for line in lines if line and not line.startswith("  ")} >= {
         "The environment",
@@ -61,7 +66,7 @@ def test_the_list_is_invokes_own() -> None:
     assert {line.split()[0] for line in lines[1:] if line} >= TASKS
 
 
-SHOWS = "./invoke shows them all"
+SHOWS = "all tasks: ./invoke"
 
 
 @pytest.mark.parametrize(
@@ -81,20 +86,125 @@ SHOWS = "./invoke shows them all"
         (["setup", "--stack"], "--stack needs a value", "./invoke setup --help"),
         (
             ["ddb.patterns.send-message"],
-            "ddb.patterns.send-message needs 'handle', 'message'",
+            "ddb.patterns.send-message needs HANDLE, MESSAGE",
             "./invoke ddb.patterns.send-message --help",
         ),
         (["--lst"], "./invoke has no option --lst", "did you mean --list? ./invoke --help"),
-        (["-D", "deep", "--list"], "'deep' is not a number", "./invoke --help"),
+        (
+            ["-D", "deep", "--list"],
+            "--list-depth=deep is not a whole number from 0 to 86,400",
+            "./invoke --help",
+        ),
         (["--list-depth"], "--list-depth needs a value", "./invoke --help"),
+        (
+            ["--list", "dbb"],
+            "there is no collection dbb",
+            "did you mean db? collections: cognito, db, ddb, ddb.patterns, rds, snapshot",
+        ),
+        (["help"], "there is no task help", f"did you mean --help? {SHOWS}"),
+        (["start"], "there is no task start", f"did you mean up? {SHOWS}"),
+        (["stop"], "there is no task stop", f"did you mean down? {SHOWS}"),
+        (["ps"], "there is no task ps", f"did you mean status? {SHOWS}"),
+        (["init-db"], "there is no task init-db", f"did you mean db.setup? {SHOWS}"),
+        (["console"], "there is no task console", f"did you mean db.connect? {SHOWS}"),
+        (["psql"], "there is no task psql", f"did you mean db.connect? {SHOWS}"),
+        (["destroy"], "there is no task destroy", f"did you mean down --volumes? {SHOWS}"),
     ],
 )
-def test_a_mistyped_word_ends_with_2_and_the_nearest(
+def test_a_usage_error_ends_with_2_and_names_the_closest_word(
     words: list[str], reason: str, hint: str
 ) -> None:
     done = run(*words)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"{reason}\nhint: {hint}\n"
+
+
+def test_migrate_suggests_the_tasks_that_exist() -> None:
+    hint = run("migrate").stderr.splitlines()[1]
+    named = hint.removeprefix("hint: did you mean ").partition("?")[0].split(" or ")
+    assert "db.reset" in named
+    assert all(run(name, "--help").returncode == 0 for name in named)
+
+
+@pytest.mark.parametrize("words", [["--version"], ["-V"], ["setup", "--version"]])
+def test_the_version_of_the_project_stands_before_invokes(words: list[str]) -> None:
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    expected = f"{project['name']} {project['version']}\nInvoke {invoke.__version__}\n"
+    assert run(*words).stdout == expected
+
+
+def test_the_help_has_our_tasks_before_the_options_that_have_an_effect() -> None:
+    done = run("--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    tasks, title, options = done.stdout.partition("\nOptions of every task:\n")
+    assert title
+    assert f"{tasks}" == run().stdout
+    assert "--dry" in options
+    assert "--stack=NAME" in options
+    assert not [name for name in ("--write-pyc", "--echo", "sudo", "complete") if name in options]
+
+
+LOAD_HELP = """\
+Usage: ./invoke db.load [options] PATH TABLE
+
+Load a CSV file in one transaction.
+
+Values:
+
+  PATH    CSV file; its first line names the columns
+  TABLE   table name
+
+Options:
+
+  --stack=NAME   which stack to use (embedded, docker, aws; default: the one
+                 used last, else embedded)
+  -h, --help     show this help
+
+"""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["db.load", "--help"],
+        ["--help", "db.load"],
+        ["-h", "db.load"],
+        ["db.load", "-h"],
+        ["db.load", "a.csv", "--help"],
+        ["db.load", "a.csv", "books", "--help"],
+        ["db.load", "--stack", "--help"],
+        ["db.load", "--stakc", "docker", "--help"],
+        ["setup", "db.load", "--help", "ddb.scna"],
+    ],
+)
+def test_help_after_a_task_is_always_the_help_of_that_task(words: list[str]) -> None:
+    done = run(*words)
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", LOAD_HELP)
+
+
+def test_the_usage_shows_optional_values_and_words_for_a_program() -> None:
+    assert run("logs", "--help").stdout.startswith("Usage: ./invoke logs [options] [SERVICE]\n")
+    connect = "Usage: ./invoke db.connect [options] [-- PSQL-ARGUMENTS]\n"
+    assert run("db.connect", "--help").stdout.startswith(connect)
+
+
+def test_a_name_in_the_env_file_that_is_almost_a_setting_is_reported_once(
+    checkout: Checkout,
+) -> None:
+    """Names of the app's own variables are nobody's business."""
+    lines = ("POSTGRES_PRT=1", "POSTGRES_HOST=db", "AWS_COGNITO_USER_POOL_CLIENT_ID=x", "KEY=y")
+    (checkout.root / ".env").write_text("\n".join(lines))
+    done = checkout.run("timeline", "completion", "--shell", "bash")
+    assert done.stderr.splitlines() == [
+        ".env: POSTGRES_PRT is not a setting; did you mean POSTGRES_PORT?",
+        "no runs yet; ./invoke setup records one",
+    ]
+
+
+def test_stock_invoke_runs_plain_commands() -> None:
+    for words in (["--list"], ["timeline", "--runs", "2"], ["completion", "--shell=bash"]):
+        command = [sys.executable, "-m", "invoke", *words]
+        subprocess.run(command, cwd=PROJECT, env=clean_environment(), check=True)
 
 
 def test_nothing_runs_where_a_later_word_is_mistyped() -> None:

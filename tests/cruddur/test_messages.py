@@ -87,23 +87,25 @@ def test_every_time_that_is_written_has_the_one_form(table: Aws, group: str) -> 
             "2023-04-05T08:02:03.000000+00:00",
             "korney",
             "short",
-            "korney      2023-04-05 08:02 AM   short",
+            "korney      2023-04-05 10:02:03   short",
         ),
         (
             "2023-12-31T00:59:59.999999+00:00",
             "bob",
             "0123456789" * 5,
-            "bob         2023-12-31 12:59 AM   0123456789012345678901234567890123456789",
+            "bob         2023-12-31 01:59:59   0123456789012345678901234567890123456789",
         ),
         (
             "2023-04-05T20:02:00.000000+00:00",
             "twelve-chars",
             "x",
-            "twelve-chars2023-04-05 08:02 PM   x",
+            "twelve-chars2023-04-05 22:02:00   x",
         ),
     ],
 )
-def test_a_message_is_shown_as_in_the_journal(time: str, handle: str, text: str, line: str) -> None:
+def test_a_message_is_shown_as_in_the_journal_with_local_time(
+    vienna: None, time: str, handle: str, text: str, line: str
+) -> None:
     message = Message("group", time, "uuid", text, make_person(handle))
     assert messages.in_journal_layout(message) == line
 

@@ -121,7 +121,7 @@ def test_an_export_is_loaded_again(
     run_load(environment, tmp_path / name)
     assert fetch(aws) == before
     assert failure(lambda: transfer.export(environment, NAME, tmp_path / name)) == (
-        f"{tmp_path / name} is there already\nhint: name another one, or remove it"
+        f"{tmp_path / name} already exists\nhint: choose another name, or remove it"
     )
     packed = name.endswith("gz")
     assert not packed or gzip.decompress((tmp_path / name).read_bytes())
@@ -211,7 +211,7 @@ def test_a_stuck_load_says_how_much_is_acknowledged(
     assert re.fullmatch(
         f"{NAME} took none of 25 items in {batch_write.PATIENCE} tries;"
         " 1,000 items are acknowledged"
-        "\nhint: try again later, or raise the table's write capacity; the same command goes on",
+        "\nhint: try again later, or raise the table's write capacity; the same command resumes",
         message,
     )
     run_load(environment, path)
@@ -329,7 +329,7 @@ def test_a_load_that_is_stopped_says_how_to_go_on(
     _, talk = process.communicate(timeout=60)
     assert process.returncode == 130
     lines = count_saved(environment)
-    assert talk == f"stopped; the same command goes on after {lines:,} lines\n"
+    assert talk == f"stopped; the same command resumes after {lines:,} lines\n"
     run_load(environment, path)
     assert len(fetch(aws)) == 2_000
 
@@ -348,7 +348,7 @@ def test_killed_three_times_on_a_bad_network_every_item_is_there_once(
     process = start_load(environment, path)
     _, talk = process.communicate(timeout=120)
     assert process.returncode == 0, talk
-    assert "goes on after" in talk
+    assert "resumes after" in talk
     assert f"acknowledged 12,000 items of {path}\n" in talk
     found = list(parallel_scan.scan(aws, NAME))
     assert len(found) == len(items)

@@ -119,7 +119,7 @@ def test_an_import_never_touches_a_table_that_is_there(
     transfer.export_to_s3(environment, str(write_file(tmp_path, 30)), URL)
     assert failure(lambda: transfer.import_table(environment, URL, NAME, as_json=False)) == (
         f"the table {NAME} is there already, and an import only makes new ones"
-        "\nhint: ./invoke ddb.load FILE adds items to a table"
+        "\nhint: ./invoke ddb.load PATH (adds items to a table)"
     )
     assert found(aws) == []
 
@@ -176,7 +176,7 @@ def test_what_an_import_cannot_make_is_said(aws: Aws, definition: Item) -> None:
     place = s3.parse(URL)
     assert failure(lambda: s3.import_table(aws, other, place, lambda *_: None)) == (
         "an import cannot make a table with LocalSecondaryIndexes"
-        "\nhint: ./invoke ddb.schema-load ddb.load FILE can"
+        "\nhint: ./invoke ddb.schema-load ddb.load PATH (can)"
     )
 
 

@@ -204,10 +204,11 @@ def test_a_table_that_differs_is_reported_and_left_as_it_is(
     change(other)
     create(aws, other)
     before = tables.get_table(aws, NAME)
-    first = f"the table {NAME} in {aws} is not what ddb/tables/{NAME}.json says:"
+    first = f"the table {NAME} in {aws} differs from ddb/tables/{NAME}.json:"
     again = f"./invoke ddb.drop {NAME} ddb.schema-load ddb.seed"
     assert failure(lambda: tables.ensure_table(aws, definition)) == (
-        "\n  ".join([first, *differences]) + f"\nhint: {again} makes it anew; its items are kept"
+        "\n  ".join([first, *differences]) + f"\nhint: {again}"
+        " (creates it again; its items are saved for undo)"
     )
     assert tables.get_table(aws, NAME) == before
 
@@ -274,7 +275,7 @@ def test_scan_gives_plain_values(aws: Aws, table: str) -> None:
 
 def test_scan_of_no_table_says_which_there_are(aws: Aws, table: str) -> None:
     assert failure(lambda: next(tables.scan(aws, "nope")), NotFoundError) == (
-        f"there is no table nope in {aws}; tables: {NAME}\nhint: ./invoke ddb.schema-load"
+        f"there is no table nope in {aws}\nhint: tables: {NAME}"
     )
 
 
@@ -371,7 +372,7 @@ def test_drop_deletes_a_marked_table(aws: Aws, table: str) -> None:
 
 def test_drop_of_no_table_says_which_there_are(aws: Aws) -> None:
     assert failure(lambda: tables.drop_table(aws, NAME), NotFoundError) == (
-        f"there is no table {NAME} in {aws}; tables: none\nhint: ./invoke ddb.schema-load"
+        f"there are no tables in {aws}\nhint: ./invoke ddb.schema-load"
     )
 
 

@@ -201,6 +201,59 @@ def test_steps_that_could_never_run_are_a_bug(needs: tuple[str, str]) -> None:
         pipeline.run([step("a", needs[0]), step("b", needs[1])], lambda event: None)
 
 
+def test_a_plan_asks_every_probe_and_does_nothing() -> None:
+    never = broken(AssertionError("an action ran"))
+    down = broken(DevError("postgres is not running"))
+    steps = [
+        step("postgres", action=never, probe=lambda: None),
+        step("aws", action=never, probe=lambda: "running"),
+        step("db.seed", "postgres", action=never, probe=down),
+        step("ddb.seed", "aws", "db.seed", action=never, probe=lambda: "already exists"),
+        step("check", "ddb.seed", action=never),
+    ]
+    found = pipeline.find_done(steps)
+    assert found == {"aws": "running", "ddb.seed": "already exists"}
+
+
+def test_a_plan_asks_independent_probes_side_by_side_and_others_in_order() -> None:
+    meeting = threading.Barrier(2, timeout=PATIENCE)
+    asked: list[str] = []
+
+    def meet() -> str:
+        return f"met as {meeting.wait()}"
+
+    def note() -> str | None:
+        asked.append("last")
+        return None
+
+    steps = [step("last", "a", "b", probe=note), step("a", probe=meet), step("b", probe=meet)]
+    assert sorted(pipeline.find_done(steps).values()) == ["met as 0", "met as 1"]
+    assert asked == ["last"]
+
+
+def test_a_bug_in_a_probe_is_not_hidden_by_a_plan() -> None:
+    with pytest.raises(ZeroDivisionError):
+        pipeline.find_done([step("a", probe=lambda: str(1 // 0))])
+
+
+def test_a_step_sees_which_steps_have_not_ended() -> None:
+    release = threading.Event()
+
+    def look() -> str:
+        return ", ".join(sorted(pipeline.list_unfinished()))
+
+    def emit(event: Event) -> None:
+        events.append(event)
+        if event.step == "look" and event.kind == "finished":
+            release.set()
+
+    events: list[Event] = []
+    slow = step("slow", action=lambda: str(release.wait(PATIENCE)))
+    pipeline.run([slow, step("first"), step("look", "first", action=look)], emit)
+    assert details(events)["look"] == "look, slow"
+    assert pipeline.list_unfinished() == set()
+
+
 def test_events_carry_the_time_of_the_run_and_the_time_of_the_work() -> None:
     events = run([step("a"), step("b", "a"), step("c", probe=lambda: "is there")])
     assert all(event.at >= event.seconds >= 0 for event in events)

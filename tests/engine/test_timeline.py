@@ -157,7 +157,7 @@ def test_the_terminal_shows_what_ran_side_by_side(capsys: pytest.CaptureFixture[
     output.write_timelines(timeline.build([new, old])[:1], as_json=False)
     out, err = capsys.readouterr()
     head, *lines = out.splitlines()
-    assert head.endswith(": done in 8.00 s, +4.00 s against the run before")
+    assert head.endswith(": done in 8.00 s, +4.00 s compared with the run before")
     assert lines == [
         "* a  " + "█" * 24 + " " * 24 + "    4.00 s   +2.00",
         "  b  " + " " * 12 + "░" * 12 + " " * 24 + "    2.00 s   -2.00",
@@ -167,12 +167,43 @@ def test_the_terminal_shows_what_ran_side_by_side(capsys: pytest.CaptureFixture[
     assert "critical path" in err
 
 
+@hypothesis.given(
+    width=st.integers(40, 120),
+    states=st.lists(st.sampled_from(["finished", "skipped", "failed", "interrupted"]), min_size=1),
+    name=st.integers(1, 24),
+)
+def test_no_line_is_wider_than_the_terminal(width: int, states: list[Kind], name: int) -> None:
+    ends = [
+        Event(kind, f"{number}".rjust(name, "x"), number + 1.5, 1.5)
+        for number, kind in enumerate(states)
+    ]
+    begun = [Event("started", end.step, end.at - end.seconds) for end in ends]
+    runs = [Run("snapshot.restore", datetime.now(UTC), {}, [*begun, *ends])] * 2
+    (drawn, _) = timeline.build(runs)
+    lines = list(timeline.draw(drawn, width))
+    assert max(map(len, lines)) <= width
+    assert all(any(bar.step in line for line in lines) for bar in drawn.bars)
+
+
+def test_in_40_columns_a_bar_is_below_its_step() -> None:
+    steps = {"cognito.create-users": (0.0, 4.0), "db.seed": (2.0, 2.0)}
+    (drawn,) = timeline.build([run(steps, {"cognito.create-users": (), "db.seed": ()})])
+    assert list(timeline.draw(drawn, 40))[2:] == [
+        "* cognito.create-users",
+        f"  {'█' * 20}    4.00 s",
+        "  db.seed",
+        f"  {' ' * 10}{'░' * 10}    2.00 s",
+    ]
+
+
 def test_the_task_draws_the_runs_of_this_checkout(checkout: Checkout) -> None:
-    assert checkout.run("timeline").stdout == ""
+    empty = checkout.run("timeline")
+    assert (empty.stdout, empty.stderr) == ("", "no runs yet; ./invoke setup records one\n")
     checkout.run("down")
     checkout.run("down")
     assert checkout.run("timeline").stdout.startswith("down at ")
     newest, oldest = json.loads(checkout.run("timeline", "--runs", "5", "--json").stdout)
     assert [bar["step"] for bar in newest["bars"]] == ["postgres", "aws"]
     assert (newest["before"], oldest["before"]) == (oldest["started"], None)
-    assert json.loads(checkout.run("timeline", "--command", "setup", "--json").stdout) == []
+    none = checkout.run("timeline", "--command", "setup", "--json")
+    assert (json.loads(none.stdout), none.stderr) == ([], "no runs of setup; recorded: down\n")

@@ -117,8 +117,9 @@ def test_the_launcher_finds_the_tool(
         move(tool, folder / tool.name)
     if place == "setting":
         elsewhere = move(tool, tool.parent / "elsewhere")
-        launcher = [folder / "invoke", "--list"]
-        missing = subprocess.run(launcher, env=env, capture_output=True, text=True)
+        missing = subprocess.run(
+            [folder / "invoke", "--list"], env=env, capture_output=True, text=True
+        )
         assert (missing.returncode, "hint: clone it there" in missing.stderr) == (1, True)
         env["DEV_TOOL"] = str(elsewhere)
     done = subprocess.run(

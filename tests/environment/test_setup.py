@@ -166,7 +166,7 @@ def test_a_failed_step_says_why_what_waits_for_it_and_how_to_go_on(checkout: Che
     }
     assert "sql/seed.sql:1: null value in column" in done.stderr
     assert "| INSERT INTO users (handle)" in done.stderr
-    assert done.stderr.splitlines()[-1] == "hint: mend that, then go on with: ./invoke setup"
+    assert done.stderr.splitlines()[-1] == "hint: Fix the error above, then rerun: ./invoke setup"
     seed.write_text(good)
     checkout.run("setup")
 

@@ -15,7 +15,7 @@ from scripts.dynamodb import tables
 from scripts.engine import pipeline
 from scripts.engine.pipeline import Step
 from scripts.environment import reset, snapshots, transaction
-from scripts.errors import DevError, InvalidError, RefusedError
+from scripts.errors import DevError, InvalidError, NotFoundError, RefusedError
 from scripts.postgres import copies, databases
 from scripts.settings import Settings
 from tests.conftest import Checkout
@@ -99,17 +99,20 @@ def test_the_list_tells_sizes_and_content_also_after_a_restart(checkout: Checkou
 def test_what_cannot_be_a_name_is_refused(lived_in: Settings, name: str) -> None:
     with pytest.raises(InvalidError) as error:
         reset.snapshot_save(lived_in, name)
-    assert error.value.reason == f"{name} cannot be a snapshot's name"
+    assert error.value.reason == f"{name} is not a valid snapshot name"
 
 
 def test_a_name_that_is_taken_or_unknown_is_told(lived_in: Settings) -> None:
     run(reset.snapshot_save(lived_in, "mine"))
     assert failure(reset.snapshot_save(lived_in, "mine")) == (
-        "there is a snapshot mine\nhint: ./invoke snapshot.delete mine"
+        "the snapshot mine already exists"
+        "\nhint: choose another name, or: ./invoke snapshot.delete mine"
     )
     for steps in (reset.snapshot_delete, reset.snapshot_restore):
-        assert failure(steps(lived_in, "other")) == (
-            "there is no snapshot other; snapshots: mine\nhint: ./invoke snapshot.list"
+        with pytest.raises(NotFoundError) as error:
+            steps(lived_in, "mien")
+        assert error.value.message == (
+            "there is no snapshot mien\nhint: did you mean mine? snapshots: mine"
         )
 
 

@@ -250,14 +250,14 @@ def test_outside_a_job_setup_exports_nothing_and_starts_nothing(checkout: Checko
 
 def test_an_environment_that_does_not_run_exports_nothing(checkout: Checkout) -> None:
     done = checkout.run("env", "--format", "shell", expect=1)
-    said = "postgres does not run at 127.0.0.1\nhint: ./invoke up\n"
+    said = "postgres is not running at 127.0.0.1\nhint: ./invoke up\n"
     assert (done.stdout, done.stderr) == ("", said)
 
 
 def test_an_unknown_format_is_named(checkout: Checkout) -> None:
-    done = checkout.run("env", "--format", "yaml", expect=1)
+    done = checkout.run("env", "--format", "yaml", expect=2)
     assert done.stderr == (
-        "--format yaml is not a format\nhint: use one of: dotenv, shell, json, github\n"
+        "--format=yaml is none of dotenv, shell, json, github\nhint: ./invoke env --help\n"
     )
 
 

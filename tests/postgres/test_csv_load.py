@@ -243,7 +243,12 @@ def test_a_bad_row_far_down_is_named_by_its_line(
             "{path} has a header and no row\nhint: nothing was loaded",
         ),
         ("a,a\n", "users", "{path}:1: the header names a twice\nhint: name each once"),
-        ("x\n1\n", "nope", "{database} has no table nope\nhint: ./invoke db.schema-load"),
+        ("x\n1\n", "nope", "{database} has no table nope\nhint: tables: activities, users"),
+        (
+            "x\n1\n",
+            "usres",
+            "{database} has no table usres\nhint: did you mean users? tables: activities, users",
+        ),
         (
             "handle,nmae\n",
             "users",
@@ -279,6 +284,6 @@ def test_the_task_says_what_is_new_and_what_was_there(
     transfer.load_rows(environment, path, "users")
     transfer.load_rows(environment, path, "users")
     assert capsys.readouterr().err == (
-        f"users has 1,200 new rows of {path}, 0 were there\n"
-        f"users has 0 new rows of {path}, 1,200 were there\n"
+        f"users has 1,200 new rows from {path}; 0 already existed\n"
+        f"users has 0 new rows from {path}; 1,200 already existed\n"
     )

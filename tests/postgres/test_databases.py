@@ -367,7 +367,7 @@ def test_a_changed_schema_on_data_is_refused_and_changes_nothing(
     schema = write_sql(tmp_path, TABLE)
     assert failure(lambda: databases.load_schema(seeded, (schema,))) == (
         f"schema.sql changed since {seeded}, which has data: activities 1, users 2"
-        "\nhint: ./invoke db.reset builds it anew, and keeps this one for undo"
+        "\nhint: ./invoke db.reset (rebuilds the database; undo reverts it)"
     )
     assert (contents(seeded), databases.loaded(seeded)) == before
 
@@ -377,7 +377,7 @@ def test_a_schema_on_tables_that_others_made_is_refused(created: Database, tmp_p
     schema = write_sql(tmp_path, TABLE)
     assert failure(lambda: databases.load_schema(created, (schema,))) == (
         f"schema.sql is not what made {created}, which has data: theirs 1"
-        "\nhint: ./invoke db.reset builds it anew, and keeps this one for undo"
+        "\nhint: ./invoke db.reset (rebuilds the database; undo reverts it)"
     )
     assert contents(created) == {"theirs": [(42,)]}
 
@@ -445,8 +445,8 @@ def test_wrong_password_is_said_with_the_settings_to_look_at(created: Database) 
     stranger = replace(created, password="not-the-right-one")
     assert failure(lambda: databases.count_rows(stranger), LoginRefusedError) == (
         f"{created} does not accept the password of {created.user}"
-        "\nhint: POSTGRES_USER and POSTGRES_PASSWORD must be those it was made with;"
-        " to start afresh: ./invoke down --volumes up"
+        "\nhint: set POSTGRES_USER and POSTGRES_PASSWORD to those that it was created with;"
+        " to start over without its data: ./invoke down --volumes setup"
     )
 
 

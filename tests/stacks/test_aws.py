@@ -102,15 +102,17 @@ def test_a_part_of_setup_writes_no_mock_data_either(
 
 def test_how_to_go_on_names_the_stack(production: Production) -> None:
     done = production.run("setup")
-    assert "next, with --stack aws: ./invoke status, " in done.stderr
+    assert "next: ./invoke --stack aws status, " in done.stderr
     failed = production.run("setup", expect=1, AWS_COGNITO_USER_POOL_ID="us-east-1_none")
-    assert failed.stderr.endswith("hint: mend that, then go on with: ./invoke setup --stack aws\n")
+    assert failed.stderr.endswith(
+        "hint: Fix the error above, then rerun: ./invoke --stack aws setup\n"
+    )
     assert "hint: set AWS_COGNITO_USER_POOL_ID to one that is there\n" in failed.stderr
 
 
 def test_undo_is_not_promised_where_nothing_is_kept(filled: Production) -> None:
     table = filled.run("ddb.drop", "cruddur-messages", "--confirm", "cruddur-messages")
-    assert table.stderr.endswith("; next, with --stack aws: ./invoke ddb.schema-load\n")
+    assert table.stderr.endswith("; next: ./invoke --stack aws ddb.schema-load\n")
     database = filled.run("db.drop", "--confirm", filled.database.name)
     assert "next" not in database.stderr.splitlines()[-1]
 
@@ -191,7 +193,7 @@ def test_missing_credentials_are_said(production: Production) -> None:
 def test_status_and_up_and_down_ask_but_start_and_stop_nothing(production: Production) -> None:
     production.run("db.create")
     plan = production.run("up", "--plan").stdout
-    assert plan.count("ask whether it answers at ") == 2
+    assert [line.split()[1] for line in plan.splitlines()[1:]] == ["done", "done"]
     down = production.run("down", "--volumes", "--yes").stderr
     assert down.count("runs on, it is not ours") == 2
     assert down.count("stack aws: account") == 1
@@ -213,12 +215,14 @@ def name_of(production: Production, words: tuple[str, ...]) -> str:
 def test_nothing_goes_without_its_name(filled: Production, words: tuple[str, ...]) -> None:
     before = filled.content()
     name = name_of(filled, words)
-    for confirmed in ((), ("--confirm", "yes"), ("--confirm", name.upper()), ("--confirm", "")):
+    for confirmed in ((), ("--confirm", "yes"), ("--confirm", name.upper())):
         done = filled.run(
             *words, *confirmed, expect=3, CONFIRM=name, INVOKE_CONFIRM=name, DEV_CONFIRM=name
         )
-        assert "not disposable:" in done.stderr
-        assert done.stderr.endswith(f"hint: --confirm {name}\n")
+        assert "not created by this tool:" in done.stderr
+        again = f"./invoke --stack aws {' '.join(words)} --confirm {name}"
+        assert done.stderr.endswith(f"hint: {again}\n")
+    assert "--confirm is empty" in filled.run(*words, "--confirm", "", expect=2).stderr
     assert filled.content() == before
 
 
@@ -232,7 +236,7 @@ def test_a_wrong_name_typed_at_a_terminal_is_refused(
     before = filled.content()
     code, screen = at_a_terminal(filled, words, typed)
     assert code == 3
-    assert f"type {name_of(filled, words)} to let it go: " in screen
+    assert f"type {name_of(filled, words)} to confirm that it may be deleted: " in screen
     assert filled.content() == before
 
 
@@ -329,7 +333,7 @@ def at_a_terminal(production: Production, words: tuple[str, ...], typed: str) ->
             shown += os.read(screen, 65536).decode()
         except OSError:
             break
-        if "to let it go: " in shown and not asked:
+        if "to confirm that it may be deleted: " in shown and not asked:
             asked = True
             os.write(screen, f"{typed}\n".encode())
     os.close(screen)

@@ -203,7 +203,7 @@ def test_a_volume_of_another_postgres(checkout: Checkout) -> None:
         "the volume of postgres holds data of PostgreSQL 17,"
         " and postgres:18-alpine is PostgreSQL 18\n"
         "hint: keep it: dump it with its own version, see docs/stacks.md;"
-        " or start afresh: ./invoke down --volumes up"
+        " or start over without it: ./invoke down --volumes setup"
     )
 
 

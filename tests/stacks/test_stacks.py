@@ -120,7 +120,7 @@ def test_the_data_goes_only_when_it_was_agreed(make: Callable[[str], Checkout], 
     going = stacks.list_data(checkout.settings())
     assert [line in refused for line in going] == [True] * len(going)
     assert refused.endswith(
-        "nobody is here to agree, so nothing is removed\nhint: add --yes to agree\n"
+        "nothing was deleted: there is no terminal to ask\nhint: ./invoke down --volumes --yes\n"
     )
     assert states(checkout) == {"healthy"}
     chosen = checkout.settings()
@@ -173,8 +173,11 @@ def test_logs_of_one_service_or_all_and_following(
     one = checkout.run("logs", "postgres").stdout
     assert one.splitlines() == [line for line in lines if line.startswith("postgres | ")]
     assert "database system is ready to accept connections" in one
-    unknown = checkout.run("logs", "mysql", expect=1).stderr
-    assert unknown.startswith("there is no service mysql in this stack\nhint: use one of: postgres")
+    unknown = checkout.run("logs", "mysql", expect=2).stderr
+    assert unknown.startswith("there is no service mysql in this stack\nhint: services: postgres, ")
+    lines = checkout.run("logs", "postgres", "--tail", "2", "--json").stdout.splitlines()
+    assert [json.loads(line)["service"] for line in lines] == ["postgres", "postgres"]
+    assert one.splitlines()[-1] == f"postgres | {json.loads(lines[-1])['line']}"
     following = checkout.start("logs", "postgres", "--follow")
     assert following.stdout
     while "ready to accept connections" not in following.stdout.readline():

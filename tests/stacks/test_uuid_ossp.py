@@ -154,8 +154,8 @@ def test_a_database_with_it_is_what_its_schema_file_makes(
     schema = environment.root / "sql" / f"{database.name}.sql"
     schema.write_text(SCHEMA)
     databases.create(database)
-    databases.load_schema(database, schema)
-    assert schema_diff.list_changes(database, schema) == []
+    databases.load_schema(database, (schema,))
+    assert schema_diff.list_changes(database, (schema,)) == []
 
 
 def test_an_app_that_uses_it_is_set_up_reset_undone_saved_and_restored(checkout: Checkout) -> None:

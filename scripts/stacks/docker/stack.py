@@ -12,13 +12,14 @@ from scripts.dynamodb import tables
 from scripts.engine.checks import Check
 from scripts.errors import DevError, LoginRefusedError
 from scripts.settings import Settings
-from scripts.stacks import LOG_LINES, Service, local_database, ports, processes
+from scripts.stacks import Service, local_database, ports, processes
 from scripts.stacks.docker import addresses, compose, engine, engine_checks
 from scripts.stacks.docker.addresses import Part
 from scripts.stacks.embedded import postgres_server
 from scripts.targets import UNCHECKED, Aws, Targets
 
 TAIL = 8
+_STOPPED = (0, 130, 143)  # exit codes: by itself, by SIGINT, by SIGTERM
 _DATA_VERSIONS = (
     "PG_VERSION",
     "data/PG_VERSION",
@@ -94,6 +95,8 @@ def _service(settings: Settings, part: Part) -> Service:
         log=partial(_log, settings, part),
         data=partial(_data, settings, part),
         erase=partial(_erase, settings, part),
+        has_crashed=partial(_has_crashed, settings, part),
+        needs=("docker engine",),
         port_setting=part.port_setting,
     )
 
@@ -147,7 +150,9 @@ def _wait(settings: Settings, part: Part) -> None:
 def _ended(settings: Settings, part: Part, container: Any | None) -> DevError:
     """Why a container did not stay."""
     if container is None:
-        return DevError(f"the container of {part.name} is gone", "./invoke up")
+        return DevError(
+            f"the container of {part.name} was removed", "see: docker events --since 5m"
+        )
     version = container.attrs["Config"]["Image"], _variable(container, "PG_MAJOR")
     found = _data_version(container) if version[1] else None
     if found and found != version[1]:
@@ -155,7 +160,7 @@ def _ended(settings: Settings, part: Part, container: Any | None) -> DevError:
             f"the volume of {part.name} holds data of PostgreSQL {found},"
             f" and {version[0]} is PostgreSQL {version[1]}",
             "keep it: dump it with its own version, see docs/stacks.md;"
-            " or start afresh: ./invoke down --volumes up",
+            " or start over without it: ./invoke down --volumes setup",
         )
     code = container.attrs["State"]["ExitCode"]
     return DevError(
@@ -175,6 +180,17 @@ def _data_version(container: Any) -> str | None:
         if text := engine.read_file(container, f"/var/lib/postgresql/{path}"):
             return text.strip()
     return None
+
+
+def _has_crashed(settings: Settings, part: Part) -> bool:
+    """Did the container end with an error? Stopped by hand, or with its engine, it has not."""
+    try:
+        container = _find(settings, part)
+    except DevError:  # health says it
+        return False
+    if container is None or container.status not in ("exited", "dead"):
+        return False
+    return container.attrs["State"]["ExitCode"] not in _STOPPED
 
 
 def _stop(settings: Settings, part: Part) -> bool:
@@ -256,10 +272,10 @@ def _log_tail(settings: Settings, part: Part) -> str:
         return ""
 
 
-def _log(settings: Settings, part: Part, follow: bool) -> Iterator[str]:
+def _log(settings: Settings, part: Part, lines: int, follow: bool) -> Iterator[str]:
     container = _find(settings, part)
     if container is not None:
-        yield from engine.read_log(container, LOG_LINES, follow)
+        yield from engine.read_log(container, lines, follow)
 
 
 def _data(settings: Settings, part: Part) -> str | None:

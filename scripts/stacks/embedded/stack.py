@@ -10,7 +10,7 @@ from pathlib import Path
 from scripts import state
 from scripts.engine.checks import Check, Finding, fail, note, ok
 from scripts.settings import Settings
-from scripts.stacks import LOG_LINES, Service, local_database, ports, processes
+from scripts.stacks import Service, local_database, ports, processes
 from scripts.stacks.embedded import (
     aws_emulator,
     postgres_cluster,
@@ -180,9 +180,10 @@ def _service(
         is_running=lambda: processes.find(server) is not None,
         since=lambda: processes.find_start(server),
         log_tail=lambda: processes.log_tail(server),
-        log=lambda follow: processes.read_log(server, LOG_LINES, follow),
+        log=partial(processes.read_log, server),
         data=lambda: _describe(folder()),
         erase=erase,
+        has_crashed=lambda: processes.has_crashed(server),
         port_setting=port_setting,
     )
 

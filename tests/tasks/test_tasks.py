@@ -1,0 +1,168 @@
+"""The tasks by their command line: usage errors, empty lists, single services, hints."""
+
+import json
+import re
+
+import pytest
+
+from scripts import stacks
+from scripts.cli import program
+from scripts.cruddur import conversations
+from scripts.environment import variables
+from scripts.tasks import ddb
+from tests.conftest import Checkout
+
+
+@pytest.fixture
+def running(checkout: Checkout) -> Checkout:
+    checkout.run("setup")
+    return checkout
+
+
+def test_every_option_shows_its_type_and_its_default() -> None:
+    from tasks import ns
+
+    options = {
+        f"{name} --{one.names[0]}": program.describe(one)
+        for name in ns.task_names
+        for one in ns[name].get_arguments()
+        if not one.positional
+    }
+    assert len(options) > 100
+    assert [name for name, text in options.items() if "default: " not in text] == []
+    assert "(1 to 20; default: 1)" in options["timeline --runs"]
+
+
+def test_the_choices_are_those_of_the_code() -> None:
+    from tasks import ns
+
+    kinds = {str(one.name): one.kind for one in ns["env"].get_arguments()}
+    assert kinds["format"].choices == tuple(variables.FORMATS)
+    assert kinds["stack"].choices == tuple(stacks.MODULES)
+    assert ddb.MOST_FURTHER == conversations.MOST_FURTHER
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("env", "--format", "xml"),
+        ("timeline", "--runs", "abc"),
+        ("web", "--port", "70000"),
+        ("up", "--stack", "dcker"),
+        ("up", "postgress"),
+        ("restart", "postgress"),
+        ("down", "postgres", "--volumes"),
+        ("snapshot.save", "a b"),
+        ("snapshot.restore", "a b"),
+        ("setup", "--json"),
+        ("ddb.load", ""),
+        ("db.load", "", "users"),
+        ("ddb.export", "cruddur-messages", ""),
+        ("completion", "--shell", "tcsh"),
+        ("ddb.seed", "--messages", "-1"),
+    ],
+)
+def test_a_usage_error_ends_with_2_and_starts_nothing(
+    checkout: Checkout, words: tuple[str, ...]
+) -> None:
+    done = checkout.run(*words, expect=2)
+    assert (done.stdout, done.stderr.count("\nhint: ")) == ("", 1)
+    assert {row.state for row in stacks.list_status(checkout.settings())} == {"down"}
+
+
+def test_lists_that_are_empty_say_so_on_stderr(checkout: Checkout) -> None:
+    checkout.run("up")
+    for words, said in [
+        (("snapshot.list",), "no snapshots yet; ./invoke snapshot.save NAME creates one\n"),
+        (("ddb.list-tables",), "no tables yet; ./invoke ddb.schema-load creates them\n"),
+    ]:
+        assert (checkout.run(*words).stdout, checkout.run(*words).stderr) == ("", said)
+        assert json.loads(checkout.run(*words, "--json").stdout) == []
+
+
+def test_a_plan_shows_what_is_done_and_starts_nothing(checkout: Checkout) -> None:
+    fresh = checkout.run("setup", "--plan")
+    assert fresh.stdout.count(" would run ") == 11
+    assert fresh.stderr == "11 of 11 steps would run\n"
+    assert not (checkout.root / ".dev").exists()
+    checkout.run("setup")
+    done = checkout.run("setup", "--dry")
+    assert done.stderr == "1 of 11 steps would run\n"
+    checkout.run("ddb.drop", "cruddur-messages")
+    plan = json.loads(checkout.run("setup", "--plan", "--json").stdout)
+    waiting = {step["step"] for step in plan["steps"] if step["would_run"]}
+    assert waiting == {"ddb.schema-load", "ddb.seed", "check"}
+    assert plan["would_run"] == 3
+    assert json.loads(checkout.run("ddb.list-tables", "--json").stdout) == []
+
+
+def test_a_single_service_is_stopped_started_and_restarted(running: Checkout) -> None:
+    def list_since() -> dict[str, str]:
+        rows = json.loads(running.run("status", "--json", expect=None).stdout)
+        return {row["service"]: row["since"] for row in rows}
+
+    before = list_since()
+    running.run("down", "postgres")
+    assert list_since() == before | {"postgres": None}
+    running.run("up", "postgres")
+    started = list_since()
+    assert started["aws"] == before["aws"]
+    assert started["postgres"]
+    done = running.run("restart", "aws")
+    assert re.match(r"done  aws .* stopped; listening on 127.0.0.1:\d+\n", done.stderr)
+    after = list_since()
+    assert after["postgres"] == started["postgres"]
+    assert after["aws"] not in (None, started["aws"])
+    running.run("restart")
+    running.run("check")
+
+
+def test_words_that_look_like_options_can_be_sent(running: Checkout) -> None:
+    send = "ddb.patterns.send-message"
+    assert running.run(send, "korney", "--help").stdout.startswith(f"Usage: ./invoke {send} ")
+    assert running.run("ddb.scan", "--json").stderr == "122 items of cruddur-messages\n"
+    running.run(send, "korney", "--", "--help")
+    page = json.loads(running.run("ddb.patterns.get-conversation", "--limit", "1", "--json").stdout)
+    assert [message["text"] for message in page["messages"]] == ["--help"]
+    assert page["messages"][0]["at"].endswith("+00:00")
+
+
+def test_an_export_with_dry_writes_nothing(running: Checkout) -> None:
+    running.run("ddb.export", "cruddur-messages", "--dry", expect=2)
+    done = running.run("ddb.export", "cruddur-messages", "items", "--dry")
+    assert done.stderr.startswith("would write the items of cruddur-messages in ")
+    assert not list(running.root.glob("*items")) + list(running.root.glob("*dry"))
+
+
+def test_what_does_not_exist_is_named_with_the_closest_and_no_wrong_advice(
+    running: Checkout,
+) -> None:
+    running.run("snapshot.save", "monday")
+    for words, hint in [
+        (("ddb.scan", "--table", "cruddur-mesages"),
+         "did you mean cruddur-messages? tables: cruddur-messages"),
+        (("snapshot.restore", "mondy"), "did you mean monday? snapshots: monday"),
+        (("snapshot.delete", "x"), "snapshots: monday"),
+    ]:  # fmt: skip
+        done = running.run(*words, expect=1)
+        assert done.stderr.splitlines()[-1] == f"hint: {hint}"
+
+
+def test_a_failed_pipeline_repeats_its_arguments(running: Checkout) -> None:
+    (running.root / "ddb/seeds/cruddur-messages.txt").write_text("nonsense")
+    done = running.run("ddb.seed", "--messages", "7", "--stack", "embedded", expect=1)
+    assert done.stderr.splitlines()[-1] == (
+        "hint: Fix the error above, then rerun: ./invoke --stack embedded ddb.seed --messages=7"
+    )
+
+
+def test_status_is_watched_until_it_is_interrupted(running: Checkout) -> None:
+    with running.start("status", "--watch") as process:
+        assert process.stdout
+        lines = [process.stdout.readline() for _ in range(2)]
+        assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  postgres  healthy ", lines[0])
+        running.run("down", "aws")
+        changed = process.stdout.readline()
+        assert re.search(r"  aws +down ", changed)
+        process.send_signal(2)
+        assert process.wait(20) == 130
