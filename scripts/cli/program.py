@@ -1,10 +1,12 @@
 """Invoke's program with our own parser, help and overview."""
 
 import contextlib
+import os
 import shlex
 import sys
 import tomllib
 from collections.abc import Iterator
+from pathlib import Path
 
 import invoke
 from invoke.collection import Collection
@@ -43,6 +45,7 @@ _TITLES = {
 _PROGRAMS = "for the programs of test, bench and screenshots"
 _CORE_HELP = {
     "help": "show this help, or that of a task",
+    "app": "the folder whose app.toml to use",
     "version": "show the version of this project and of Invoke",
     "list": "list the tasks, or those of a collection such as db",
     "list-depth": "list only so many levels; 0 for all",
@@ -75,12 +78,16 @@ class DevProgram(Program):
             option.help = _CORE_HELP.get(option.names[0], option.help)
             if option.kind is not bool:
                 option.kind = _core_value(option)
-        return options
+        app = Argument(name="app", kind=Text("FOLDER", unset=f"${settings.APP_VARIABLE}"))
+        app.help = _CORE_HELP["app"]
+        return [*options, app]
 
     def parse_core(self, argv: list[str] | None) -> None:
         """Parse the command line; keep the bytecode cache, which Invoke turns off here."""
         with _usage_errors():
             super().parse_core(argv)
+        if self.args.app.value:  # for this process and the programs that it starts
+            os.environ[settings.APP_VARIABLE] = str(Path(self.args.app.value).resolve())
         sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
 
     def parse_core_args(self) -> None:
@@ -197,7 +204,7 @@ def list_mistyped_settings() -> list[str]:
     """A line for each name in `.env` that is no setting, but almost one; others are the app's."""
     known = [str(field.metadata["variable"]) for field in settings.declared()]
     try:
-        names = settings.read_env_file(settings.ROOT / ".env")
+        names = settings.read_env_file(settings.find_app(os.environ) / ".env")
     except DevError:  # the task says so
         return []
     near = {name: list_closest(name, known, cutoff=0.9) for name in names if name not in known}

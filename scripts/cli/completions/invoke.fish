@@ -4,7 +4,7 @@ function __invoke_tasks
     set --local words (commandline --tokenize --cut-at-cursor) $start
     set --local command (string replace --regex '^~/' "$HOME/" -- $words[1])
     set --local names
-    if not string match --quiet '*/*' -- $command; or test -f (dirname -- $command)/tasks.py # ours
+    if not string match --quiet '*/*' -- $command; or test -f (dirname -- $command)/tasks.py; or test -f (dirname -- $command)/app.toml
         set names ($command --complete -- invoke $words[2..-1] 2>/dev/null)
     end
     string match --entire --regex -- '^'(string escape --style=regex -- $start) $names

@@ -7,7 +7,7 @@ _invoke_tasks() {
         '~'/*) command=$HOME/${command#*/} ;;
     esac
     # Another program that is called invoke gets the usual files.
-    if [[ $command != */* || -f ${command%/*}/tasks.py ]]; then
+    if [[ $command != */* || -f ${command%/*}/tasks.py || -f ${command%/*}/app.toml ]]; then
         names=(${(f)"$("$command" --complete -- invoke "${(@Q)words[2,CURRENT]}" 2>/dev/null)"})
     fi
     (( $#names )) && compadd -- $names || _default
