@@ -3,7 +3,9 @@ _invoke_tasks() {
     local command=${1/#\~\//$HOME/} names name
     COMPREPLY=()
     case $command in
-        */*) [ -f "${command%/*}/tasks.py" ] || return 0 ;; # another program called invoke
+        */*) # not another program called invoke
+            [ -f "${command%/*}/tasks.py" ] || [ -f "${command%/*}/app.toml" ] || return 0
+            ;;
     esac
     names=$("$command" --complete -- invoke "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null) || return 0
     while IFS= read -r name; do
