@@ -62,9 +62,9 @@ def export(settings: Settings, form: str, environ: Mapping[str, str]) -> None:
 
 
 def secret_values(values: Mapping[str, str]) -> list[str]:
-    """What of them nobody should read in a log: passwords, as they are and as the URL has one."""
+    """What of them nobody should read in a log: the password, as it is and as the URL has it."""
     password = values.get("PGPASSWORD", "")
-    return sorted({password, quote(password, safe=""), values.get(_PASSWORD, "")} - {""})
+    return sorted({password, quote(password, safe="")} - {""})
 
 
 def in_the_way(values: Mapping[str, str], environ: Mapping[str, str]) -> list[str]:
