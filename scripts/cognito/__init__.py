@@ -5,5 +5,6 @@ app_client     the client by which an app signs users in
 users          the app's users in Postgres
 addresses      a valid and unique e-mail address for each user
 sync           compare the two by handle; write each Cognito id (sub) into Postgres
-sign_in        tokens and passwords of users
+passwords      the password of a user; what the pool refuses
+sign_in        tokens with the local password
 """

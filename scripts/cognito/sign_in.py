@@ -1,11 +1,11 @@
-"""Sign-in of the pool's users: tokens and passwords."""
+"""Sign-in with the local password: tokens for a user, and the way back to that password."""
 
 import shlex
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from scripts import clients
-from scripts.cognito import app_client, user_pool
+from scripts.cognito import app_client, passwords, user_pool
 from scripts.cognito.user_pool import PoolUser
 from scripts.errors import DevError, NotFoundError
 from scripts.targets import Aws
@@ -60,7 +60,7 @@ def set_password(aws: Aws, name: str, password: str = "") -> str:
         )
     pool = user_pool.get_pool(aws)
     user = get_user(aws, pool, name)
-    user_pool.set_password(aws, pool, user.username, password or aws.user_password)
+    passwords.set_password(aws, pool, user.username, password or aws.user_password)
     which = "the given password" if password else "the local password"
     return f"{name} signs in as {user.email or user.label} with {which}"
 

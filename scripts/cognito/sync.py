@@ -6,8 +6,9 @@ A user of the pool without a handle has that of the one user in Postgres with th
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
-from scripts.cognito import addresses, user_pool, users
+from scripts.cognito import addresses, passwords, user_pool, users
 from scripts.cognito.user_pool import PoolUser
 from scripts.errors import DevError, NotFoundError, count
 from scripts.targets import Aws, Database
@@ -58,7 +59,8 @@ def create_users(database: Database, aws: Aws) -> str:
     new = [user_pool.describe_user(u.handle, emails[u.handle], u.display_name) for u in missing]
     user_pool.create_users(aws, pool, new)
     unfinished = _find_unfinished(aws, everybody, in_pool)
-    user_pool.set_passwords(aws, pool, unfinished, aws.user_password)
+    finish = partial(passwords.set_password, aws, pool, password=aws.user_password)
+    user_pool.in_parallel(aws, finish, unfinished)
     if refused := [user.handle for user in _find_missing(everybody, _list_pool(aws, everybody))]:
         raise DevError(
             f"the pool {aws.pool_name} did not take {shorten(refused)}",

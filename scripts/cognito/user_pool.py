@@ -7,14 +7,14 @@ by handle or e-mail. A pool that somebody created otherwise is used as it is.
 import contextlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from scripts import clients
-from scripts.cognito import addresses, app_client
-from scripts.errors import DevError, InvalidError, NotFoundError
+from scripts.cognito import addresses, app_client, passwords
+from scripts.errors import DevError, NotFoundError
 from scripts.targets import Aws
 
 Item = dict[str, Any]
@@ -167,19 +167,6 @@ def delete_users(aws: Aws, pool: str, usernames: Sequence[str]) -> None:
     in_parallel(aws, delete, usernames)
 
 
-def set_password(aws: Aws, pool: str, username: str, password: str) -> None:
-    """Set a permanent password, which also confirms the user. Raises DevError if it is refused."""
-    with _refusals(aws, username):
-        clients.cognito(aws).admin_set_user_password(
-            UserPoolId=pool, Username=username, Password=password, Permanent=True
-        )
-
-
-def set_passwords(aws: Aws, pool: str, usernames: Iterable[str], password: str) -> None:
-    """Set the same password for several users."""
-    in_parallel(aws, lambda name: set_password(aws, pool, name, password), usernames)
-
-
 def set_email(aws: Aws, pool: str, username: str, email: str) -> None:
     """Give a user another e-mail address, as verified."""
     pairs = _to_pairs({"email": email, "email_verified": "true"})
@@ -208,7 +195,7 @@ def _create(aws: Aws, pool: str, app: str, user: Item) -> None:
     local = {"TemporaryPassword": aws.user_password} if aws.user_password else {}
     name = user["Username"]
     try:
-        with _refusals(aws, name):
+        with passwords.refusals(aws, name):
             if _signs_up(user):
                 client.sign_up(ClientId=app, Password=aws.user_password, **given)
             else:
@@ -219,7 +206,7 @@ def _create(aws: Aws, pool: str, app: str, user: Item) -> None:
     except client.exceptions.UsernameExistsException:
         return
     if user["Status"] == "CONFIRMED" and aws.user_password:
-        set_password(aws, pool, name, aws.user_password)
+        passwords.set_password(aws, pool, name, aws.user_password)
     if not user["Enabled"]:
         client.admin_disable_user(UserPoolId=pool, Username=name)
 
@@ -233,23 +220,6 @@ def _with_username(aws: Aws, user: Item, sign_in: Sequence[str]) -> Item:
             attributes["email"] = addresses.make_local(name, aws.pool_name)
         name = next((attributes[one] for one in sign_in if one in attributes), name)
     return {**user, "Username": name, "Attributes": _to_pairs(attributes)}
-
-
-@contextlib.contextmanager
-def _refusals(aws: Aws, username: str) -> Iterator[None]:
-    exceptions = clients.cognito(aws).exceptions
-    try:
-        yield
-    except exceptions.InvalidPasswordException as error:
-        raise InvalidError(
-            f"the pool {aws.pool_name} refuses the password: {error.response['Error']['Message']}",
-            "choose another one; the local password is the setting COGNITO_PASSWORD",
-        ) from None
-    except exceptions.InvalidParameterException as error:
-        raise InvalidError(
-            f"the pool {aws.pool_name} refuses {username}: {error.response['Error']['Message']}",
-            "./invoke cognito.list-users shows the users it has",
-        ) from None
 
 
 def _signs_up(user: Item) -> bool:

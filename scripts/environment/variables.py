@@ -129,11 +129,10 @@ def export(
 
 
 def secret_values(values: Mapping[str, str]) -> list[str]:
-    """What of ours nobody should read in a log: passwords, also as in the URL, and the key."""
+    """What of ours nobody should read in a log: the password, also as in the URL, and the key."""
     password, secret = values.get("PGPASSWORD", ""), values.get("AWS_SECRET_ACCESS_KEY", "")
     key = {secret, values.get("AWS_ACCESS_KEY_ID", "")} if secret != UNCHECKED else set()
-    found = {password, quote(password, safe=""), values.get(_PASSWORD, ""), *key}
-    return sorted(found - {""})
+    return sorted({password, quote(password, safe=""), *key} - {""})
 
 
 def in_the_way(values: Mapping[str, str], environ: Mapping[str, str]) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from scripts import clients, stacks
-from scripts.cognito import app_client, sign_in, sync, user_pool, users
+from scripts.cognito import app_client, passwords, sign_in, sync, user_pool, users
 from scripts.environment import reset, setup
 from scripts.errors import NotFoundError
 from scripts.settings import Settings
@@ -316,7 +316,7 @@ def test_who_is_as_saved_keeps_id_and_password_and_who_changed_is_created_again(
     client = clients.cognito(aws)
     saved = user_pool.save_users(aws, pool)
     before = {user.handle: user.sub for user in user_pool.list_users(aws, pool)}
-    user_pool.set_password(aws, pool, "korney@example.com", OTHER)
+    passwords.set_password(aws, pool, "korney@example.com", OTHER)
     client.admin_disable_user(UserPoolId=pool, Username="smirnov@example.com")
     user_pool.create_user(aws, pool, "later", "later@x.org", "Later")
     user_pool.restore_users(aws, pool, saved)

@@ -220,7 +220,7 @@ def test_the_job_gets_them_and_the_log_never_shows_password_and_key(
     assert key
     masked = [f"{key[0]}000000000000", key[1], "p%2525ss%2520word", "p%25ss word"]
     assert done.stdout == "".join(f"::add-mask::{text}\n" for text in sorted(masked))
-    assert done.stderr.splitlines()[-1] == "13 variables added to the job"
+    assert "15 variables added to the job" in done.stderr.splitlines()
     seen = of_a_job((tmp_path / "github env").read_text())
     assert app(clean_environment() | seen) == SEEN
     more = checkout.run("env", "--format", "github", env=job | {"AWS_PROFILE": "nobody"})
@@ -268,6 +268,7 @@ def test_of_production_it_tells_what_it_knows(tmp_path: Path) -> None:
             "PROD_DATABASE_URL": "postgresql://me:p%25@db.example.com/app",
             "AWS_PROFILE": "prod",
             "AWS_COGNITO_USER_POOL_ID": "pool",
+            "AWS_COGNITO_USER_POOL_CLIENT_ID": "client",
         },
         stack="aws",
     )
@@ -284,5 +285,6 @@ def test_of_production_it_tells_what_it_knows(tmp_path: Path) -> None:
         "AWS_REGION": "us-east-1",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_COGNITO_USER_POOL_ID": "pool",
+        "AWS_COGNITO_USER_POOL_CLIENT_ID": "client",
     }
     assert "AWS_ACCESS_KEY_ID" in variables.in_the_way(values, {})
