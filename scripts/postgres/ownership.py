@@ -18,7 +18,7 @@ _FIRST_LIMIT = f"(mod({_ID}, 1 << 30) + (1 << 30))"
 TAGGED = f"""(
     datconnlimit = {_FIRST_LIMIT}
     OR shobj_description(pg_database.oid, 'pg_database')
-        = 'disposable: made by ./invoke for development on server ' || {_ID}
+        IS NOT DISTINCT FROM 'disposable: made by ./invoke for development on server ' || {_ID}
     OR EXISTS (SELECT FROM pg_db_role_setting WHERE setdatabase = pg_database.oid AND setrole = 0
         AND '{SETTING}=' || {_ID} = ANY (setconfig)))"""
 

@@ -21,6 +21,7 @@ CREATE FUNCTION pg_temp.invoke_assignment(item text) RETURNS text LANGUAGE sql A
             FROM regexp_matches(value, '"((?:[^"]|"")*)"|([^", ]+)', 'g') AS part), '''''')
         END)
     FROM (SELECT split_part(item, '=', 1) AS name, substr(item, strpos(item, '=') + 1) AS value)
+        AS assignment
 $$;
 CREATE FUNCTION pg_temp.invoke_properties(source text) RETURNS jsonb LANGUAGE sql AS $$
     WITH source AS (SELECT * FROM pg_database WHERE datname = $1),
@@ -47,18 +48,16 @@ CREATE FUNCTION pg_temp.invoke_properties(source text) RETURNS jsonb LANGUAGE sq
             replace(format('ALTER %s', target), '%', '%%') || '%1$I SET '
                 || replace(pg_temp.invoke_assignment(item), '%', '%%')
         FROM settings
-        UNION ALL SELECT removal, removal || string_agg(
-            format('; GRANT %s ON DATABASE %%1$I TO %s%s', privilege_type,
-                replace(grantee, '%', '%%'), extra), '' ORDER BY privilege_type, extra)
-        FROM privileges, format('REVOKE ALL ON DATABASE %%1$I FROM %s CASCADE',
-            replace(grantee, '%', '%%')) AS removal
-        GROUP BY removal
+        UNION ALL SELECT removal, removal || format('; GRANT %s ON DATABASE %%1$I TO %s%s',
+            privilege_type, replace(grantee, '%', '%%'), extra)
+        FROM privileges, format('REVOKE %s ON DATABASE %%1$I FROM %s CASCADE',
+            privilege_type, replace(grantee, '%', '%%')) AS removal
     )
     SELECT coalesce(jsonb_object_agg(removal, statement), '{}') FROM properties
 $$;
 CREATE FUNCTION pg_temp.invoke_tag(properties jsonb) RETURNS jsonb LANGUAGE sql AS $$
     SELECT jsonb_strip_nulls(jsonb_build_object(removal, properties -> removal))
-    FROM (SELECT 'ALTER DATABASE %1$I RESET "invoke.server"' AS removal)
+    FROM (SELECT 'ALTER DATABASE %1$I RESET "invoke.server"' AS removal) AS tag
 $$;
 CREATE FUNCTION pg_temp.invoke_apply(target text, old jsonb, new jsonb) RETURNS void
 LANGUAGE plpgsql AS $$

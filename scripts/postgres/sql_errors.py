@@ -26,9 +26,9 @@ def translate(stderr: str, paths: Sequence[Path], origins: Mapping[str, Path]) -
     """
     error = _PSQL_ERROR.search(stderr)
     path = origins.get(error[1], Path(error[1])) if error else paths[-1]
-    hint = f"correct {shown(path)}; nothing of it was kept"
     if "in a read-only transaction" in stderr:
-        return DevError(f"{shown(path)}{f':{error[2]}' if error else ''}: {_ENDED}", hint)
+        place = f"{shown(path)}:{error[2]}" if error else shown(path)
+        return DevError(f"{place}: {_ENDED}", _correct(path))
     if not error and NO_TABLE in stderr:
         names = ", ".join(map(shown, paths))
         return DevError(f"{names} {NO_TABLE}", "write CREATE TABLE statements in it")
@@ -39,12 +39,16 @@ def translate(stderr: str, paths: Sequence[Path], origins: Mapping[str, Path]) -
         path, line, statement = _locate(path, line, found[1], stderr)
         statement = _PASSWORD.sub(r"\1'<its password>'", statement)
     reason = f"{shown(path)}:{line}: {cause}{_indented(statement)}"
-    return DevError(reason, _find_hint(cause, statement) or hint)
+    return DevError(reason, _find_hint(cause, statement) or _correct(path))
 
 
 def shown(path: Path) -> str:
     """A file as messages name it."""
     return f"{path.parent.name}/{path.name}"
+
+
+def _correct(path: Path) -> str:
+    return f"correct {shown(path)}; nothing of it was kept"
 
 
 def _find_hint(cause: str, statement: str) -> str:

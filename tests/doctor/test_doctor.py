@@ -449,7 +449,7 @@ def test_leftover_databases_are_listed_and_only_scratch_is_dropped(linked: Setti
     database = stacks.get_database(linked)
     gone, scratch, used = (
         database.named(f"{database.name}{databases.SCRATCH.replace('scratch', word)}")
-        for word in ("gone", f"scratch{DEAD_PID}", f"scratch{os.getpid()}")
+        for word in ("gone", f"scratch{DEAD_PID}", f"scratch{os.getppid()}")
     )
     for one in (gone, scratch, used):
         databases.create(one)

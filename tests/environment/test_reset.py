@@ -218,7 +218,7 @@ def test_a_reset_leaves_tables_alone_that_are_not_the_apps(lived_in: Settings) -
 def test_what_is_not_disposable_is_kept_unless_it_is_confirmed(lived_in: Settings) -> None:
     database = stacks.get_database(lived_in)
     with clients.cursor(database.named("postgres"), autocommit=True) as cursor:
-        cursor.execute(f"COMMENT ON DATABASE {database.name} IS 'mine'")
+        cursor.execute(f"ALTER DATABASE {database.name} RESET invoke.server")
     before = content(lived_in)
     loss = reset.find_loss(lived_in, True, [TABLE])
     assert loss

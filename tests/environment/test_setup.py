@@ -176,7 +176,10 @@ def test_a_changed_schema_is_said_and_not_applied(checkout: Checkout) -> None:
     schema = checkout.root / "sql" / "schema.sql"
     schema.write_text(schema.read_text() + "\nCREATE TABLE extra (id integer PRIMARY KEY);\n")
     done = checkout.run("setup", expect=1)
-    assert "schema.sql changed since cruddur on 127.0.0.1" in done.stderr
+    assert (
+        "sql/schema.sql changed since the schema was loaded into cruddur on 127.0.0.1"
+        in done.stderr
+    )
     assert "./invoke db.reset" in done.stderr
     assert query(checkout, "SELECT to_regclass('extra')") == [(None,)]
     checkout.run("db.reset")

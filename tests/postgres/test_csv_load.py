@@ -287,3 +287,22 @@ def test_the_task_says_what_is_new_and_what_was_there(
         f"users has 1,200 new rows from {path}; 0 already existed\n"
         f"users has 0 new rows from {path}; 1,200 already existed\n"
     )
+
+
+def test_a_table_of_another_schema_is_loaded(database: Database, tmp_path: Path) -> None:
+    databases.create(database)
+    with clients.cursor(database) as cursor:
+        cursor.execute('CREATE SCHEMA billing; CREATE TABLE billing."In voices" (x int UNIQUE)')
+        cursor.execute("CREATE TABLE invoices (x int); CREATE TABLE billing.invoices (x int)")
+    path = tmp_path / "rows.csv"
+    path.write_text("x\n1\n2\n")
+    load(database, path, "billing.In voices")
+    path.write_text("x\n2\n3\n")
+    assert load(database, path, "billing.In voices") == Loaded(1, 1)
+    load(database, path, "billing.invoices")
+    load(database, path, "public.invoices")
+    assert databases.count_rows(database) == {
+        "invoices": 2,
+        "billing.In voices": 3,
+        "billing.invoices": 2,
+    }

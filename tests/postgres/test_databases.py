@@ -1,4 +1,5 @@
 import contextlib
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from scripts.engine import pipeline
 from scripts.engine.pipeline import Event
 from scripts.environment import setup
 from scripts.errors import DevError, LoginRefusedError, NotFoundError, RefusedError
-from scripts.postgres import databases
+from scripts.postgres import databases, ownership
 from scripts.settings import Settings
 from scripts.targets import Database
 
@@ -108,16 +109,6 @@ def test_create_again_is_skipped_and_keeps_the_rows(
     before = contents(seeded)
     assert run_step(environment, "db.create").kind == "skipped"
     assert contents(seeded) == before
-
-
-def test_a_draft_that_a_kill_left_is_harmless(environment: Settings, database: Database) -> None:
-    draft = database.named(f"{database.name}__draft")
-    execute(database.named("postgres"), f"CREATE DATABASE {draft.name}")
-    with client(draft):
-        assert not databases.exists(database)
-        assert run_step(environment, "db.create").kind == "finished"
-    assert list_databases(database) == [database.name]
-    assert databases.is_disposable(database)
 
 
 def test_drop_works_while_a_client_is_connected(created: Database) -> None:
@@ -311,26 +302,10 @@ def test_the_app_schema_is_loaded_only_once(environment: Settings, created: Data
     assert kinds == ["finished", "skipped"]
 
 
-def test_a_schema_without_tables_is_an_error(created: Database, tmp_path: Path) -> None:
-    schema = write_sql(tmp_path, "SELECT 1;\n")
-    assert failure(lambda: databases.load_schema(created, (schema,))) == (
-        f"{schema} made no table\nhint: write CREATE TABLE statements in it"
-    )
-
-
-def test_a_seed_without_rows_is_an_error(created: Database, tmp_path: Path) -> None:
-    databases.load_schema(created, (write_sql(tmp_path, TABLE),))
-    seed = write_sql(tmp_path, "SELECT 1;\n", "seed.sql")
-    assert failure(lambda: databases.load_seed(created, (seed,))) == (
-        f"{seed} left every table empty\nhint: write INSERT statements in it"
-    )
-    assert not databases.is_loaded(created, "seed", (seed,))
-
-
 def test_a_missing_file_is_named(created: Database, tmp_path: Path) -> None:
     path = tmp_path / "schema.sql"
     assert failure(lambda: databases.load_schema(created, (path,))) == (
-        f"{path} cannot be read: No such file or directory\nhint: git checkout sql/"
+        f"{path} cannot be read: No such file or directory\nhint: git checkout -- {path}"
     )
 
 
@@ -345,6 +320,33 @@ def test_the_seed_is_skipped_while_it_is_there(environment: Settings, seeded: Da
     assert run_step(environment, "db.seed").kind == "skipped"
 
 
+def test_a_schema_without_tables_is_an_error_and_leaves_nothing(
+    created: Database, tmp_path: Path
+) -> None:
+    schema = write_sql(tmp_path, "CREATE TYPE mood AS ENUM ('good');\n")
+    assert failure(lambda: databases.load_schema(created, (schema,))) == (
+        "sql/schema.sql created no table\nhint: write CREATE TABLE statements in it"
+    )
+    assert not databases.is_loaded(created, "schema", (schema,))
+    write_sql(tmp_path, "CREATE TYPE mood AS ENUM ('good');\n" + TABLE)
+    assert databases.load_schema(created, (schema,)) == "created kept"
+
+
+@pytest.mark.parametrize("text", ["", "SELECT 1;\n"])
+def test_a_seed_without_rows_is_loaded_once(created: Database, tmp_path: Path, text: str) -> None:
+    databases.load_schema(created, (write_sql(tmp_path, TABLE),))
+    seed = write_sql(tmp_path, text, "seed.sql")
+    assert databases.load_seed(created, (seed,)) == "sql/seed.sql left the tables empty"
+    assert databases.is_loaded(created, "seed", (seed,))
+
+
+def test_no_files_mean_that_nothing_is_to_be_loaded(created: Database) -> None:
+    assert databases.is_loaded(created, "schema", ())
+    assert databases.load_schema(created, ()) == "there is no schema file"
+    assert databases.load_seed(created, ()) == "there is no seed file"
+    assert databases.loaded(created) == {}
+
+
 def test_the_seed_is_loaded_again_when_its_rows_are_gone(
     environment: Settings, seeded: Database
 ) -> None:
@@ -353,11 +355,97 @@ def test_the_seed_is_loaded_again_when_its_rows_are_gone(
     assert databases.count_rows(seeded) == {"activities": 1, "users": 2}
 
 
-def test_a_changed_seed_is_added_to_the_rows(seeded: Database, tmp_path: Path) -> None:
+def test_a_changed_seed_is_loaded_only_when_told(seeded: Database, tmp_path: Path) -> None:
     insert = "INSERT INTO users (display_name, handle, email) VALUES ('N', 'new', 'n@example.com')"
     seed = write_sql(tmp_path, f"{insert};\n", "seed.sql")
+    before = contents(seeded), databases.loaded(seeded)
     assert not databases.is_loaded(seeded, "seed", (seed,))
-    assert databases.load_seed(seeded, (seed,)) == "seeded: activities 1, users 3"
+    assert failure(lambda: databases.load_seed(seeded, (seed,))) == (
+        f"sql/seed.sql changed since the seed was loaded into {seeded};"
+        " to load it again could duplicate rows"
+        "\nhint: ./invoke db.seed --again loads it all the same; ./invoke db.reset rebuilds the"
+        " database with it, and saves the present one for undo"
+    )
+    assert (contents(seeded), databases.loaded(seeded)) == before
+    assert databases.load_seed(seeded, (seed,), again=True) == "seeded: activities 1, users 3"
+    assert databases.is_loaded(seeded, "seed", (seed,))
+
+
+def test_a_changed_seed_is_loaded_into_empty_tables(seeded: Database, tmp_path: Path) -> None:
+    execute(seeded, "TRUNCATE users, activities")
+    seed = write_sql(tmp_path, "SELECT 1;\n", "seed.sql")
+    assert databases.load_seed(seeded, (seed,)) == "sql/seed.sql left the tables empty"
+
+
+def test_a_changed_schema_is_not_applied_to_empty_tables(created: Database, tmp_path: Path) -> None:
+    text = f"CREATE SCHEMA billing;\nCREATE TABLE billing.invoices (customer text);\n{TABLE}"
+    schema = write_sql(tmp_path, text)
+    databases.load_schema(created, (schema,))
+    execute(created, "INSERT INTO billing.invoices VALUES ('Ada')")
+    write_sql(tmp_path, f"DROP TABLE IF EXISTS kept;\n{TABLE}")
+    assert failure(lambda: databases.load_schema(created, (schema,))) == (
+        f"sql/schema.sql changed since the schema was loaded into {created},"
+        " which contains: kept 0, billing.invoices 1"
+        "\nhint: ./invoke db.reset rebuilds it, and saves the present one for undo"
+    )
+    assert databases.count_rows(created) == {"kept": 0, "billing.invoices": 1}
+
+
+def test_the_note_of_an_older_version_is_read(created: Database, tmp_path: Path) -> None:
+    schema = write_sql(tmp_path, TABLE)
+    databases.load_schema(created, (schema,))
+    digest = hashlib.sha256(schema.read_bytes()).hexdigest()
+    execute(created, "DROP SCHEMA invoke_state")
+    execute(created, f'COMMENT ON SCHEMA public IS \'{{"schema": "{digest}"}}\'')
+    assert databases.is_loaded(created, "schema", (schema,))
+    write_sql(tmp_path, TABLE + "SELECT 1;\n")
+    text = failure(lambda: databases.load_schema(created, (schema,)))
+    assert text.startswith("sql/schema.sql changed since the schema was loaded into")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DROP SCHEMA public CASCADE; CREATE SCHEMA public;",
+        "COMMENT ON SCHEMA public IS 'standard public schema';",
+        "SELECT pg_catalog.set_config('search_path', '', false);",
+        "CREATE ROLE {} NOLOGIN; SET ROLE {};",
+        "ALTER DATABASE {} RESET ALL;",
+        "COMMENT ON DATABASE {} IS 'The app';",
+    ],
+)
+def test_what_a_schema_file_does_hides_neither_the_note_nor_the_tag(
+    created: Database, tmp_path: Path, statement: str
+) -> None:
+    text = statement.replace("{}", created.name)
+    table = "" if "DROP" in statement else "CREATE TABLE public.kept (x integer);\n"
+    schema = write_sql(tmp_path, f"CREATE SCHEMA own;\nCREATE TABLE own.kept ();\n{table}{text}\n")
+    databases.load_schema(created, (schema,))
+    assert databases.is_loaded(created, "schema", (schema,))
+    assert databases.is_disposable(created)
+
+
+def test_the_tag_of_an_older_version_counts(created: Database) -> None:
+    ((server,),) = fetch(created, "SELECT system_identifier FROM pg_control_system()")
+    execute(created, f"ALTER DATABASE {created.name} RESET invoke.server")
+    assert not databases.is_disposable(created)
+    mark = f"disposable: made by ./invoke for development on server {server}"
+    execute(created, f"COMMENT ON DATABASE {created.name} IS '{mark}'")
+    assert databases.is_disposable(created)
+
+
+def test_a_database_is_ours_although_we_were_killed_while_we_created_it(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ownership, "write", die)
+    with pytest.raises(KeyboardInterrupt):
+        databases.create(database)
+    assert fetch(database, "SELECT current_setting('invoke.server', true)") == [(None,)]
+    assert databases.is_disposable(database)
+    assert databases.drop(database)
 
 
 def test_a_changed_schema_on_data_is_refused_and_changes_nothing(
@@ -366,7 +454,8 @@ def test_a_changed_schema_on_data_is_refused_and_changes_nothing(
     before = contents(seeded), databases.loaded(seeded)
     schema = write_sql(tmp_path, TABLE)
     assert failure(lambda: databases.load_schema(seeded, (schema,))) == (
-        f"schema.sql changed since {seeded}, which has data: activities 1, users 2"
+        f"sql/schema.sql changed since the schema was loaded into {seeded},"
+        " which contains: activities 1, users 2"
         "\nhint: ./invoke db.reset (rebuilds the database; undo reverts it)"
     )
     assert (contents(seeded), databases.loaded(seeded)) == before
@@ -376,43 +465,10 @@ def test_a_schema_on_tables_that_others_made_is_refused(created: Database, tmp_p
     execute(created, "CREATE TABLE theirs AS SELECT 42 AS uuid")
     schema = write_sql(tmp_path, TABLE)
     assert failure(lambda: databases.load_schema(created, (schema,))) == (
-        f"schema.sql is not what made {created}, which has data: theirs 1"
+        f"sql/schema.sql did not create {created}, which contains: theirs 1"
         "\nhint: ./invoke db.reset (rebuilds the database; undo reverts it)"
     )
     assert contents(created) == {"theirs": [(42,)]}
-
-
-def test_a_changed_schema_replaces_empty_tables(created: Database, tmp_path: Path) -> None:
-    databases.load_schema(created, (write_sql(tmp_path, "CREATE TABLE old (x integer);\n"),))
-    schema = write_sql(tmp_path, TABLE)
-    assert databases.load_schema(created, (schema,)) == "created kept"
-    assert databases.is_loaded(created, "schema", (schema,))
-
-
-def test_a_changed_schema_with_an_error_keeps_the_empty_tables(
-    created: Database, tmp_path: Path
-) -> None:
-    old = write_sql(tmp_path, "CREATE TABLE old (x integer);\n", "old.sql")
-    databases.load_schema(created, (old,))
-    schema = write_sql(tmp_path, TABLE + "nonsense;\n")
-    failure(lambda: databases.load_schema(created, (schema,)))
-    assert databases.count_rows(created) == {"old": 0}
-    assert databases.is_loaded(created, "schema", (old,))
-
-
-def test_empty_tables_of_an_unmarked_database_are_not_replaced(
-    database: Database, tmp_path: Path
-) -> None:
-    execute(database.named("postgres"), f"CREATE DATABASE {database.name}")
-    execute(database, "CREATE TABLE theirs (x integer)")
-    schema = write_sql(tmp_path, TABLE)
-    assert "theirs 0" in failure(lambda: databases.load_schema(database, (schema,)))
-    assert databases.count_rows(database) == {"theirs": 0}
-
-
-def test_a_comment_of_others_on_the_schema_counts_as_nothing_loaded(created: Database) -> None:
-    execute(created, "COMMENT ON SCHEMA public IS 'standard public schema'")
-    assert databases.loaded(created) == {}
 
 
 def test_sessions_are_listed(created: Database) -> None:
@@ -564,12 +620,6 @@ def test_sql_error_shows_the_line(
     expected = "\n  | ".join([f"sql/schema.sql:{line}: {cause}", *shown])
     assert failure(lambda: databases.load_schema(created, (schema,))) == expected + HINT
     assert databases.count_rows(created) == {}
-
-
-def test_a_schema_without_tables_is_not_loaded(created: Database, tmp_path: Path) -> None:
-    schema = write_sql(tmp_path, "SELECT 1;\n")
-    failure(lambda: databases.load_schema(created, (schema,)))
-    assert not databases.is_loaded(created, "schema", (schema,))
 
 
 def test_no_server_is_said_with_the_command_that_starts_it(

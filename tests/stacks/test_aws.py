@@ -66,7 +66,7 @@ def filled(production: Production) -> Production:
     """Production with data in it, that carries no mark of ours."""
     production.run("setup", "--with-seed")
     with clients.cursor(production.database.named("postgres"), autocommit=True) as cursor:
-        cursor.execute(f"COMMENT ON DATABASE {production.database.name} IS NULL")
+        cursor.execute(f"ALTER DATABASE {production.database.name} RESET invoke.server")
     arn = tables.get_table(production.aws, "cruddur-messages")["TableArn"]
     clients.dynamodb(production.aws).untag_resource(ResourceArn=arn, TagKeys=["disposable"])
     return production
@@ -289,7 +289,7 @@ def test_down_with_volumes_takes_nothing_of_production(filled: Production) -> No
 def test_a_local_database_without_the_mark_stays(database: Database) -> None:
     databases.create(database)
     with clients.cursor(database.named("postgres"), autocommit=True) as cursor:
-        cursor.execute(f"COMMENT ON DATABASE {database.name} IS 'disposable'")
+        cursor.execute(f"ALTER DATABASE {database.name} RESET invoke.server")
     loss = databases.find_loss(database)
     assert loss
     assert loss.name == database.name
@@ -301,13 +301,9 @@ def test_a_local_database_without_the_mark_stays(database: Database) -> None:
 def test_a_restored_dump_with_the_mark_of_another_server_stays(database: Database) -> None:
     databases.create(database)
     with clients.cursor(database.named("postgres"), autocommit=True) as cursor:
-        cursor.execute(
-            "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s",
-            (database.name,),
-        )
-        mark = cursor.fetchone()[0]
-        elsewhere = mark[:-3] + "000"
-        cursor.execute(f"COMMENT ON DATABASE {database.name} IS %s", (elsewhere,))
+        cursor.execute("SELECT system_identifier - 1 FROM pg_control_system()")
+        elsewhere = str(cursor.fetchone()[0])
+        cursor.execute(f"ALTER DATABASE {database.name} SET invoke.server = %s", (elsewhere,))
     with pytest.raises(RefusedError):
         databases.drop(database)
     assert databases.exists(database)
