@@ -64,7 +64,8 @@ def guard(app: App, key: Key, port: int) -> App:
 def is_public(asked: Request) -> bool:
     """May everybody ask this, and a page of another origin read the answer?"""
     if asked.method == "OPTIONS":  # before a request that is checked itself
-        return asked.path == "/" or asked.presigned or bool(_DOCUMENT.fullmatch(asked.path))
+        in_bucket = asked.presigned and services.is_bucket(asked.path)
+        return in_bucket or asked.path == "/" or bool(_DOCUMENT.fullmatch(asked.path))
     if asked.query:
         return False
     if asked.method == "GET":

@@ -30,7 +30,7 @@ def check(request: Request, service: str, body: bytes) -> None:
     `service` is the one that the request is signed for.
     """
     if service == "s3":
-        enabled = not request.target and _is_bucket(request.path)
+        enabled = not request.target and is_bucket(request.path)
     elif request.method != "POST" or request.path != "/" or request.query:
         enabled = False
     elif service in _FORMS:
@@ -43,6 +43,7 @@ def check(request: Request, service: str, body: bytes) -> None:
         raise RefusedError(f"this emulator answers {ENABLED}, not this request to {service}")
 
 
-def _is_bucket(path: str) -> bool:
+def is_bucket(path: str) -> bool:
+    """Is this path a bucket, something in one, or the list of all?"""
     name = path[1:].partition("/")[0]
     return not name or (bool(_BUCKET.fullmatch(name)) and name not in _NO_BUCKETS)
