@@ -15,7 +15,7 @@ if importlib.util.find_spec("psutil") is None:
 from scripts.cli import output
 from scripts.tasks import cognito, db, ddb, environment, patterns, project, rds, snapshot
 
-output.end_on_interrupt()
+output.prepare()
 
 ns = Collection()
 for module in (environment, project):

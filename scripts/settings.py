@@ -283,6 +283,8 @@ def _read_remembered(path: Path) -> str:
 def read_env_file(path: Path) -> dict[str, str]:
     """The variables of a `.env` file, {} where there is none. DevError names a broken line."""
     try:
+        if path.exists() and not path.is_file():  # a pipe would not end
+            raise OSError(0, "it is not a file")
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return {}

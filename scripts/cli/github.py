@@ -1,11 +1,14 @@
 """GitHub Actions' own language: what a job's log, its summary and its variables understand."""
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from scripts import state
 from scripts.errors import DevError
+
+_COMMAND = re.compile(r"^(\s*)::", re.M)
 
 
 def is_here(environ: Mapping[str, str]) -> bool:
@@ -30,6 +33,11 @@ def require_job(environ: Mapping[str, str]) -> None:
             "not in a GitHub Actions job: GITHUB_ENV is not set",
             'in a shell: eval "$(./invoke env --format shell)"',
         )
+
+
+def without_commands(text: str, environ: Mapping[str, str]) -> str:
+    """A text of which a job's log takes no line for a command, whatever handle it quotes."""
+    return _COMMAND.sub(r"\1: :", text) if is_here(environ) and "::" in text else text
 
 
 def mask(secret: str) -> list[str]:

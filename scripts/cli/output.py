@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import io
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ from typing import Any
 from invoke.exceptions import Exit
 
 from scripts import errors
+from scripts.cli import github
 from scripts.engine import timeline
 from scripts.engine.pipeline import Event, Step
 from scripts.engine.timeline import Timeline
@@ -37,26 +39,42 @@ _MARKS = {
 
 def say(text: str) -> None:
     """A message, on stderr."""
-    print(text, file=sys.stderr, flush=True)  # noqa: T201
+    print(github.without_commands(text, os.environ), file=sys.stderr, flush=True)  # noqa: T201
 
 
 def write(text: str) -> None:
     """A line of a result, on stdout. Ends quietly when its reader has gone (`| head`)."""
     with reader_may_go():
-        print(text)  # noqa: T201
+        print(github.without_commands(text, os.environ))  # noqa: T201
+
+
+def write_commands(lines: Iterable[str]) -> None:
+    """Commands for GitHub Actions, on stdout: no text from elsewhere is one."""
+    with reader_may_go():
+        print(*lines, sep="\n")  # noqa: T201
+
+
+def say_command(line: str) -> None:
+    """A command for GitHub Actions among the messages, on stderr."""
+    print(line, file=sys.stderr, flush=True)  # noqa: T201
 
 
 @contextlib.contextmanager
 def reader_may_go() -> Iterator[None]:
-    """End quietly, with success, when the reader of what is printed has gone."""
+    """End quietly, with success, when the reader of what is printed has gone.
+
+    Any other failure to write ends with exit code 1 and the reason.
+    """
     try:
         try:
             yield
         finally:
             sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise Exit(code=0) from None
+        if isinstance(error, BrokenPipeError):
+            raise Exit(code=0) from None
+        raise Exit(f"stdout cannot be written: {error.strerror}", code=1) from None
 
 
 def write_json(value: Any) -> None:
@@ -203,8 +221,18 @@ def end_with(code: int) -> None:
         raise Exit(code=code)
 
 
-def end_on_interrupt() -> None:
-    """Let Ctrl-C end the program with exit code 130, without a traceback."""
+def prepare() -> None:
+    """Let Ctrl-C end the program with exit code 130; print what the encoding lacks as escapes.
+
+    A stream that is closed becomes an empty one: else the next file would get its number.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, os.fdopen(number, "w" if number else "r"))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
     def end(number: int, frame: object) -> None:
         if threading.main_thread().is_alive():  # else all is done, and the interpreter is closing

@@ -104,6 +104,17 @@ class DevProgram(Program):
         self.core = ParseResult([self.line.core])
         self.core.remainder = shlex.join(self.line.rest)
 
+    def update_config(self, merge: bool = True) -> None:
+        """Read the file of --config. Raises Exit for one that is no configuration."""
+        try:
+            super().update_config(merge)
+        except Exception as error:
+            path = self.args.config.value
+            if not path:
+                raise
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise Exit(f"{path} is no configuration of Invoke: {reason}", code=2) from None
+
     def parse_tasks(self) -> None:
         """Hand over the tasks that were read."""
         self.tasks = ParseResult(self.line.tasks)

@@ -1,12 +1,14 @@
 """Invoke's Task with identity, typed arguments and an error boundary."""
 
 import inspect
+import os
 from typing import Any
 
 from invoke.exceptions import Exit
 from invoke.parser.argument import Argument
 from invoke.tasks import Task
 
+from scripts.cli import github
 from scripts.cli.values import Text
 from scripts.errors import DevError
 
@@ -31,7 +33,8 @@ class DevTask(Task[Any]):
         try:
             return super().__call__(*args, **kwargs)
         except DevError as error:
-            raise Exit(error.message, error.code) from None
+            message = github.without_commands(error.message, os.environ)
+            raise Exit(message, error.code) from None
 
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
         """The task's arguments; the `kind` of each but a switch is a Value."""

@@ -73,7 +73,9 @@ def _use(environment: Settings, command: Sequence[str]) -> int:
         "DEV_STACK": environment.stack,
     }
     tasks = str(ROOT / "tasks.py")
-    outcomes = [_run("setup", [sys.executable, tasks, "setup"], surroundings, ours=True)]
+    outcomes = [
+        _run("setup", [sys.executable, "-E", "-s", tasks, "setup"], surroundings, ours=True)
+    ]
     if command and not outcomes[0].code:
         lent = variables.overlay(surroundings, variables.collect(environment))
         outcomes.append(_run(shlex.join(command), command, lent))
@@ -169,12 +171,13 @@ def _ignore_signals() -> None:
 def _group(title: str) -> Iterator[None]:
     """A headline; in GitHub's log, a group that can be folded."""
     here = github.is_here(os.environ)
-    output.say(f"::group::{output.one_line(title)}" if here else output.one_line(title))
+    show = output.say_command if here else output.say
+    show(f"{'::group::' if here else ''}{output.one_line(title)}")
     try:
         yield
     finally:
         if here:
-            output.say("::endgroup::")
+            output.say_command("::endgroup::")
 
 
 def _tell_github(environment: Settings, outcomes: Sequence[Outcome]) -> None:
@@ -185,10 +188,12 @@ def _tell_github(environment: Settings, outcomes: Sequence[Outcome]) -> None:
     ended = [event for run in first for event in run.events if event.kind != "started"]
     failed = [event for event in ended if event.kind == "failed"]
     for event in failed:
-        output.say(github.error(event.detail, title=event.step, **_place(environment, event)))
+        output.say_command(
+            github.error(event.detail, title=event.step, **_place(environment, event))
+        )
     for outcome in outcomes:
         if outcome.code and not (outcome.what == "setup" and failed):
-            output.say(github.error(f"ended with code {outcome.code}", title=outcome.what))
+            output.say_command(github.error(f"ended with code {outcome.code}", title=outcome.what))
     if os.environ.get("GITHUB_STEP_SUMMARY"):
         rows = [(event.step, str(event.kind), event.seconds) for event in ended]
         rows += [(outcome.what, outcome.state, outcome.seconds) for outcome in outcomes]

@@ -66,9 +66,11 @@ def _run(settings: Settings, command: str, steps: Sequence[Step]) -> None:
 
 @contextlib.contextmanager
 def _stack_chosen(settings: Settings, command: str) -> Iterator[None]:
-    """Remember the stack that --stack chose, from `setup` or `up` until `down`."""
-    if command in ("setup", "up") and (beside := stacks.switch(settings)):
-        output.say(beside)
-    yield
-    if command == "down":
-        state.forget_stack(settings)
+    """Remember the stack that --stack chose, from its first running service until `down`."""
+    try:
+        yield
+    finally:
+        if command == "down":
+            state.forget_stack(settings)
+        elif command in ("setup", "up") and (beside := stacks.switch(settings)):
+            output.say(beside)

@@ -120,8 +120,7 @@ def export(
     if form != "github" or not environ.get("GITHUB_ENV"):
         output.write(text)
         return
-    for line in [line for secret in secret_values(ours) for line in github.mask(secret)]:
-        output.write(line)
+    output.write_commands(line for secret in secret_values(ours) for line in github.mask(secret))
     github.append(environ, "GITHUB_ENV", text)
     output.say(f"{len(values)} variables added to the job")
     if winning := [name for name in in_the_way(values, environ) if name in environ]:

@@ -13,7 +13,9 @@ from scripts.targets import Database
 
 
 def list_changes(
-    database: Database, schema: Sequence[Path], migrate: Callable[[Database], None]
+    database: Database,
+    schema: Sequence[Path],
+    migrate: Callable[[Database], None] = lambda database: None,
 ) -> list[str]:
     """What was changed by hand: lines of SQL, `-` before one that is missing, `+` before a new one.
 

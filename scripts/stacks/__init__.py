@@ -188,15 +188,15 @@ def list_data(settings: Settings) -> list[str]:
 
 
 def switch(settings: Settings) -> str:
-    """Remember the stack if a flag chose it; "" or a line on the one that still runs beside it."""
-    if not targets(settings).mock:  # production is chosen anew each time
+    """Remember the stack if a flag chose it and it runs; a line on another one that also runs."""
+    if not targets(settings).mock or not _is_running(settings):  # production is never remembered
         return ""
     before = state.find_remembered_stack(settings) or "embedded"
     state.remember_stack(settings)
     if before == settings.stack or before not in MODULES:
         return ""
     other = replace(settings, stack=before)
-    if not any(service.since() for service in get(other).services(other)):
+    if not _is_running(other):
         return ""
     return (
         f"the {before} stack of this checkout is running too;"
@@ -257,3 +257,11 @@ def _running(settings: Settings, *names: str) -> Targets:
         if service.name in names and not service.is_running():
             raise DevError(f"{service.name} is not running at {service.address()}", "./invoke up")
     return stack.targets(settings)
+
+
+def _is_running(settings: Settings) -> bool:
+    """Does a service of the chosen stack run? Not if nobody can be asked, without an engine say."""
+    try:
+        return any(service.is_running() for service in get(settings).services(settings))
+    except DevError:
+        return False

@@ -341,7 +341,7 @@ def test_an_interrupt_when_all_is_done_is_passed_over() -> None:
         "import atexit, os, signal\n"
         "from scripts.cli import output\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "output.end_on_interrupt()\n"
+        "output.prepare()\n"
         "atexit.register(os.kill, os.getpid(), signal.SIGINT)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
