@@ -9,7 +9,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from scripts import state
+from scripts import shell, state
 from scripts.settings import ROOT, Settings
 from scripts.stacks import processes
 
@@ -75,8 +75,9 @@ def not_ready(settings: Settings, port: int) -> str | None:
 def _environment(settings: Settings) -> dict[str, str]:
     home = state.ensure_folder(data_folder(settings))
     persist = "0" if settings.throwaway else "1"
-    return dict(os.environ) | {
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
+    ours = "" if sys.flags.ignore_environment else os.environ.get("PYTHONPATH", "")
+    return shell.minimal_environment() | {
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), ours])),
         "BIND_HOST": "127.0.0.1",
         "SFTP_ENABLED": "0",
         "IOT_MTLS_ENABLED": "0",
