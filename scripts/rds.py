@@ -5,10 +5,11 @@ import ipaddress
 from dataclasses import dataclass
 
 from scripts import clients
-from scripts.errors import DevError
+from scripts.errors import DevError, UsageError
 from scripts.targets import Aws
 
 LOOKUP_SECONDS = 10
+_GIVE_IT = "./invoke rds.update-sg-rule --ip ADDRESS"
 
 
 @dataclass(frozen=True)
@@ -31,29 +32,32 @@ class Rule:
 
 
 def parse_cidr(text: str) -> str:
-    """The network that an address or CIDR block names. Raises DevError for none, or for all."""
-    hint = "give one address: --ip 203.0.113.7"
+    """The network of an address or CIDR block. Raises UsageError for another text, or for all."""
+    hint = "./invoke rds.update-sg-rule --ip 203.0.113.7"
     try:
         network = ipaddress.ip_network(text.strip())
     except ValueError:
-        raise DevError(f"{text.strip()[:60] or 'an empty text'} is not an address", hint) from None
+        raise UsageError(
+            f"{text.strip()[:60] or 'an empty text'} is not an address", hint
+        ) from None
     if network.prefixlen == 0 or network.is_unspecified:
-        raise DevError(f"{network} would let in everybody", hint)
+        raise UsageError(f"{network} would allow every address", hint)
     return str(network)
 
 
 def find_my_cidr(url: str) -> str:
-    """My public address, as the look-up service at `url` tells it. Raises DevError without one."""
+    """The public address that the service at `url` returns. Raises DevError without one."""
     import urllib.request  # slow to import, and seldom needed
 
     try:
         with urllib.request.urlopen(url, timeout=LOOKUP_SECONDS) as answer:  # noqa: S310
             text = answer.read(200).decode("ascii", errors="replace")
     except (OSError, http.client.HTTPException) as error:
-        raise DevError(
-            f"{url} does not tell my address: {error}", "give it: --ip ADDRESS"
-        ) from None
-    return parse_cidr(text)
+        raise DevError(f"{url} does not return an address: {error}", _GIVE_IT) from None
+    try:
+        return parse_cidr(text)
+    except UsageError as error:
+        raise DevError(f"{url} does not return an address: {error.reason}", _GIVE_IT) from None
 
 
 def get_rule(aws: Aws, group: str, rule: str) -> Rule:
@@ -95,5 +99,5 @@ def update_rule(aws: Aws, rule: Rule, cidr: str) -> Rule:
     )
     changed = get_rule(aws, rule.group, rule.id)
     if changed.cidr != cidr:
-        raise DevError(f"the rule {rule.id} still lets in {changed}", "try again")
+        raise DevError(f"the rule {rule.id} still allows {changed}", "try again")
     return changed

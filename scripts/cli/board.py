@@ -23,7 +23,7 @@ _SIGNS = {
 
 
 class Board:
-    """Every step on a line of its own: a spinner while it runs, then its sign and what it did."""
+    """One line per step: a spinner while it runs, then its result."""
 
     def __init__(self, steps: Sequence[Step]) -> None:
         """Show these steps, on stderr."""
@@ -47,7 +47,7 @@ class Board:
         self._live.__exit__(kind, error, trace)
 
     def show(self, event: Event) -> None:
-        """Take in what happened to a step."""
+        """Show what happened to a step."""
         self._events[event.step] = event
         if event.kind == "started":
             self._started[event.step] = time.monotonic()

@@ -1,4 +1,4 @@
-"""Completion of `./invoke` in the user's shell: the script for it, and where that goes."""
+"""Completion of `./invoke` in the user's shell: its script, and where to install it."""
 
 import shlex
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ _SCRIPTS = Path(__file__).parent / "completions"
 
 
 def choose_shell(name: str, environ: Mapping[str, str]) -> str:
-    """The shell that is named, else the user's own. Raises DevError for one we do not know."""
+    """The named shell, else the user's own. Raises DevError for one without completion."""
     shell = name or Path(environ.get("SHELL", "")).name
     if shell not in SHELLS:
         said = f"--shell {shell}" if name else f"SHELL={environ.get('SHELL', '')}"
@@ -26,7 +26,7 @@ def script(shell: str) -> str:
 
 
 def install(shell: str, environ: Mapping[str, str]) -> list[str]:
-    """Put the script where the shell finds it; lines that say what changed, and the way back.
+    """Install the script for the shell; lines about what changed, and how to undo it.
 
     The script is a file of its own; bash and zsh get a line in their start-up file that reads it.
     """
@@ -62,7 +62,7 @@ def _write(path: Path, text: str) -> str:
 
 
 def _ensure_line(path: Path, line: str) -> str:
-    """Append the line unless it is there; nothing else of the user's file is touched."""
+    """Append the line if it is missing; the rest of the user's file is not changed."""
     before = _read(path)
     if line in before.splitlines():
         return f"same  {path} reads it"

@@ -1,4 +1,4 @@
-"""GitHub Actions' own language: what a job's log, its summary and its variables understand."""
+"""GitHub Actions: the formats of a job's log, its summary and its variables."""
 
 import os
 import re
@@ -12,12 +12,12 @@ _COMMAND = re.compile(r"^(\s*)::", re.M)
 
 
 def is_here(environ: Mapping[str, str]) -> bool:
-    """Do we run as a step of a job?"""
+    """Is this a step of a job?"""
     return environ.get("GITHUB_ACTIONS") == "true"
 
 
 def append(environ: Mapping[str, str], variable: str, text: str) -> None:
-    """Append lines to the file that the job gave with `variable`, GITHUB_ENV say."""
+    """Append lines to the file that a variable of the job names, such as GITHUB_ENV."""
     path = Path(environ[variable])
     try:
         with path.open("a", encoding="utf-8") as file:
@@ -27,7 +27,7 @@ def append(environ: Mapping[str, str], variable: str, text: str) -> None:
 
 
 def require_job(environ: Mapping[str, str]) -> None:
-    """Raise DevError where there is no job that could take variables."""
+    """Raise DevError outside of a job that accepts variables."""
     if not environ.get("GITHUB_ENV"):
         raise DevError(
             "not in a GitHub Actions job: GITHUB_ENV is not set",
@@ -41,12 +41,12 @@ def without_commands(text: str, environ: Mapping[str, str]) -> str:
 
 
 def mask(secret: str) -> list[str]:
-    """The commands that keep a text out of the log, one for each of its lines."""
+    """The commands that hide a text in the log, one for each of its lines."""
     return [f"::add-mask::{_escape(line)}" for line in secret.splitlines() if line]
 
 
 def error(message: str, **where: str) -> str:
-    """The command that shows an error at the job, and beside the line `file`, `line`."""
+    """The command that shows an error in the job, and at the line `file`, `line`."""
     properties = ",".join(f"{name}={_escape_property(text)}" for name, text in where.items())
     return f"::error {properties}::{_escape(message)}"
 

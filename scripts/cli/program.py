@@ -4,7 +4,6 @@ import contextlib
 import os
 import shlex
 import sys
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -145,6 +144,8 @@ class DevProgram(Program):
 
     def print_version(self) -> None:
         """Print the version of this project, then Invoke's."""
+        import tomllib
+
         project = tomllib.loads((settings.ROOT / "pyproject.toml").read_text())["project"]
         output.write(f"{project['name']} {project['version']}")
         output.write(f"Invoke {self.version}")

@@ -10,7 +10,7 @@ from typing import Any
 from scripts import clients
 from scripts.dynamodb import tables
 from scripts.dynamodb.tables import Item
-from scripts.errors import DevError, NotFoundError
+from scripts.errors import DevError, NotFoundError, UsageError
 from scripts.targets import Aws
 
 _URL = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(.*))?")
@@ -43,10 +43,10 @@ class Report:
 
 
 def parse(url: str) -> Place:
-    """The place that s3://bucket/prefix names. Raises DevError for anything else."""
+    """The place that s3://bucket/prefix names. Raises UsageError for anything else."""
     found = _URL.fullmatch(url)
     if not found:
-        raise DevError(f"{url} is not a place in S3", "write it like s3://bucket/prefix")
+        raise UsageError(f"{url} is not a place in S3", "write it like s3://bucket/prefix")
     prefix = (found[2] or "").strip("/")
     return Place(found[1], f"{prefix}/" if prefix else "")
 

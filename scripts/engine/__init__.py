@@ -1,4 +1,4 @@
-"""The engine: runs steps by their dependencies. Knows nothing of the services or the screen.
+"""The engine: runs steps by their dependencies, independent of the services and the terminal.
 
 pipeline       Step, Event, and run(): steps in parallel as their dependencies allow
 history        recorded runs, one JSON Lines file per run

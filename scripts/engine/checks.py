@@ -60,7 +60,7 @@ def of_error(error: Exception) -> Finding:
 
 
 def run(checks: Sequence[Check]) -> list[Finding]:
-    """What each check finds, in their order. An error is a finding, never the end."""
+    """What each check finds, in their order. An error is a finding; the others still run."""
     found: dict[str, Finding] = {}
 
     def look(check: Check) -> str:

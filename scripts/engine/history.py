@@ -1,4 +1,4 @@
-"""The runs of the pipeline, written down: each a file of JSON lines, one an event."""
+"""The recorded runs of pipelines: one JSON Lines file per run, one line per event."""
 
 import contextlib
 import dataclasses
@@ -19,10 +19,10 @@ FOLDER = "runs"
 
 @dataclass(frozen=True)
 class Run:
-    """A run as it was written down: what each step needed, and what happened to it.
+    """A recorded run: what each step needed, and what happened to it.
 
-    `needs` is empty in records from before they were written. A run that was killed, or still
-    goes on, has steps that only started.
+    `needs` is empty in older records, which do not have it. A run that was killed, or is still
+    running, has steps that only started.
     """
 
     command: str
@@ -50,20 +50,20 @@ def record(
     with path.open("ab", buffering=0) as file:
 
         def write(event: Event) -> None:
-            with contextlib.suppress(OSError):  # the disk may be full, and the run go on
+            with contextlib.suppress(OSError):  # a full disk does not stop the run
                 file.write(json.dumps(dataclasses.asdict(event)).encode() + b"\n")
 
         yield write
 
 
 def list_runs(folder: Path) -> list[Run]:
-    """The runs that are kept, the newest first. A file that is no record is passed over."""
+    """The recorded runs, newest first. A file that is not a record is skipped."""
     runs = [read(path) for path in reversed(state.list_files(folder, "*.jsonl"))]
     return [run for run in runs if run]
 
 
 def read(path: Path) -> Run | None:
-    """One run, None where its first line is not whole. It ends where a line is broken."""
+    """One run, None if its first line is incomplete. It ends at the first broken line."""
     try:
         head, *lines = (state.read(path) or "").splitlines() or [""]
         fields = json.loads(head)

@@ -1,4 +1,4 @@
-"""Steps by dependency, side by side. Emits events; knows nothing of the screen or of the steps."""
+"""Runs steps in parallel, by their dependencies, and emits events about them."""
 
 import contextlib
 import queue
@@ -14,10 +14,10 @@ from scripts.errors import DevError
 
 @dataclass(frozen=True)
 class Step:
-    """One step: what it does, what must be done before, and how to see that it is done already.
+    """One step: what it does, what must be done before, and how to check whether it is done.
 
-    `probe` asks the live target and says why there is nothing to do, or None when there is;
-    `action` does it, proves it, and says in one line what it did. `intent` is that line's plan.
+    `probe` checks the live target and returns the reason why the step is already done, or None;
+    `action` does it, verifies it, and returns a line about it. `intent` describes it beforehand.
     """
 
     name: str
@@ -27,7 +27,7 @@ class Step:
     probe: Callable[[], str | None] | None = None
 
     def after(self, name: str) -> "Step":
-        """The same step, which waits for another one too."""
+        """The same step, which also needs another one."""
         return replace(self, needs=(*self.needs, name))
 
 
@@ -38,7 +38,7 @@ Kind = Literal["started", "progress", "finished", "skipped", "failed", "blocked"
 class Event:
     """What happened to a step: `at` seconds after the run's start, after `seconds` of work.
 
-    progress: how far it is; skipped: it was done already; blocked: a step that it needs failed.
+    progress: how far it is; skipped: it was already done; blocked: a step that it needs failed.
     """
 
     kind: Kind
@@ -49,13 +49,13 @@ class Event:
 
 
 class FailedError(DevError):
-    """One or more steps failed; the events said which and why."""
+    """One or more steps failed; the events have the reasons."""
 
 
 def find_done(steps: Sequence[Step]) -> dict[str, str]:
-    """The steps that are already done, each with the reason, by their probes; nothing is done.
+    """The steps that are already done, by their probes, each with the reason. Runs no action.
 
-    A probe that cannot be asked, as its service is down, is one of a step that is not done.
+    A step is not done if its probe fails, because its service is down for example.
     """
     found: dict[str, str] = {}
 
@@ -71,7 +71,7 @@ def find_done(steps: Sequence[Step]) -> dict[str, str]:
 
 
 def list_unfinished() -> set[str]:
-    """The steps of this thread's run that have not ended, its own included; none outside a run."""
+    """The steps that have not ended in this thread's run, its own included; none outside a run."""
     found: set[str] = getattr(_here, "unfinished", set)()
     return found
 
@@ -81,7 +81,7 @@ _here = threading.local()
 
 
 def report(detail: str) -> None:
-    """Say how far the step is that runs in this thread; outside of a run nobody hears it."""
+    """Report the progress of the step that runs in this thread; outside a run, do nothing."""
     getattr(_here, "report", lambda _: None)(detail)
 
 
@@ -93,8 +93,8 @@ def done_if(done: bool, reason: str) -> str | None:
 def run(steps: Sequence[Step], emit: Callable[[Event], None]) -> None:
     """Run every step as soon as those it needs are done; `emit` is called in this thread only.
 
-    A failed step blocks those that need it and lets the others end. Raises FailedError then; an
-    error that is no DevError is raised as it is, once the running steps have ended.
+    A failed step blocks those that need it; the others run. Raises FailedError then; an error that
+    is not a DevError is raised unchanged, once the running steps have ended.
     """
     begin = time.monotonic()
     outcomes: _Outcomes = queue.SimpleQueue()
@@ -145,7 +145,7 @@ def run(steps: Sequence[Step], emit: Callable[[Event], None]) -> None:
 def _work(
     step: Step, begin: float, outcomes: _Outcomes, unfinished: Callable[[], set[str]]
 ) -> None:
-    """Do a step, in a thread of its own, and put what happens to it into the queue."""
+    """Run a step in its own thread, and put what happens to it into the queue."""
     at = time.monotonic() - begin
 
     def tell(kind: Kind, detail: str, error: BaseException | None = None) -> None:
@@ -174,5 +174,5 @@ def _attempt(step: Step) -> tuple[Event, BaseException | None]:
         return Event("finished", step.name, 0, detail=step.action()), None
     except DevError as error:
         return Event("failed", step.name, 0, detail=str(error.message)), error
-    except BaseException as error:  # noqa: BLE001 - else the run would wait for ever
+    except BaseException as error:  # noqa: BLE001 - else the run would never end
         return Event("failed", step.name, 0, detail=f"{type(error).__name__}: {error}"), error

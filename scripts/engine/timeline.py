@@ -1,4 +1,4 @@
-"""Runs as timelines: a bar for each step, the critical path, and the run before in comparison."""
+"""Runs as timelines: one bar per step, the critical path, the change since the run before."""
 
 import itertools
 import textwrap
@@ -18,8 +18,8 @@ _GAPS = 2 * len("  ")  # and those between it, its step and its state on one lin
 class Bar:
     """One step on the run's axis of seconds: finished, skipped, failed, blocked or unfinished.
 
-    A step on the critical path is `critical`: had it been faster, the run would have been.
-    `change` is how many seconds more than in the run before; None where it was not in that.
+    A step on the critical path is `critical`: if it had been faster, so had the run. `change` is
+    the difference in seconds to the run before; None if that did not have the step.
     """
 
     step: str
@@ -38,9 +38,9 @@ class Bar:
 
 @dataclass(frozen=True)
 class Timeline:
-    """A run, drawn: `state` is done, failed or unfinished; `change` compares its seconds.
+    """A run to draw: `state` is done, failed or unfinished; `change` compares its seconds.
 
-    `before` is when the run before of the same command started, None where there is none.
+    `before` is when the previous run of the same command started, None if there is none.
     """
 
     command: str
@@ -53,7 +53,7 @@ class Timeline:
 
 
 def build(runs: Sequence[Run], command: str = "") -> list[Timeline]:
-    """The timelines of runs, the newest first as they are given; of one command if it is named.
+    """The timelines of runs, newest first as given; only of one command if it is named.
 
     Each is compared with the next older run of its command.
     """
@@ -123,7 +123,7 @@ def _draw(run: Run, before: Run | None) -> Timeline:
 
 
 def _spans(run: Run) -> dict[str, Event]:
-    """What became of each step, in the order they started; one without an end goes on to it."""
+    """The last event of each step, in the order of their starts; one without an end lasts to it."""
     last = max(event.at for event in run.events)
     begun = {event.step: event.at for event in run.events if event.kind == "started"}
     spans = {step: Event("started", step, last, last - at) for step, at in begun.items()}
@@ -147,7 +147,7 @@ def _critical_path(spans: Mapping[str, Event], needs: Mapping[str, Sequence[str]
         start = last.at - last.seconds
         if needs:
             candidates = [spans[name] for name in needs.get(last.step, ()) if name in spans]
-        else:  # an older record: what had ended when it started is taken for what it needed
+        else:  # an older record: a step needed what had ended when it started
             candidates = [event for event in candidates if event.at <= start]
         candidates = [event for event in candidates if event.step not in path]
     return path

@@ -12,7 +12,7 @@ from scripts.cli import confirmation, output
 from scripts.cli.values import Choice, Number, Text
 from scripts.engine import history
 from scripts.engine.pipeline import Step
-from scripts.errors import UsageError
+from scripts.errors import UsageError, with_option
 from scripts.settings import Settings
 from scripts.targets import Loss
 from scripts.tasks.kinds import (
@@ -192,7 +192,8 @@ def doctor(call: Call, all: bool = False, fix: bool = False) -> None:
     from scripts.doctor import examine, report
 
     fix = fix and not call.would("stop leftover servers and remove leftover files")
-    findings = examine.run(partial(settings.load, stack=call.stack), fix)
+    found = examine.run(partial(settings.load, stack=call.stack), fix)
+    findings = [replace(one, fix=with_option(one.fix, call.stack_option)) for one in found]
     if call.json:
         output.write_json(findings)
     for line in () if call.json else report.lines(findings, all, output.find_width()):

@@ -92,6 +92,14 @@ class Call:
             output.say(line)
         return chosen
 
+    @cached_property
+    def stack_option(self) -> str:
+        """The option that the next command needs for the same stack: `--stack docker`, or ""."""
+        try:
+            return stacks.flag(settings.load(stack=self.stack)) if self.stack else ""
+        except DevError:
+            return f"--stack {self.stack}"
+
     def would(self, intent: str) -> bool:
         """With --dry, print the intent and return True: the task does nothing."""
         if self.is_dry:
@@ -147,7 +155,8 @@ def listing(
 
     def declare(body: Body) -> DevTask:
         def run(call: Call, **own: Any) -> None:
-            output.write_rows(body(call, **own), columns, call.json, empty)
+            rows = body(call, **own)
+            output.write_rows(rows, columns, call.json, with_option(empty, call.stack_option))
 
         return _declare(body, run, (STACK, JSON), help or {}, name)
 
@@ -227,10 +236,11 @@ def _declare(
         variables.restore(os.environ)
         line = _repeat(task_name, own, given)
         values = {option.name: given.pop(option.name) for option in shared}
+        call = Call(task_name, context, line, **values)
         try:
-            run(Call(task_name, context, line, **values), **given)
+            run(call, **given)
         except DevError as error:
-            hint = with_option(error.hint, _find_stack_option(values.get("stack", "")))
+            hint = with_option(error.hint, call.stack_option)
             raise DevError(error.reason, hint, error.code) from None
 
     added = [option.parameter for option in shared]
@@ -244,14 +254,6 @@ def _declare(
     return DevTask(
         invoked, name=name or None, help=texts, positional=positional, auto_shortflags=False
     )
-
-
-def _find_stack_option(stack: str) -> str:
-    """The option with which the next command means the given stack too; "" if it needs none."""
-    try:
-        return stacks.flag(settings.load(stack=stack)) if stack else ""
-    except DevError:
-        return f"--stack {stack}"
 
 
 def _repeat(name: str, own: Sequence[inspect.Parameter], given: Mapping[str, Any]) -> str:

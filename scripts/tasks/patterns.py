@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from scripts import stacks
 from scripts.cli import output
 from scripts.cli.values import Number, Text
-from scripts.errors import count
+from scripts.errors import count, with_option
 from scripts.tasks.kinds import JSON, STACK, Call, task
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ def list_conversations(call: Call, handle: str) -> None:
     if not call.json:
         rows = [replace(row, at=output.local_time(row.at)) for row in rows]
     empty = f"no conversations of {handle} yet; ./invoke ddb.patterns.start-conversation --help"
-    output.write_rows(rows, ["at", "other.handle", "text", "group"], call.json, empty)
+    columns = ["at", "other.handle", "text", "group"]
+    output.write_rows(rows, columns, call.json, with_option(empty, call.stack_option))
 
 
 @task(
@@ -60,7 +61,9 @@ def get_conversation(
     shown = count(len(page.messages), "message")
     output.say(f"{shown}; consumed capacity: {page.capacity:g} units")
     if page.messages:
-        output.say(f"for older messages: --before {page.messages[0].at}")
+        older = f"./invoke ddb.patterns.get-conversation {page.messages[0].group}"
+        options = f"--limit {limit} --before {page.messages[0].at}"
+        output.say(with_option(f"older messages: {older} {options}", call.stack_option))
 
 
 @task(

@@ -5,13 +5,17 @@ import os
 import pty
 import signal
 import subprocess
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from scripts import clients, stacks
-from scripts.environment import setup
+from scripts.engine import pipeline
+from scripts.engine.pipeline import Event, Step
+from scripts.environment import setup, steps
+from scripts.errors import DevError
 from tests.conftest import Checkout, clean_environment
 
 STEPS = (
@@ -224,6 +228,28 @@ def test_a_broken_conversation_line_is_named_and_nothing_is_written(checkout: Ch
     done = checkout.run("setup", expect=1)
     assert f"ddb/seeds/cruddur-messages.txt:{number}: not a `handle: text` line" in done.stderr
     assert checkout.run("ddb.scan", "--json").stdout == ""
+
+
+def test_a_server_that_is_only_starting_is_not_blamed(checkout: Checkout) -> None:
+    settings = checkout.settings()
+    release = threading.Event()
+
+    def fail() -> str:
+        raise DevError("it broke")
+
+    def emit(event: Event) -> None:
+        events.append(event)
+        if event.kind == "failed":
+            release.set()
+
+    events: list[Event] = []
+    starting = Step("aws", "start it", lambda: str(release.wait(20)))
+    failing = steps.with_server_logs(settings, Step("db.seed", "load", fail))
+    with pytest.raises(pipeline.FailedError):
+        pipeline.run([starting, failing], emit)
+    assert [one.detail for one in events if one.kind == "failed"] == [
+        "it broke\npostgres: not running"
+    ]
 
 
 def test_a_dead_server_is_blamed_with_the_end_of_its_log(checkout: Checkout) -> None:

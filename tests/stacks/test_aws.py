@@ -15,7 +15,7 @@ import pytest
 from scripts import clients, rds, settings, stacks
 from scripts.cognito import sync, user_pool, users
 from scripts.dynamodb import tables
-from scripts.errors import DevError, RefusedError
+from scripts.errors import DevError, RefusedError, UsageError
 from scripts.postgres import copies, databases
 from scripts.settings import Settings
 from scripts.targets import Aws, Database
@@ -403,7 +403,7 @@ def test_a_dry_run_shows_the_rule_and_changes_nothing(
     production: Production, rule: rds.Rule
 ) -> None:
     said = update(production, rule, "--dry", "rds.update-sg-rule", "--ip", "203.0.113.7")
-    assert said.endswith("would let in 203.0.113.7/32 instead\n")
+    assert said.endswith("would allow 203.0.113.7/32 instead\n")
     assert rds.get_rule(production.aws, rule.group, rule.id) == rule
 
 
@@ -411,8 +411,8 @@ def test_an_empty_address_is_refused_not_looked_up(
     production: Production, rule: rds.Rule, lookup: Callable[[bytes], str]
 ) -> None:
     url = lookup(b"203.0.113.9")
-    said = update(production, rule, "rds.update-sg-rule", "--ip", "", expect=1, IP_LOOKUP_URL=url)
-    assert "an empty text is not an address\n" in said
+    said = update(production, rule, "rds.update-sg-rule", "--ip", "", expect=2, IP_LOOKUP_URL=url)
+    assert "--ip is empty\n" in said
     assert rds.get_rule(production.aws, rule.group, rule.id) == rule
 
 
@@ -421,9 +421,9 @@ def test_an_empty_address_is_refused_not_looked_up(
     [
         (b"", "an empty text is not an address"),
         (b"<html>", "<html> is not an address"),
-        (b"0.0.0.0/0", "0.0.0.0/0 would let in everybody"),
-        (b"0.0.0.0", "0.0.0.0/32 would let in everybody"),
-        (b"::/0", "::/0 would let in everybody"),
+        (b"0.0.0.0/0", "0.0.0.0/0 would allow every address"),
+        (b"0.0.0.0", "0.0.0.0/32 would allow every address"),
+        (b"::/0", "::/0 would allow every address"),
         (b"300.1.2.3", "300.1.2.3 is not an address"),
     ],
 )
@@ -432,13 +432,22 @@ def test_a_useless_address_is_refused(
 ) -> None:
     with pytest.raises(DevError) as error:
         rds.find_my_cidr(lookup(answer))
-    assert error.value.reason == problem
+    assert error.value.reason.endswith(f" does not return an address: {problem}")
+    assert error.value.code == 1
+
+
+def test_an_address_that_cannot_be_used_is_a_usage_error() -> None:
+    with pytest.raises(UsageError) as error:
+        rds.parse_cidr("0.0.0.0/0")
+    assert error.value.message == (
+        "0.0.0.0/0 would allow every address\nhint: ./invoke rds.update-sg-rule --ip 203.0.113.7"
+    )
 
 
 def test_a_look_up_service_that_is_away_is_said() -> None:
     with pytest.raises(DevError) as error:
         rds.find_my_cidr("http://127.0.0.1:1")
-    assert error.value.hint == "give it: --ip ADDRESS"
+    assert error.value.hint == "./invoke rds.update-sg-rule --ip ADDRESS"
 
 
 def test_a_rule_of_another_group_is_not_touched(aws: Aws, rule: rds.Rule) -> None:
