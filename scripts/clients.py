@@ -19,8 +19,10 @@ REDIRECT = "AWS_ENDPOINT_URL"  # and those that begin with it: AWS_ENDPOINT_URL_
 _NOT_LET_IN = (
     "AccessDenied",
     "AccessDeniedException",
+    "AuthFailure",
     "ExpiredToken",
     "ExpiredTokenException",
+    "InvalidAccessKeyId",
     "InvalidClientTokenId",
     "InvalidSignatureException",
     "SignatureDoesNotMatch",
@@ -277,9 +279,8 @@ def _aws_errors(aws: Aws) -> Iterator[None]:
             raise DevError(f"{aws} failed: {reason}", "./invoke logs aws") from None
         if code not in _NOT_LET_IN:
             raise
-        raise DevError(
-            f"{aws} does not let us in: {reason}", "log in, or ask for the right"
-        ) from None
+        hint = "./invoke up" if aws.endpoint else "log in, or ask for the right"
+        raise DevError(f"{aws} does not let us in: {reason}", hint) from None
 
 
 def _first_line(error: Exception) -> str:

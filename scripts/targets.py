@@ -3,6 +3,8 @@
 import ipaddress
 from dataclasses import dataclass, field, replace
 
+UNCHECKED = "local"  # what is given to an emulator that checks no secret
+
 
 @dataclass(frozen=True)
 class Database:
@@ -56,7 +58,7 @@ class Aws:
 
     region: str
     endpoint: str | None = None
-    access_key: str = ""
+    access_key: str = field(default="", repr=False)
     secret_key: str = field(default="", repr=False)
     profile: str = ""
     pool_name: str = ""

@@ -9,11 +9,16 @@ import json
 import random
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from botocore.awsrequest import AWSResponse
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest, AWSResponse
+from botocore.credentials import Credentials
 from botocore.httpsession import URLLib3Session
 from invoke.main import program
+
+from scripts import settings, stacks
 
 THROTTLE = b'{"__type":"com.amazonaws.dynamodb.v20120810#ThrottlingException","message":"slow"}'
 
@@ -30,6 +35,15 @@ def answer(request: Any, status: int, body: bytes) -> AWSResponse:
     return AWSResponse(request.url, status, {"content-type": "application/json"}, Raw(body))
 
 
+def signed_again(request: Any, body: str) -> Any:
+    """The request with another body: the emulator checks signatures."""
+    aws = stacks.targets(settings.load(Path(sys.argv[2]))).aws
+    headers = {name: request.headers[name] for name in ("X-Amz-Target", "Content-Type")}
+    changed = AWSRequest(request.method, request.url, headers, body)
+    SigV4Auth(Credentials(aws.access_key, aws.secret_key), "dynamodb", aws.region).add_auth(changed)
+    return changed.prepare()
+
+
 def faulty(send: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     """The door, with refusals."""
 
@@ -44,10 +58,8 @@ def faulty(send: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
         ((table, requests),) = body["RequestItems"].items()
         taken = random.randrange(len(requests)) if kind == "few" else 0
         if taken:
-            body["RequestItems"] = {table: requests[:taken]}
-            request.body = json.dumps(body).encode()
-            request.headers["Content-Length"] = str(len(request.body))
-            assert send(door, request).status_code == 200
+            few = json.dumps(body | {"RequestItems": {table: requests[:taken]}})
+            assert send(door, signed_again(request, few)).status_code == 200
         left = {"UnprocessedItems": {table: requests[taken:]}}
         return answer(request, 200, json.dumps(left).encode())
 

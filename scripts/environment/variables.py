@@ -12,7 +12,7 @@ from scripts.cli import github, output
 from scripts.cognito import app_client, user_pool
 from scripts.errors import DevError
 from scripts.settings import Settings
-from scripts.targets import Aws, Database
+from scripts.targets import UNCHECKED, Aws, Database
 
 # What was exported, so that our own commands know it for ours, and what it took the place of.
 EXPORTED, BEFORE = "DEV_EXPORTED", "DEV_BEFORE_"
@@ -62,9 +62,10 @@ def export(settings: Settings, form: str, environ: Mapping[str, str]) -> None:
 
 
 def secret_values(values: Mapping[str, str]) -> list[str]:
-    """What of them nobody should read in a log: the password, as it is and as the URL has it."""
-    password = values.get("PGPASSWORD", "")
-    return sorted({password, quote(password, safe="")} - {""})
+    """What of them nobody should read in a log: the password, also as in the URL, and the key."""
+    password, secret = values.get("PGPASSWORD", ""), values.get("AWS_SECRET_ACCESS_KEY", "")
+    key = {secret, values.get("AWS_ACCESS_KEY_ID", "")} if secret != UNCHECKED else set()
+    return sorted({password, quote(password, safe=""), *key} - {""})
 
 
 def in_the_way(values: Mapping[str, str], environ: Mapping[str, str]) -> list[str]:

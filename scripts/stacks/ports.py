@@ -10,6 +10,7 @@ from scripts.errors import DevError
 from scripts.settings import Settings
 
 PORTS_TRIED = 100
+OF_APPS = {3000, 4567, 5000}  # where frontends and backends listen by default: theirs, not ours
 
 
 def find_pinned(settings: Settings, setting: str) -> int | None:
@@ -55,7 +56,8 @@ def to_try(
 ) -> Iterator[int]:
     """Ports to try: the one that the user set; else the last one, the default and those above.
 
-    Only those that are free here, unless it runs `anywhere`; any others for a throw-away one.
+    Those of apps are left out, and those that are not free here, unless it runs `anywhere`. A
+    throwaway environment takes any others.
     """
     while settings.throwaway:
         yield _any_free_port()
@@ -64,7 +66,8 @@ def to_try(
         return
     preferred = getattr(settings, setting)
     candidates = [*([last] if last else []), *range(preferred, preferred + PORTS_TRIED)]
-    yield from (port for port in candidates if port < 65536 and (anywhere or is_free(port)))
+    usable = (port for port in candidates if port < 65536 and port not in OF_APPS)
+    yield from (port for port in usable if anywhere or is_free(port))
 
 
 def is_free(port: int) -> bool:

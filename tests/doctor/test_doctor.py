@@ -512,10 +512,11 @@ def test_the_aws_stack_says_who_and_where(checkout: Checkout, linked: Settings) 
         f"/{where.database.name}?sslmode=disable",
         "AWS_ENDPOINT_URL": where.aws.endpoint or "",
         "AWS_ACCESS_KEY_ID": where.aws.access_key,
-        "AWS_SECRET_ACCESS_KEY": "production",
+        "AWS_SECRET_ACCESS_KEY": where.aws.secret_key,
     }
     found = look(checkout, "--stack", "aws", **env)
-    assert found["aws target"].reason.startswith(f"stack aws: account {where.aws.access_key} as ")
+    account = linked.emulator_account
+    assert found["aws target"].reason.startswith(f"stack aws: account {account} as ")
     assert found["schema"].reason == (
         "sql/schema.sql made it; changes by hand are looked for on own servers only"
     )

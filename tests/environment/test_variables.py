@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from scripts import settings as project
 from scripts import shell
 from scripts.environment import variables
-from scripts.targets import Aws, Database
+from scripts.stacks.embedded import aws_emulator
+from scripts.targets import UNCHECKED, Aws, Database
 from tests.conftest import Checkout, clean_environment
 
 ODD = "a b'c\"d\\e$f${HOME}`g`!h#i=j;k&l|m<n>o*p?q~r%s\n\tü🍰\\"
@@ -115,6 +116,12 @@ def test_the_url_holds_the_password_escaped() -> None:
     assert unquote(url.password or "") == ODD
 
 
+def test_the_key_of_an_emulator_that_checks_none_is_no_secret() -> None:
+    values = {"AWS_ACCESS_KEY_ID": "000000000000", "AWS_SECRET_ACCESS_KEY": UNCHECKED}
+    assert variables.secret_values(values) == []
+    assert variables.secret_values(values | {"AWS_SECRET_ACCESS_KEY": "s"}) == ["000000000000", "s"]
+
+
 # The shell that carries them
 
 
@@ -204,12 +211,15 @@ def test_production_in_such_a_shell_is_not_led_to_the_emulator(checkout: Checkou
     assert done.stderr.startswith("no credentials for AWS us-east-1: ")
 
 
-def test_the_job_gets_them_and_the_log_never_shows_the_password(
+def test_the_job_gets_them_and_the_log_never_shows_password_and_key(
     checkout: Checkout, tmp_path: Path
 ) -> None:
     job = {"GITHUB_ENV": str(tmp_path / "github env"), "POSTGRES_PASSWORD": "p%ss word"}
     done = checkout.run("setup", "--export-env", env=job)
-    assert done.stdout == "::add-mask::p%2525ss%2520word\n::add-mask::p%25ss word\n"
+    key = aws_emulator.find_key(checkout.settings())
+    assert key
+    masked = [f"{key[0]}000000000000", key[1], "p%2525ss%2520word", "p%25ss word"]
+    assert done.stdout == "".join(f"::add-mask::{text}\n" for text in sorted(masked))
     assert done.stderr.splitlines()[-1] == "15 variables added to the job"
     seen = of_a_job((tmp_path / "github env").read_text())
     assert app(clean_environment() | seen) == SEEN

@@ -55,7 +55,7 @@ def production(checkout: Checkout, database: Database, aws: Aws) -> Production:
         "PROD_DATABASE_URL": f"{url}/{database.name}?sslmode=disable",
         "AWS_ENDPOINT_URL": aws.endpoint or "",
         "AWS_ACCESS_KEY_ID": aws.access_key,
-        "AWS_SECRET_ACCESS_KEY": "production",
+        "AWS_SECRET_ACCESS_KEY": aws.secret_key,
         "AWS_COGNITO_USER_POOL_ID": pool,
     }
     return Production(checkout, env, database, replace(aws, pool_id=pool))
@@ -83,7 +83,7 @@ def test_setup_makes_what_is_missing_and_no_mock_data(production: Production) ->
 
 def test_who_and_where_is_said_before_anything_is_done(production: Production) -> None:
     first, second, third, *rest = production.run("db.create").stderr.splitlines()
-    account = production.aws.access_key
+    account = production.aws.access_key[-12:]
     assert first.startswith(f"stack aws: account {account} as arn:aws:")
     assert first.endswith("region us-east-1,")
     assert second == f"  database {production.database}, tables at {production.aws.endpoint},"

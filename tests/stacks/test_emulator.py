@@ -8,75 +8,20 @@ import signal
 import sys
 import threading
 import time
-from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
 
-from scripts import clients, stacks
+from scripts import clients
 from scripts.cognito import user_pool
-from scripts.dynamodb import parallel_scan, tables
+from scripts.dynamodb import tables
 from scripts.errors import DevError
-from scripts.stacks import processes
-from scripts.stacks.embedded import aws_emulator
 from scripts.targets import Aws
-from tests.conftest import Checkout
+from tests.stacks.conftest import TABLE, Emulator, sign_dynamodb
 
-TABLE = "cruddur-messages"
 WRITERS = 6
-
-
-@dataclass(frozen=True)
-class Emulator:
-    """The emulator of a checkout, to be killed and started again."""
-
-    checkout: Checkout
-
-    def start(self) -> None:
-        aws_emulator.start(self.checkout.settings())
-
-    def end(self, *signals: signal.Signals, pause: float = 0) -> None:
-        process = self.process()
-        for number in signals:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.send_signal(number)
-            time.sleep(pause)
-        process.wait(30)
-
-    def process(self) -> psutil.Process:
-        process = processes.find(aws_emulator.server(self.checkout.settings()))
-        assert process
-        return process
-
-    def restart(self) -> None:
-        self.end(signal.SIGKILL)
-        self.start()
-
-    def aws(self, account: str = "000000000000", region: str = "us-east-1") -> Aws:
-        aws = stacks.targets(self.checkout.settings()).aws
-        return replace(aws, access_key=account, region=region)
-
-    def dynamodb(self) -> Any:
-        return clients.dynamodb(self.aws())
-
-    def create_table(self, aws: Aws | None = None) -> None:
-        path = self.checkout.root / "ddb" / "tables" / f"{TABLE}.json"
-        tables.ensure_table(aws or self.aws(), tables.read_definition(path))
-
-    def items(self, aws: Aws | None = None, table: str = TABLE) -> dict[str, Any]:
-        found = parallel_scan.scan(aws or self.aws(), table)
-        return {f"{item['pk']['S']} {item['sk']['S']}": item for item in found}
-
-    def state(self, name: str) -> Any:
-        return aws_emulator.data_folder(self.checkout.settings()) / "state" / name
-
-
-@pytest.fixture
-def emulator(checkout: Checkout) -> Emulator:
-    made = Emulator(checkout)
-    made.start()
-    return made
 
 
 @pytest.fixture
@@ -314,29 +259,24 @@ class Writer(threading.Thread):
     one at most, for the request that the kill met.
     """
 
-    def __init__(self, port: int, name: str, version: int) -> None:
+    def __init__(self, aws: Aws, name: str, version: int) -> None:
         super().__init__()
-        self._port, self._partition = port, name
+        self._aws, self._partition = aws, name
         self.acknowledged = self.tried = version
 
     def run(self) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
+        connection = http.client.HTTPConnection(
+            urlsplit(self._aws.endpoint or "").netloc, timeout=10
+        )
         with contextlib.suppress(OSError, http.client.HTTPException):
             while True:
                 self.tried += 1
                 action, request = self.request(self.tried)
-                connection.request(
-                    "POST",
-                    "/",
-                    json.dumps(request),
-                    {
-                        "X-Amz-Target": f"DynamoDB_20120810.{action}",
-                        "Content-Type": "application/x-amz-json-1.0",
-                    },
-                )
+                body = json.dumps(request)
+                connection.request("POST", "/", body, sign_dynamodb(self._aws, action, body))
                 answer = connection.getresponse()
-                body = answer.read()
-                assert answer.status == 200, body
+                text = answer.read()
+                assert answer.status == 200, text
                 self.acknowledged = self.tried
 
     def request(self, version: int) -> tuple[str, Any]:
@@ -373,11 +313,9 @@ def test_every_acknowledged_write_of_many_at_once_is_there(
     chance = random.Random(f"{signals}")
     writers: dict[str, Writer] = {}
     for _ in range(5):
-        port = processes.find_port(aws_emulator.server(table.checkout.settings()))
-        assert port
         for name in map(str, range(WRITERS)):
             begin = next(iter(versions(table).get(name, {0})))
-            writers[name] = Writer(port, name, begin)
+            writers[name] = Writer(table.aws(), name, begin)
         for writer in writers.values():
             writer.start()
         time.sleep(chance.uniform(0.05, 0.5))

@@ -261,5 +261,6 @@ def test_the_compose_file_is_pinned_and_needs_no_settings() -> None:
     pinned = re.search(r"^ministack==(\S+)", (PROJECT / "requirements.txt").read_text(), re.M)
     assert pinned
     assert f"ministackorg/ministack:{pinned[1]} " in text
+    assert "SERVICES: cognito-idp,ec2,s3,sts " in text
     assert text.count("${") == len(re.findall(r"\$\{[A-Z_]+:-[\w.]*\}", text))
     assert text.count("${DOCKER_PUBLISH_ADDRESS:-127.0.0.1}:") == text.count("ports:") == 3

@@ -3,5 +3,5 @@
 stack            its targets, services, introduction and checks
 postgres_server  the PostgreSQL server: its cluster, its start, its health
 aws_emulator     the emulator's process
-emulator/        the program that runs in it: ministack, with writes that survive a kill
+emulator/        its program: ministack behind a gate, with writes that survive a kill
 """

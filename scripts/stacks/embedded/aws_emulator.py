@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import secrets
 import signal
 import sys
 from functools import partial
@@ -14,6 +15,8 @@ from scripts.stacks import processes
 
 PORT_SETTING = "emulator_port"
 PROGRAM = "scripts.stacks.embedded.emulator"
+SERVICES = ("cognito-idp", "dynamodb", "dynamodbstreams", "ec2", "s3", "sts")
+_KEY = "aws-key"
 
 
 def server(settings: Settings) -> processes.Server:
@@ -25,6 +28,7 @@ def server(settings: Settings) -> processes.Server:
 def start(settings: Settings) -> int:
     """Start the emulator with what it held; its port."""
     ours = server(settings)
+    ensure_key(settings)
     environment = _environment(settings)
 
     def launch(port: int) -> processes.Launch:
@@ -39,6 +43,19 @@ def start(settings: Settings) -> int:
 def data_folder(settings: Settings) -> Path:
     """Where it keeps what it holds."""
     return settings.state / "aws"
+
+
+def find_key(settings: Settings) -> tuple[str, str] | None:
+    """The ID and the secret of the checkout's key; None where it was not made or is damaged."""
+    words = (state.read(settings.state / _KEY) or "").split()
+    return (words[0], words[1]) if len(words) == 2 else None
+
+
+def ensure_key(settings: Settings) -> None:
+    """Make the checkout's key, at random, unless there is one. Data does not depend on it."""
+    if not find_key(settings):
+        text = f"DEV{secrets.token_hex(12).upper()} {secrets.token_urlsafe(30)}"
+        state.write(state.ensure_folder(settings.state) / _KEY, text)
 
 
 def not_ready(settings: Settings, port: int) -> str | None:
@@ -70,7 +87,8 @@ def _environment(settings: Settings) -> dict[str, str]:
         "TMPDIR": str(home),  # for its pid file: in /tmp another user's may stand in the way
         "MINISTACK_EDITION": state.identity(settings),  # comes back in its health answer
         "DOCKER_HOST": "unix:///nonexistent",  # or it removes the containers of other emulators
-        "SERVICES": "",
+        "SERVICES": ",".join(SERVICES),
+        "EMULATOR_KEY_FILE": str(settings.state / _KEY),
         "AUTH": "false",
         "USE_SSL": "0",
         "LOG_LEVEL": "INFO",

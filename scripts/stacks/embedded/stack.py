@@ -18,13 +18,14 @@ def targets(settings: Settings) -> Targets:
     """The addresses: the ports that the servers had last, or else the preferred ones."""
     postgres = processes.find_port(postgres_server.server(settings))
     emulator = processes.find_port(aws_emulator.server(settings))
+    key_id, secret = aws_emulator.find_key(settings) or ("missing", "missing")
     return Targets(
         database=local_database(settings, "127.0.0.1", postgres or settings.postgres_port),
         aws=Aws(
             region=settings.aws_region,
             endpoint=f"http://127.0.0.1:{emulator or settings.emulator_port}",
-            access_key=settings.emulator_account,
-            secret_key="local",  # noqa: S106 - the emulator asks for one and checks none
+            access_key=f"{key_id}{settings.emulator_account}",
+            secret_key=secret,
             pool_name=settings.pool_name,
             user_password=settings.cognito_password,
             owned=True,
@@ -46,6 +47,8 @@ def services(settings: Settings) -> list[Service]:
         return aws_emulator.start(settings)
 
     def emulator_health() -> str | None:
+        if not aws_emulator.find_key(settings):
+            return "its key is missing"
         port = processes.find_port(aws_emulator.server(settings))
         return aws_emulator.not_ready(settings, port or settings.emulator_port)
 

@@ -1,4 +1,4 @@
-"""The program that the embedded AWS emulator runs: ministack, its data safe from a kill.
+"""The embedded AWS emulator's program: ministack behind a gate, its data safe from a kill.
 
 Ministack writes its state when it is stopped, and only then. Here nothing is answered before it is
 written: what a request does to items goes into a log, and so does a new user of a pool; the rest of
@@ -8,6 +8,7 @@ outside of its folder, so it starts as fast as ministack alone.
 
 import json
 import logging
+import os
 import re
 import sys
 import uuid
@@ -19,20 +20,22 @@ from typing import Any
 from ministack import app
 from ministack.core import persistence
 from ministack.core.responses import AccountRegionScopedDict, get_account_id
-from ministack.services import cognito, dynamodb
+from ministack.services import dynamodb
 
+from scripts.stacks.embedded.emulator import gate, pool_users
 from scripts.stacks.embedded.emulator.item_log import Change, ItemLog, damaged
+from scripts.stacks.embedded.emulator.signature import Key
 
 STATE = Path(persistence.STATE_DIR)
 
-SAVED = ("cognito-identity", "cognito-idp", "dynamodb", "ec2", "s3")
+SAVED = ("cognito-idp", "dynamodb", "ec2", "s3")
 ITEM_ACTIONS = {
     *("PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"),
     *("ExecuteStatement", "BatchExecuteStatement", "ExecuteTransaction", "TransactGetItems"),
-    "AdminCreateUser",  # the users of a pool are items to us
+    "AdminCreateUser",  # the users of a pool are items to us, see pool_users
 }
-# Some only seem to read: who asks for an import moves it on, and who asks for an identity makes it.
-READ = re.compile(r"(Admin|Batch)?(Get(?!Id$|OpenId)|List|Query|Scan|Describe(?!Import|Export))")
+# Some only seem to read: who asks for an import moves it on.
+READ = re.compile(r"(Admin|Batch)?(Get(?!Tokens)|List|Query|Scan|Describe(?!Import|Export))")
 
 Table = dict[str, Any]
 
@@ -40,7 +43,10 @@ Table = dict[str, Any]
 def check_states() -> None:
     """End the program where a state is damaged: ministack would go on without, and overwrite it."""
     logging.getLogger("persistence").setLevel(logging.WARNING)
-    for path in sorted(STATE.glob("*.json")):
+    for name in sorted(app._state_map):
+        path = STATE / f"{name}.json"
+        if not path.exists():
+            continue
         try:
             readable = persistence.load_state(path.stem) is not None
         except ValueError:
@@ -62,7 +68,7 @@ def save(service: str) -> None:
 
 def identify(table: Table) -> str:
     """The id of a table, which no later one of the same name has."""
-    if "TableId" not in table:  # CloudFormation makes them without
+    if "TableId" not in table:  # CloudFormation made them without, when it was enabled
         table["TableId"] = str(uuid.uuid4())
     return str(table["TableId"])
 
@@ -127,13 +133,13 @@ def keep_items_in(log: ItemLog) -> None:
     def load_state_with_items(state: Any) -> None:
         load_state(state)
         tables = dynamodb._tables.all_values()
-        without_log = any(table["items"] for table in tables)
+        outdated = any(table["items"] or "TableId" not in table for table in tables)
         for table in tables:
             if identify(table) in log.items:
                 table["items"] = log.items[identify(table)]
             items_replaced(table)
         log.items = {}
-        if without_log:  # written by ministack alone: from now on the items are in the log
+        if outdated:  # written by ministack alone: from now on the items are in the log
             log.rewrite()
             save("dynamodb")
 
@@ -141,44 +147,6 @@ def keep_items_in(log: ItemLog) -> None:
         get_state_without_items,
         load_state_with_items,
     )
-
-
-def list_users() -> Iterator[list[Change]]:
-    """The changes that make all users that there are, a pool at a time."""
-    for pool in cognito._user_pools.all_values():
-        if pool["_users"]:
-            yield [[pool["Id"], name, "", user] for name, user in pool["_users"].items()]
-
-
-def keep_users_in(log: ItemLog) -> None:
-    """Keep the users out of Cognito's state: a new one is a line, other requests rewrite all."""
-    get_state, load_state = cognito.get_state, cognito.load_persisted_state
-    create_user = cognito._admin_create_user
-
-    def get_state_without_users() -> Any:
-        log.rewrite()
-        state = get_state()
-        for pool in state["user_pools"].all_values():
-            pool["_users"] = {}
-        return state
-
-    def load_state_with_users(state: Any) -> None:
-        load_state(state)
-        for pool in cognito._user_pools.all_values():
-            found = log.items.pop(pool["Id"], {})
-            pool["_users"] |= {name: user for name, one in found.items() for user in one.values()}
-            pool["EstimatedNumberOfUsers"] = len(pool["_users"])
-
-    def create_logged(data: dict[str, Any]) -> Any:
-        answer = create_user(data)
-        if answer[0] == 200:
-            name = json.loads(answer[2])["User"]["Username"]
-            user = cognito._user_pools[data["UserPoolId"]]["_users"][name]
-            log.add(data["UserPoolId"], name, "", user)
-        return answer
-
-    cognito.get_state, cognito.load_persisted_state = get_state_without_users, load_state_with_users
-    cognito._admin_create_user = create_logged
 
 
 def answer_when_written(service: str, log: ItemLog) -> None:
@@ -200,14 +168,19 @@ def answer_when_written(service: str, log: ItemLog) -> None:
 def main() -> None:
     """Serve until SIGTERM."""
     STATE.mkdir(mode=0o700, exist_ok=True)
+    modules = {app.SERVICE_REGISTRY[service]["module"] for service in SAVED}
+    app._state_map = {module: module for module in modules}  # what others left stays as it is
     check_states()
     log = ItemLog(STATE / "items.log", list_live)
     keep_items_in(log)
     log_changes(log)
-    users = ItemLog(STATE / "users.log", list_users)
-    keep_users_in(users)
+    users = ItemLog(STATE / "users.log", pool_users.list_users)
+    pool_users.keep_users_in(users)
+    pool_users.check_callers(users)
     for service in SAVED:
         answer_when_written(service, users if service == "cognito-idp" else log)
+    key = Key(Path(os.environ["EMULATOR_KEY_FILE"]))
+    app.app = gate.guard(app.app, key, int(os.environ["GATEWAY_PORT"]))
     app.main()
 
 

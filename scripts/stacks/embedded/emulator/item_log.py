@@ -26,7 +26,7 @@ class ItemLog:
     """
 
     def __init__(self, path: Path, live: Callable[[], Iterator[list[Change]]]) -> None:
-        self.lock = threading.Lock()  # imports and expiries write from threads of their own
+        self.lock = threading.RLock()  # imports, expiries and Cognito have threads of their own
         self._path, self._live = path, live
         self._pending: list[Change] = []
         self.items, self._size, self._changes = read(path)

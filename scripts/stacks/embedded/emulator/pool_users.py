@@ -1,0 +1,87 @@
+"""The users of Cognito's pools: saved in a log of their own, and changed by one request at a time.
+
+Browsers call Cognito without a key, and then ministack takes every token as it is and looks for
+pools in one account only. Here a token must carry the pool's signature, and the client's ID names
+the pool.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ministack.core.responses import error_response_json
+from ministack.services import cognito
+
+from scripts.stacks.embedded.emulator.item_log import Change, ItemLog
+
+Data = dict[str, Any]
+Answer = Any  # what ministack's functions return: status, headers and body
+
+
+def list_users() -> Iterator[list[Change]]:
+    """The changes that make all users that there are, a pool at a time."""
+    for pool in cognito._user_pools.all_values():
+        if pool["_users"]:
+            yield [[pool["Id"], name, "", user] for name, user in pool["_users"].items()]
+
+
+def keep_users_in(log: ItemLog) -> None:
+    """Keep the users out of Cognito's state: a new one is a line, other requests rewrite all."""
+    get_state, load_state = cognito.get_state, cognito.load_persisted_state
+    create_user = cognito._admin_create_user
+
+    def get_state_without_users() -> Any:
+        with log.lock:
+            log.rewrite()
+            pools = cognito._user_pools.all_values()
+            users = [pool["_users"] for pool in pools]
+            try:
+                for pool in pools:
+                    pool["_users"] = {}  # they would be copied, which takes most of the time
+                return get_state()
+            finally:
+                for pool, its_users in zip(pools, users, strict=True):
+                    pool["_users"] = its_users
+
+    def load_state_with_users(state: Any) -> None:
+        load_state(state)
+        for pool in cognito._user_pools.all_values():
+            found = log.items.pop(pool["Id"], {})
+            pool["_users"] |= {name: user for name, one in found.items() for user in one.values()}
+            pool["EstimatedNumberOfUsers"] = len(pool["_users"])
+
+    def create_logged(data: Data) -> Answer:
+        answer: Answer = create_user(data)
+        if answer[0] == 200:
+            name = json.loads(answer[2])["User"]["Username"]
+            user = cognito._user_pools[data["UserPoolId"]]["_users"][name]
+            log.add(data["UserPoolId"], name, "", user)
+        return answer
+
+    cognito.get_state, cognito.load_persisted_state = get_state_without_users, load_state_with_users
+    cognito._admin_create_user = create_logged
+
+
+def check_callers(log: ItemLog) -> None:
+    """Have every operation done by itself, in the client's own account, for valid tokens only.
+
+    Ministack gives every request a thread; so none changes users while the log reads them.
+    """
+    run = cognito._run_idp_handler
+
+    def run_checked(handler: Callable[[Data], Answer], action: str, data: Data) -> Answer:
+        with log.lock:
+            if action in cognito._UNSIGNED_IDP_ACTIONS:
+                cognito._find_pool_by_client_id(data.get("ClientId"))  # makes its account ours
+                if error := cognito._access_token_error(data) or _refresh_token_error(data):
+                    return error
+            return run(handler, action, data)
+
+    cognito._run_idp_handler = run_checked
+
+
+def _refresh_token_error(data: Data) -> Answer | None:
+    token = data.get("RefreshToken") or (data.get("AuthParameters") or {}).get("REFRESH_TOKEN")
+    if not token or cognito._signature_valid(token):
+        return None
+    return error_response_json("NotAuthorizedException", "Invalid Refresh Token", 400)
