@@ -7,7 +7,7 @@ from scripts.cognito import sync, users
 from scripts.cruddur import messages
 from scripts.dynamodb import tables
 from scripts.engine.checks import Check, Finding, fail, note, ok
-from scripts.environment import ddb_steps, transaction
+from scripts.environment import app_steps, ddb_steps, transaction
 from scripts.errors import NotFoundError, count
 from scripts.postgres import copies, databases, schema_diff
 from scripts.settings import Settings
@@ -103,7 +103,7 @@ def _schema(settings: Settings) -> Finding:
         )
     if not database.owned:
         return ok(f"loaded from {shown}; not compared: not a server of this checkout")
-    if changes := schema_diff.list_changes(database, paths):
+    if changes := schema_diff.list_changes(database, paths, partial(app_steps.migrate, settings)):
         return fail(
             "\n".join([f"{database} was changed by hand:", *changes]),
             f"add the change to {shown}, or discard it:"

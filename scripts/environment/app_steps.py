@@ -29,6 +29,16 @@ def add(settings: Settings, steps: Sequence[Step], database: Callable[[], Databa
     return waiting
 
 
+def migrate(settings: Settings, database: Database) -> None:
+    """Run the app's steps that change the schema: those that need nothing but it, or each other."""
+    ready = {"db.create", "db.schema-load", "postgres"}
+    left = list(settings.app.steps)
+    while one := next((one for one in left if ready.issuperset(one.after)), None):
+        _step(settings, one, lambda: database).action()
+        ready.add(one.name)
+        left.remove(one)
+
+
 def _after_all(step: Step, names: Sequence[str]) -> Step:
     for name in names:
         step = step.after(name)

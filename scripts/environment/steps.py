@@ -12,7 +12,7 @@ from scripts.engine import pipeline
 from scripts.engine.pipeline import Step
 from scripts.environment import app_steps, ddb_steps
 from scripts.errors import DevError
-from scripts.postgres import copies, databases
+from scripts.postgres import copies, databases, sources
 from scripts.settings import Settings
 from scripts.targets import Database
 
@@ -105,7 +105,7 @@ def _db_steps(
     settings: Settings, where: Database, database: Callable[[], Database], again: bool = False
 ) -> list[Step]:
     app = settings.app
-    schema, seed = app.postgres.schema, app.postgres.seed
+    schema, seed = app.postgres.schema, sources.with_csv_files(app.postgres.seed)
     live = stacks.targets(settings).database.name
     return [
         Step(
@@ -144,7 +144,7 @@ def _build_steps(
     An app with steps of its own has no template: what they do depends on more than the SQL files.
     """
     create, schema, seed = _db_steps(settings, where, database)
-    files = settings.app.postgres.schema, settings.app.postgres.seed
+    files = settings.app.postgres.schema, sources.with_csv_files(settings.app.postgres.seed)
     get_app, may_copy = partial(stacks.get_database, settings), not settings.app.steps
 
     def make() -> str:

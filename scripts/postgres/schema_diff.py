@@ -3,7 +3,7 @@
 import contextlib
 import difflib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from scripts import clients, shell
@@ -12,13 +12,16 @@ from scripts.postgres import copies, databases, notes, sql_files
 from scripts.targets import Database
 
 
-def list_changes(database: Database, schema: Sequence[Path]) -> list[str]:
-    """What was changed by hand: lines of SQL, `-` before one that the files make, `+` otherwise.
+def list_changes(
+    database: Database, schema: Sequence[Path], migrate: Callable[[Database], None]
+) -> list[str]:
+    """What was changed by hand: lines of SQL, `-` before one that is missing, `+` before a new one.
 
-    The files are loaded into a scratch database beside it, which is dropped again.
+    The files are loaded into a scratch database, `migrate` changes it, and it is dropped again.
     """
     with _scratch(database) as scratch:
         sql_files.load(scratch, schema, "", database.name)
+        migrate(scratch)
         wanted, found = _structure(scratch), _structure(database)
     changes = difflib.unified_diff(wanted, found, lineterm="", n=0)
     return [line for line in changes if line[0] in "+-" and not line.startswith(("+++", "---"))]

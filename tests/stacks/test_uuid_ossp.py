@@ -155,7 +155,7 @@ def test_a_database_with_it_is_what_its_schema_file_makes(
     schema.write_text(SCHEMA)
     databases.create(database)
     databases.load_schema(database, (schema,))
-    assert schema_diff.list_changes(database, (schema,)) == []
+    assert schema_diff.list_changes(database, (schema,), lambda _: None) == []
 
 
 def test_an_app_that_uses_it_is_set_up_reset_undone_saved_and_restored(checkout: Checkout) -> None:
