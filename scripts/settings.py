@@ -143,16 +143,16 @@ class Settings:
     app: App = NO_APP
     sources: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
-    stack: str = _setting("DEV_STACK", "embedded", "who provides the services")
+    stack: str = _setting("DEV_STACK", "embedded", "which stack to use: embedded, docker or aws")
     throwaway: str = _setting(
-        "DEV_THROWAWAY", "", "a throw-away environment beside the usual one, by its name", _role
+        "DEV_THROWAWAY", "", "name of a temporary environment to use instead of the usual one", _role
     )
     postgres_port: int = _setting(
-        "POSTGRES_PORT", 5432, "Postgres' port; unset, the next free one is taken", _port
+        "POSTGRES_PORT", 5432, "Postgres port; unset: this one or the next free one", _port
     )
-    postgres_user: str = _setting("POSTGRES_USER", "postgres", "the local superuser", _superuser)
+    postgres_user: str = _setting("POSTGRES_USER", "postgres", "local Postgres superuser", _superuser)
     postgres_password: str = _setting(
-        "POSTGRES_PASSWORD", "", "its password; empty: random for this checkout", secret=True
+        "POSTGRES_PASSWORD", "", "its password; empty: a random one for this checkout", secret=True
     )
     postgres_db: str = _setting(
         "POSTGRES_DB", "", "the app's database; empty: the app's name", _database
@@ -160,55 +160,55 @@ class Settings:
     postgres_home: str = _setting(
         "POSTGRES_HOME",
         "",
-        "a PostgreSQL installation (14 or newer) to use: the folder that holds bin/;"
+        "PostgreSQL installation to use (14 or newer): the folder that contains bin/;"
         " empty: the embedded one",
         _folder,
     )
-    aws_region: str = _setting("AWS_REGION", "us-east-1", "the region of every AWS call")
+    aws_region: str = _setting("AWS_REGION", "us-east-1", "AWS region of every request")
     emulator_port: int = _setting(
-        "AWS_EMULATOR_PORT", 4566, "the AWS emulator's port; unset, the next free one", _port
+        "AWS_EMULATOR_PORT", 4566, "AWS emulator port; unset: this one or the next free one", _port
     )
     emulator_account: str = _setting(
-        "AWS_EMULATOR_ACCOUNT", "000000000000", "the account inside the emulator", _account
+        "AWS_EMULATOR_ACCOUNT", "000000000000", "account ID in the emulator; each account has its own data", _account
     )
     dynamodb_port: int = _setting(
-        "DYNAMODB_PORT", 8000, "DynamoDB Local's port (docker); unset, the next free one", _port
+        "DYNAMODB_PORT", 8000, "DynamoDB Local port (docker stack); unset: this one or the next free one", _port
     )
     docker_publish: str = _setting(
         "DOCKER_PUBLISH_ADDRESS",
         "",
-        "where a remote Docker engine publishes ports; empty: at its own address",
+        "address on which a remote Docker engine publishes ports; empty: the engine's address",
         _address,
     )
     pool_name: str = _setting(
-        "COGNITO_POOL_NAME", "", "the local Cognito user pool; empty: the app's name"
+        "COGNITO_POOL_NAME", "", "name of the local Cognito user pool; empty: the app's name"
     )
     cognito_password: str = _setting(
         "COGNITO_PASSWORD",
         "Local-Passw0rd!",
-        "the password of every local user; env and status show it",
+        "password of every local user; shown by env and status",
         _password,
         secret=True,
     )
     web_port: int = _setting(
-        "WEB_PORT", 4600, "the pages' port; unset, the next free one is taken", _port
+        "WEB_PORT", 4600, "port of the web pages; unset: this one or the next free one", _port
     )
     ready_timeout: int = _setting(
-        "READY_TIMEOUT", 30, "seconds that a service may take to get ready", _seconds
+        "READY_TIMEOUT", 30, "timeout for a service to become ready, in seconds", _seconds
     )
 
     prod_database_url: str = _setting(
-        "PROD_DATABASE_URL", "", "the database of the stack aws", _database_url, secret=True
+        "PROD_DATABASE_URL", "", "URL of the database of the aws stack", _database_url, secret=True
     )
-    aws_profile: str = _setting("AWS_PROFILE", "", "the profile of the stack aws, if not the usual")
-    pool_id: str = _setting("AWS_COGNITO_USER_POOL_ID", "", "the user pool of the stack aws")
+    aws_profile: str = _setting("AWS_PROFILE", "", "AWS profile of the aws stack; empty: the default profile")
+    pool_id: str = _setting("AWS_COGNITO_USER_POOL_ID", "", "user pool ID of the aws stack")
     client_id: str = _setting(
-        "AWS_COGNITO_USER_POOL_CLIENT_ID", "", "the app's client in the user pool of the stack aws"
+        "AWS_COGNITO_USER_POOL_CLIENT_ID", "", "app client ID in the user pool of the aws stack"
     )
-    sg_id: str = _setting("DB_SG_ID", "", "the security group of the production database")
-    sg_rule_id: str = _setting("DB_SG_RULE_ID", "", "its rule that lets one address in")
+    sg_id: str = _setting("DB_SG_ID", "", "security group ID of the production database")
+    sg_rule_id: str = _setting("DB_SG_RULE_ID", "", "ID of the rule in it that allows one IP address")
     ip_lookup_url: str = _setting(
-        "IP_LOOKUP_URL", "https://checkip.amazonaws.com", "tells my public address", _url
+        "IP_LOOKUP_URL", "https://checkip.amazonaws.com", "URL that returns your public IP address", _url
     )
 
     @property
@@ -318,7 +318,7 @@ def _parse_env(name: str, text: str) -> dict[str, str]:
 
 def example() -> str:
     """The text of `.env.example`: every setting with its help and its default."""
-    lines = ["# Every setting with its default. None is needed: copy the lines you change to .env."]
+    lines = ["# All settings with their defaults. All are optional: copy the lines that you change to .env."]
     for field in declared():
         lines += [
             "",

@@ -16,22 +16,28 @@ from scripts.cli.task import DevTask
 SHARED = 4  # an option of so many tasks is explained once
 TASKS = """# Tasks
 
-Made from the code by `.venv/bin/python -m tests.manual`; a test compares.
+Generated from the code by `.venv/bin/python -m tests.manual`; a test compares both.
 
-`./invoke TASK` runs a task, `./invoke TASK --help` shows its part of this page. Several tasks run
-one after another: `./invoke db.reset setup`. Options stand before or after values; `--stack`
-before the first task applies to all of them. Words after `--` are values even if they start with
-`-`, or arguments of the program that the task starts. Listing commands accept `--json`. Results go
-to stdout, messages to stderr.
+`./invoke TASK` runs a task; `./invoke TASK --help` shows its options. Several tasks run in the given
+order: `./invoke db.reset setup`. Options may stand before or after values; `--stack` before the
+first task applies to all of them. Everything after `--` is a value even if it starts with `-`, or an
+argument of the program that the task starts. Listing commands accept `--json`. Results go to stdout,
+messages to stderr.
+
+`--plan` checks the running services, shows which steps would run, and changes nothing; `--dry` before
+or after the task does the same for every task. Exit codes: 0 success, 1 failure, 2 usage error,
+3 destructive action refused, 130 interrupted. `ci` and `run` exit with the code of their command.
 """
 SETTINGS = """# Settings
 
-Made from the code by `.venv/bin/python -m tests.manual`; a test compares.
+Generated from the code by `.venv/bin/python -m tests.manual`; a test compares both.
 
-None is needed. A task's flag goes before an environment variable, that before a line of `.env`,
-that before the stack chosen last with `--stack` (kept until `down`), that before the default. An
-empty value counts as unset. Values in `.env` are taken as they stand: nothing in them is replaced.
-`./invoke doctor` shows each value and where it came from.
+All settings are optional. A value comes from the first of these that has one: the task's option, the
+environment variable, `.env`, the stack last chosen with `--stack` (remembered until `down`), the
+default. An empty value counts as unset. Values in `.env` are literal: nothing in them is expanded.
+`.env` is in the folder of `app.toml`. `./invoke doctor --all` shows each value and its source.
+
+`DEV_APP`, the folder of the app, comes from the environment or from `--app` only.
 
 | variable | default | |
 |---|---|---|
@@ -40,24 +46,25 @@ empty value counts as unset. Values in `.env` are taken as they stand: nothing i
 
 APP = """# app.toml
 
-Made from the code by `.venv/bin/python -m tests.manual`; a test compares.
+Generated from the code by `.venv/bin/python -m tests.manual`; a test compares both.
 
-`app.toml` describes the app: the shipped one describes Cruddur. Every part is optional; what is
-left out is skipped, and `setup` says so in one line. Paths are relative to the file.
+`app.toml` describes your app. The one in this project describes Cruddur. Every section is optional;
+`setup` skips what the file does not mention, and prints in one line what it skipped. Paths are
+relative to the file.
 
-`./invoke init FOLDER` searches an existing repository and writes one there, with a launcher, so
-that `./invoke setup` works in that folder. Its `.env` and `.dev` are there, too. In other places,
-`DEV_APP` names the folder: `DEV_APP=../shop ./invoke setup`, or `./invoke --app ../shop setup`.
+`./invoke init FOLDER` searches an existing repository, writes an `app.toml` there, and adds a launcher
+so that `./invoke setup` works in that folder. The app's `.env` and `.dev` are in the same folder.
+From other folders, name the app: `./invoke --app ../shop setup` or `DEV_APP=../shop ./invoke setup`.
 
-At the top: `name`, from which the database and the user pool get their names (default: the name of
+`name`, at the top of the file, is the name of the database and of the user pool (default: the name of
 the folder).
 """
 APP_ENV = """
 
 ## `[env]`
 
-Variables for `./invoke env`, `./invoke run` and the app's own steps. `${NAME}` stands for one of
-ours (`./invoke env` lists them); `false` leaves one of ours out:
+Variables for `./invoke env`, `./invoke run` and the app's own steps. `${NAME}` inserts the value of a
+variable that `./invoke env` prints; `false` omits a variable:
 
 ```toml
 [env]

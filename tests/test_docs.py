@@ -3,12 +3,14 @@
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import PROJECT, Checkout, clean_environment
+from scripts import app, settings
+from tests.conftest import PROJECT, Checkout, clean_environment, remove_state
 from tests.test_architecture import TASKS
 
 MAP = (PROJECT / "docs" / "architecture.md").read_text(encoding="utf-8")
@@ -16,14 +18,32 @@ GENERATED = ("docs/app.md", "docs/tasks.md", "docs/settings.md", ".env.example")
 PAGES = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md")])
 TRIED = ("README.md", "docs/tutorial.md", "docs/adding.md")
 NOT_HERE = "# not run here: "
-MOST_NOT_HERE = 2
+MOST_NOT_HERE = 3
 BLOCK_SECONDS = 120
+README_LINES = 120
+PROBLEMS = 15
+PHRASES = (  # of the style guide's left column, and its private metaphors
+    *("mend", "storey", "the house", "begin anew", "goes forward", "tells them nobody"),
+    *("goes on where it was", "half-way", "asks the live target", "where there is nothing to do"),
+    *("what lists something", "talk to stderr", "2 mistyped", "most wanted", "none is needed"),
+    *("acts freely", "our own mark", "rather in containers", "lives in the things", "served through"),
+    *("tells what", "none fails", "for good", "who provides", "mock data", "clients or not"),
+    *("undo comes back", "let my address in", "into which one", "where nobody says", "be harmless"),
+    *("one file a table", "tells my", "killed meanwhile", "goes to that one", "comes back by itself"),
+    *("what helps", "be somebody else", "of ours", "beside it", "ids are the pool's"),
+)
 
 
 def blocks(page: str) -> list[str]:
     """The blocks of commands on a page that can run in a test."""
     found = re.findall(r"^```sh\n(.*?)^```$", (PROJECT / page).read_text(), flags=re.M | re.S)
     return [block for block in found if not block.startswith(NOT_HERE)]
+
+
+def find_phrases(text: str) -> list[str]:
+    """The phrases in a text, whatever its line breaks."""
+    words = " ".join(text.lower().split())
+    return [one for one in PHRASES if re.search(rf"\b{re.escape(one)}\b", words)]
 
 
 def name(page: Path) -> str:
@@ -77,6 +97,60 @@ def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
     assert not [link for link in links if not (page.parent / link).exists()]
 
 
+@pytest.mark.parametrize("page", [*PAGES, PROJECT / ".env.example"], ids=name)
+def test_a_page_has_no_phrase_that_the_style_guide_replaces(page: Path) -> None:
+    assert find_phrases(page.read_text()) == []
+
+
+def test_no_task_or_option_has_such_a_phrase_in_its_help() -> None:
+    shown = subprocess.run(
+        [sys.executable, "tasks.py", "--help"],
+        cwd=PROJECT,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    helps = [field.metadata["help"] for field in settings.declared()]
+    keys = [key.metadata["help"] for section in app.SECTIONS.values() for key in app.keys(section)]
+    assert find_phrases("\n".join([shown.stdout, *helps, *keys])) == []
+
+
+def test_a_phrase_is_found_across_lines() -> None:
+    assert find_phrases("It can begin\n  anew, and Mend it; amend and bookmend") == [
+        "mend",
+        "begin anew",
+    ]
+
+
+def test_the_readme_is_short() -> None:
+    assert len((PROJECT / "README.md").read_text().splitlines()) <= README_LINES
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (PROJECT / "docs" / "README.md").read_text()
+    pages = {page.name for page in PROJECT.glob("docs/*.md")} - {"README.md"}
+    assert pages - set(re.findall(r"\]\(([a-z]+\.md)\)", index)) == set()
+
+
+def test_the_changes_begin_with_this_version() -> None:
+    version = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["version"]
+    changes = (PROJECT / "CHANGELOG.md").read_text()
+    assert re.findall(r"^## (\S+)", changes, flags=re.M)[0] == version
+
+
+def test_the_messages_in_troubleshooting_are_in_the_code() -> None:
+    page = (PROJECT / "docs" / "troubleshooting.md").read_text()
+    titles = re.findall(r"^### `(.*)`$", page, flags=re.M)
+    assert len(titles) >= PROBLEMS
+    code = (PROJECT / "invoke").read_text() + "".join(
+        path.read_text() for path in PROJECT.glob("scripts/**/*.py")
+    )
+    code = re.sub(r'"\s*\n\s*f?"', "", code)  # strings that are continued on the next line
+    parts = [part for title in titles for part in re.split(r"[A-Z_]{3,}(?:=\S*)?|\.\.\.", title)]
+    assert [part for part in parts if part.strip() and part.strip() not in code] == []
+
+
 def test_few_commands_are_not_tried() -> None:
     untried = "".join(page.read_text() for page in PAGES).count(f"\n```sh\n{NOT_HERE}")
     assert untried <= MOST_NOT_HERE
@@ -87,6 +161,14 @@ def test_every_command_of_a_page_runs(page: str, new_checkout: Callable[[str], C
     """In order, in a fresh copy whose path has a space."""
     root = with_launcher(new_checkout(f"{Path(page).stem} copy").root)
     assert blocks(page)
+    try:
+        run_blocks(page, root)
+    finally:
+        for description in root.parent.glob("*/app.toml"):  # apps that the page made beside it
+            remove_state(description.parent)
+
+
+def run_blocks(page: str, root: Path) -> None:
     for block in blocks(page):
         done = subprocess.run(
             ["sh", "-euc", block],

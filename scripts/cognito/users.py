@@ -82,10 +82,10 @@ def link_cognito(database: Database, subs: Mapping[str, str]) -> int:
             _sql(
                 "WITH pool AS (SELECT * FROM unnest(%s::text[], %s::text[]) AS pool (handle, sub))"
                 " UPDATE {table} AS mine SET {id} = wanted.sub::{kind} FROM (SELECT t.{key}"
-                " AS key, sub FROM {table} AS t LEFT JOIN pool ON pool.handle = t.{handle})"
+                " AS key, pool.sub FROM {table} AS t LEFT JOIN pool ON pool.handle = t.{handle})"
                 " AS wanted WHERE mine.{key} = wanted.key"
                 " AND mine.{id}::text IS DISTINCT FROM wanted.sub AND (wanted.sub IS NOT NULL"
-                " OR (NOT %s AND mine.{id}::text IN (SELECT sub FROM pool)))",
+                " OR (NOT %s AND mine.{id}::text IN (SELECT pool.sub FROM pool)))",
                 table,
                 kind=kind,
             ),

@@ -220,9 +220,9 @@ def env(
     variables.export(call.settings, format, os.environ, Path(output) if output else None)
 
 
-@task(STACK)
+@task(STACK, program="COMMAND")
 def run(call: Call) -> None:
-    """Run the command after -- with those variables."""
+    """Run COMMAND with the variables that env prints."""
     from scripts.environment import variables
 
     command = output.words_after_dashes()

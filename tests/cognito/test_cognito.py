@@ -1,8 +1,10 @@
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from scripts import clients
+from scripts.app import Users
 from scripts.cognito import sync, user_pool, users
 from scripts.cognito.sync import Comparison
 from scripts.engine import pipeline
@@ -147,6 +149,14 @@ def test_ids_are_written_in_one_statement_that_counts_its_rows(seeded: Database)
 def test_ids_that_are_right_are_not_written_again(seeded: Database) -> None:
     users.link_cognito(seeded, {"korney": "sub-1", "smirnov": "sub-2"})
     assert users.link_cognito(seeded, {"korney": "sub-1", "smirnov": "sub-3"}) == 1
+
+
+@pytest.mark.parametrize("column", ["sub", "key", "pool"])
+def test_ids_are_written_to_a_column_of_any_name(seeded: Database, column: str) -> None:
+    with clients.cursor(seeded) as cursor:
+        cursor.execute(f"ALTER TABLE users RENAME cognito_user_id TO {column}")
+    renamed = replace(seeded, users=replace(seeded.users or Users(), cognito_id=column))
+    assert users.link_cognito(renamed, {"korney": "sub-1", "smirnov": "sub-2"}) == 2
 
 
 def test_the_ids_in_postgres_are_the_pools(seeded: Database, aws: Aws, pool: str) -> None:
