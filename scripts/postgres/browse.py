@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any
 
-from scripts.errors import NotFoundError
+from scripts.errors import InvalidError
 from scripts.postgres import databases, reading
 from scripts.targets import Database
 
@@ -133,11 +133,11 @@ class Table:
     referenced_by: list[ForeignKey]
 
     def get_column(self, name: str) -> Column:
-        """A column by its name. Raises NotFoundError where there is none."""
+        """A column by its name. Raises InvalidError where there is none."""
         for column in self.columns:
             if column.name == name:
                 return column
-        raise NotFoundError(f"{self.entry.schema}.{self.entry.name} has no column {name}")
+        raise InvalidError(f"{self.entry.schema}.{self.entry.name} has no column {name}")
 
 
 def get_version(database: Database) -> str:
@@ -153,12 +153,11 @@ def list_tables(database: Database) -> list[Entry]:
         return [_with_rows(cursor, entry) for entry in _list_entries(cursor, "", "")]
 
 
-def get_table(database: Database, schema: str, name: str) -> Table:
-    """One table and what belongs to it. Raises NotFoundError where there is none."""
+def find_table(database: Database, schema: str, name: str) -> Table | None:
+    """One table and what belongs to it, None where there is none."""
     with reading.cursor(database) as cursor:
-        for entry in _list_entries(cursor, schema, name) if schema else []:
-            return _describe(cursor, _with_rows(cursor, entry))
-    raise NotFoundError(f"there is no table {schema}.{name} in {database}")
+        found = _list_entries(cursor, schema, name) if schema else []
+        return _describe(cursor, _with_rows(cursor, found[0])) if found else None
 
 
 def _list_entries(cursor: Any, schema: str, name: str) -> list[Entry]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scripts.errors import InvalidError, NotFoundError
+from scripts.errors import InvalidError
 from scripts.postgres import reading
 from scripts.postgres.browse import Table
 from scripts.targets import Database
@@ -95,16 +95,14 @@ def read_page(database: Database, table: Table, view: View) -> Page:
     return Page(found, is_first, is_last=not more, seconds=seconds)
 
 
-def get_row(database: Database, table: Table, key: Sequence[str]) -> Row:
-    """One row by its key, with longer values. Raises NotFoundError where there is none."""
+def find_row(database: Database, table: Table, key: Sequence[str]) -> Row | None:
+    """One row by its key, with longer values; None where there is none."""
     if not key or len(key) != len(table.key):
         raise InvalidError(f"{table.entry.name} has no key of {len(key)} columns", "open a row")
     with reading.cursor(database) as cursor:
         condition = " AND ".join(f"{_name(name)} = %s" for name in table.key)
-        view = View()
-        for row in _select(cursor, table, view, condition, key, 1, LONGEST_OF_ROW):
-            return row
-    raise NotFoundError(f"{table.entry.schema}.{table.entry.name} has no row {', '.join(key)}")
+        found = _select(cursor, table, View(), condition, key, 1, LONGEST_OF_ROW)
+    return found[0] if found else None
 
 
 def _select(
@@ -123,9 +121,11 @@ def _select(
     given = [one.value for one in view.filters if "%s" in OPERATORS[one.operator]]
     where = f" WHERE {' AND '.join(f'({one})' for one in conditions)}" if conditions else ""
     place = f"{_quote(table.entry.schema)}.{_quote(table.entry.name)}"
+    order = _order(table, view)
+    # The rows are chosen first: else every value of the table would be made a text, to be sorted.
+    chosen = f"SELECT t.* FROM {place} AS t{where}{order} LIMIT %s OFFSET %s"  # noqa: S608
     cursor.execute(
-        f"SELECT {', '.join([*cells, *keys]) or 'NULL'} FROM {place} AS t{where}"  # noqa: S608
-        f"{_order(table, view)} LIMIT %s OFFSET %s",
+        f"SELECT {', '.join([*cells, *keys]) or 'NULL'} FROM ({chosen}) AS t{order}",  # noqa: S608
         [*values, *given, limit, view.offset],
     )
     width = len(cells)
@@ -170,7 +170,7 @@ def _find_value(cursor: Any, table: Table, column: str, key: Sequence[str]) -> s
     )
     row = cursor.fetchone()
     if not row:
-        raise NotFoundError("the row at the end of the page before was deleted", "open the table")
+        raise InvalidError("the row at the end of the page before was deleted", "open the table")
     return row[0] if row[0] is None else str(row[0])
 
 

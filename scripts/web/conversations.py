@@ -1,7 +1,8 @@
 """The Messages page: who I am, my conversations, one of them, writing."""
 
+import contextlib
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -13,10 +14,12 @@ from scripts.cognito import users
 from scripts.cognito.users import Person
 from scripts.cruddur import messages
 from scripts.cruddur.items import Conversation, Message
-from scripts.errors import InvalidError
+from scripts.dynamodb import tables
+from scripts.errors import DevError, InvalidError
 from scripts.settings import Settings
 from scripts.targets import Aws
 from scripts.web import guard
+from scripts.web.guard import FieldError
 
 PAGE_SIZE = 20
 
@@ -37,15 +40,44 @@ class Desk:
             abort(404, f"{self.me.handle} has no such conversation")
         return by_group[group]
 
+    def find_with(self, other: Person) -> Conversation | None:
+        """My newest conversation with somebody, None where we have none."""
+        found = (one for one in self.conversations if one.other.uuid == other.uuid)
+        return next(found, None)
+
+
+def is_offered(settings: Settings) -> bool:
+    """Does the app have messages? Its files define their table, or the table exists."""
+    if (settings.root / "ddb" / "tables" / f"{messages.TABLE}.json").exists():
+        return True
+    try:
+        return tables.find_table(stacks.get_aws(settings), messages.TABLE) is not None
+    except DevError:
+        return False
+
 
 def pages(settings: Settings) -> Blueprint:
     """The routes of the Messages page."""
     blueprint = Blueprint("conversations", __name__, url_prefix="/messages")
 
+    @blueprint.before_request
+    def check() -> None:
+        if not is_offered(settings):
+            abort(404, f"this app has no messages: ddb/tables does not define {messages.TABLE}")
+
     @blueprint.get("/")
     def choose() -> ResponseReturnValue:
         everybody = users.list_users(stacks.get_database(settings))
         return render_template("choose.html", people=everybody)
+
+    @blueprint.get("/<handle>/")
+    def overview_by_handle(handle: str) -> ResponseReturnValue:
+        return redirect(url_for(".overview", me=_find_person(settings, handle).uuid))
+
+    @blueprint.get("/<handle>/<other>")
+    def conversation_by_handle(handle: str, other: str) -> ResponseReturnValue:
+        desk = _sit_down(settings, UUID(_find_person(settings, handle).uuid))
+        return redirect(_address(desk, _find_person(settings, other)))
 
     @blueprint.get("/<uuid:me>/")
     def overview(me: UUID) -> ResponseReturnValue:
@@ -53,15 +85,22 @@ def pages(settings: Settings) -> Blueprint:
 
     @blueprint.get("/<uuid:me>/new")
     def draft(me: UUID) -> ResponseReturnValue:
-        return _page("new.html", _sit_down(settings, me))
+        desk = _sit_down(settings, me)
+        chosen = desk.people.get(request.args.get("other", ""))
+        if chosen and desk.find_with(chosen):
+            return redirect(_address(desk, chosen))
+        return _page("new.html", desk, chosen=chosen)
 
     @blueprint.post("/<uuid:me>/new")
     def start(me: UUID) -> ResponseReturnValue:
         desk = _sit_down(settings, me)
         other = desk.people.get(request.form.get("other", ""))
         if other is None:
-            raise InvalidError("nobody is chosen", "choose whom to write to")
-        return _written(desk, messages.start(desk.aws, desk.me, other, _text()))
+            raise FieldError("other", "nobody is chosen", "choose whom to write to")
+        with _blaming_text():
+            if existing := desk.find_with(other):
+                return _written(desk, messages.send(desk.aws, existing.group, desk.me, _text()))
+            return _written(desk, messages.start(desk.aws, desk.me, other, _text()))
 
     @blueprint.get("/<uuid:me>/<group>")
     def conversation(me: UUID, group: str) -> ResponseReturnValue:
@@ -77,7 +116,8 @@ def pages(settings: Settings) -> Blueprint:
     def send(me: UUID, group: str) -> ResponseReturnValue:
         desk = _sit_down(settings, me)
         desk.get(group)
-        return _written(desk, messages.send(desk.aws, group, desk.me, _text()))
+        with _blaming_text():
+            return _written(desk, messages.send(desk.aws, group, desk.me, _text()))
 
     @blueprint.get("/<uuid:me>/news")
     def news(me: UUID) -> ResponseReturnValue:
@@ -96,6 +136,29 @@ def _sit_down(settings: Settings, uuid: UUID) -> Desk:
     me = people.pop(str(uuid))
     aws = stacks.get_aws(settings)
     return Desk(me, people, messages.list_conversations(aws, me), aws)
+
+
+def _find_person(settings: Settings, handle: str) -> Person:
+    """Who has this handle, with or without @; 404 for nobody."""
+    everybody = users.people(users.list_users(stacks.get_database(settings)))
+    found = everybody.get(handle) or everybody.get(handle.removeprefix("@"))
+    return found or abort(404, f"there is no user {handle}")
+
+
+def _address(desk: Desk, other: Person) -> str:
+    """Where I write to somebody: our conversation, or the form that starts one."""
+    if existing := desk.find_with(other):
+        return url_for(".conversation", me=desk.me.uuid, group=existing.group)
+    return url_for(".draft", me=desk.me.uuid, other=other.uuid)
+
+
+@contextlib.contextmanager
+def _blaming_text() -> Iterator[None]:
+    """What cannot be sent is the fault of the field `text`."""
+    try:
+        yield
+    except InvalidError as error:
+        raise FieldError("text", error.reason, error.hint) from None
 
 
 def _news(desk: Desk) -> ResponseReturnValue:
