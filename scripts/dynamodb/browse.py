@@ -212,8 +212,7 @@ def _base64(value: Any) -> str:
 
 def _to_table(description: Item) -> Table:
     kinds = {
-        part["AttributeName"]: part["AttributeType"]
-        for part in description["AttributeDefinitions"]
+        part["AttributeName"]: part["AttributeType"] for part in description["AttributeDefinitions"]
     }
     name = description["TableName"]
     indexes = [_to_index(kinds, description, "", "table")]

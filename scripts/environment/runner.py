@@ -13,7 +13,6 @@ from scripts.engine.pipeline import Event, Step
 from scripts.errors import DevError
 from scripts.settings import Settings
 
-
 Say = Callable[[str], None]
 Show = Callable[[Sequence[Step]], AbstractContextManager[Callable[[Event], None]]]
 

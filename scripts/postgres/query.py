@@ -150,9 +150,7 @@ def _texts(plan: Any, key: str = "") -> Iterator[tuple[str, str]]:
             yield from _texts(value, key)
 
 
-def _fetch(
-    cursor: Any, deadline: float
-) -> tuple[list[tuple[str | None, ...]], list[str], bool]:
+def _fetch(cursor: Any, deadline: float) -> tuple[list[tuple[str | None, ...]], list[str], bool]:
     rows: list[tuple[str | None, ...]] = []
     size = 0
     while len(rows) <= MOST_ROWS and size < MOST_CHARACTERS:

@@ -52,11 +52,11 @@ def _take_values_as_text(cursor: Any) -> None:
     """Replace the driver's conversions: they would change a number, a time or a JSON value."""
     from psycopg2 import extensions
 
-    def text(value: str | None, cursor: Any) -> str | None:
+    def text(value: str | bytes | None, cursor: Any) -> str | bytes | None:
         return value
 
-    def boolean(value: str | None, cursor: Any) -> str | None:
-        return {"t": "true", "f": "false"}.get(value or "")
+    def boolean(value: str | bytes | None, cursor: Any) -> str | None:
+        return {"t": "true", "f": "false"}.get(str(value))
 
     oids = tuple(oid for oid in extensions.string_types if oid != _BOOL)
     for kind in (

@@ -1,9 +1,15 @@
-"""The pages in the browser: Messages and Environment. Served on this machine only.
+"""The pages in the browser: environment, data, messages. Served on this machine only.
 
 app            the Flask application and its error pages
 guard          which requests are answered: host names, tokens, headers
+environment    the start page, doctor's findings, the logs
+actions        the buttons: what each runs, its confirmation
+live_run       the run that a button started, while it runs and afterwards
+postgres       tables, their rows and structure
+sql            one query, which can only read
+dynamodb       tables, items, queries
+cognito        users of the pool
 conversations  the Messages page
-environment    the Environment page
 words          how times, sizes and differences are written
 """
 

@@ -160,9 +160,7 @@ def _get(settings: Settings, command: str) -> Action:
     return ACTIONS[command]
 
 
-def _ask(
-    settings: Settings, command: str, name: str, error: FieldError | None = None
-) -> ResponseReturnValue:
+def _ask(settings: Settings, command: str, name: str, error: FieldError | None = None) -> str:
     """The page of the confirmation. With our script it is shown as a dialog."""
     action = _get(settings, command)
     return render_template(

@@ -16,6 +16,7 @@ from scripts.web import (
     environment,
     guard,
     postgres,
+    sql,
     words,
 )
 from scripts.web.live_run import LiveRun
@@ -43,11 +44,13 @@ def create_app(settings: Settings, port: int) -> Flask:
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
     app.jinja_env.filters |= words.FILTERS
     app.jinja_env.globals["has_messages"] = lambda: conversations.is_offered(settings)
+    app.url_map.converters["handle"] = conversations.Handle
     guard.protect(app, port)
     live = LiveRun()
     app.register_blueprint(environment.pages(settings, live))
     app.register_blueprint(actions.pages(settings, live))
     app.register_blueprint(postgres.pages(settings))
+    app.register_blueprint(sql.pages(settings))
     app.register_blueprint(dynamodb.pages(settings))
     app.register_blueprint(cognito.pages(settings))
     app.register_blueprint(conversations.pages(settings))

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from werkzeug.routing import UnicodeConverter
 
 from scripts import stacks
 from scripts.cognito import users
@@ -22,6 +23,12 @@ from scripts.web import guard
 from scripts.web.guard import FieldError
 
 PAGE_SIZE = 20
+
+
+class Handle(UnicodeConverter):
+    """A part of an address that is tried when it is no uuid."""
+
+    weight = 200
 
 
 @dataclass(frozen=True)
@@ -70,15 +77,6 @@ def pages(settings: Settings) -> Blueprint:
         everybody = users.list_users(stacks.get_database(settings))
         return render_template("choose.html", people=everybody)
 
-    @blueprint.get("/<handle>/")
-    def overview_by_handle(handle: str) -> ResponseReturnValue:
-        return redirect(url_for(".overview", me=_find_person(settings, handle).uuid))
-
-    @blueprint.get("/<handle>/<other>")
-    def conversation_by_handle(handle: str, other: str) -> ResponseReturnValue:
-        desk = _sit_down(settings, UUID(_find_person(settings, handle).uuid))
-        return redirect(_address(desk, _find_person(settings, other)))
-
     @blueprint.get("/<uuid:me>/")
     def overview(me: UUID) -> ResponseReturnValue:
         return _page("overview.html", _sit_down(settings, me))
@@ -93,24 +91,11 @@ def pages(settings: Settings) -> Blueprint:
 
     @blueprint.post("/<uuid:me>/new")
     def start(me: UUID) -> ResponseReturnValue:
-        desk = _sit_down(settings, me)
-        other = desk.people.get(request.form.get("other", ""))
-        if other is None:
-            raise FieldError("other", "nobody is chosen", "choose whom to write to")
-        with _blaming_text():
-            if existing := desk.find_with(other):
-                return _written(desk, messages.send(desk.aws, existing.group, desk.me, _text()))
-            return _written(desk, messages.start(desk.aws, desk.me, other, _text()))
+        return _start(_sit_down(settings, me))
 
     @blueprint.get("/<uuid:me>/<group>")
     def conversation(me: UUID, group: str) -> ResponseReturnValue:
-        desk = _sit_down(settings, me)
-        current = desk.get(group)
-        before = request.args.get("before", "")
-        found = messages.get_page(desk.aws, group, PAGE_SIZE + 1, before).messages
-        shown = found[-PAGE_SIZE:]
-        older = shown[0].at if len(found) > PAGE_SIZE else None
-        return _page("conversation.html", desk, current=current, messages=shown, older=older)
+        return _show(_sit_down(settings, me), group)
 
     @blueprint.post("/<uuid:me>/<group>")
     def send(me: UUID, group: str) -> ResponseReturnValue:
@@ -123,7 +108,21 @@ def pages(settings: Settings) -> Blueprint:
     def news(me: UUID) -> ResponseReturnValue:
         return _news(_sit_down(settings, me))
 
+    _add_handles(blueprint, settings)
     return blueprint
+
+
+def _add_handles(blueprint: Blueprint, settings: Settings) -> None:
+    """Addresses for people to type: /messages/korney/, /messages/@korney/@smirnov."""
+
+    @blueprint.get("/<handle:me>/")
+    def overview_by_handle(me: str) -> ResponseReturnValue:
+        return redirect(url_for(".overview", me=_find_person(settings, me).uuid))
+
+    @blueprint.get("/<handle:me>/<handle:other>")
+    def conversation_by_handle(me: str, other: str) -> ResponseReturnValue:
+        desk = _sit_down(settings, UUID(_find_person(settings, me).uuid))
+        return redirect(_address(desk, _find_person(settings, other)))
 
 
 def _sit_down(settings: Settings, uuid: UUID) -> Desk:
@@ -150,6 +149,27 @@ def _address(desk: Desk, other: Person) -> str:
     if existing := desk.find_with(other):
         return url_for(".conversation", me=desk.me.uuid, group=existing.group)
     return url_for(".draft", me=desk.me.uuid, other=other.uuid)
+
+
+def _show(desk: Desk, group: str) -> str:
+    """A conversation: its newest messages, or those before a time."""
+    current = desk.get(group)
+    before = request.args.get("before", "")
+    found = messages.get_page(desk.aws, group, PAGE_SIZE + 1, before).messages
+    shown = found[-PAGE_SIZE:]
+    older = shown[0].at if len(found) > PAGE_SIZE else None
+    return _page("conversation.html", desk, current=current, messages=shown, older=older)
+
+
+def _start(desk: Desk) -> ResponseReturnValue:
+    """Write to somebody: into our conversation, or as the first message of a new one."""
+    other = desk.people.get(request.form.get("other", ""))
+    if other is None:
+        raise FieldError("other", "nobody is chosen", "choose whom to write to")
+    with _blaming_text():
+        if existing := desk.find_with(other):
+            return _written(desk, messages.send(desk.aws, existing.group, desk.me, _text()))
+        return _written(desk, messages.start(desk.aws, desk.me, other, _text()))
 
 
 @contextlib.contextmanager

@@ -22,32 +22,11 @@ def pages(settings: Settings) -> Blueprint:
     @blueprint.get("/")
     def overview() -> ResponseReturnValue:
         aws = stacks.get_aws(settings)
-        return render_template(
-            "dynamodb/overview.html", aws=aws, tables=browse.list_tables(aws)
-        )
+        return render_template("dynamodb/overview.html", aws=aws, tables=browse.list_tables(aws))
 
     @blueprint.get("/<name>/")
     def table(name: str) -> ResponseReturnValue:
-        chosen, search = _get_table(settings, name), _read_search()
-        page, error = Page([], None, 0.0), None
-        try:
-            after = request.args.get("after")
-            start = browse.from_json(after) if after else None
-            page = browse.read_page(stacks.get_aws(settings), chosen, search, start)
-        except InvalidError as refused:
-            error = refused
-        return render_template(
-            "dynamodb/items.html",
-            table=chosen,
-            search=search,
-            page=page,
-            error=error,
-            columns=_list_columns(chosen, search, page),
-            cells=partial(_list_cells, chosen),
-            operators=browse.OPERATORS,
-            is_continued=bool(after) if not error else False,
-            next=_link_to_next(page),
-        ), 400 if error else 200
+        return _show_items(settings, _get_table(settings, name), _read_search())
 
     @blueprint.get("/<name>/item")
     def item(name: str) -> ResponseReturnValue:
@@ -64,6 +43,29 @@ def pages(settings: Settings) -> Blueprint:
         )
 
     return blueprint
+
+
+def _show_items(settings: Settings, table: Table, search: Search) -> ResponseReturnValue:
+    """A page of items, or the form of the query with what DynamoDB refused."""
+    after, page, error = request.args.get("after"), Page([], None, 0.0), None
+    try:
+        start = browse.from_json(after) if after else None
+        page = browse.read_page(stacks.get_aws(settings), table, search, start)
+    except InvalidError as refused:
+        error = refused
+    text = render_template(
+        "dynamodb/items.html",
+        table=table,
+        search=search,
+        page=page,
+        error=error,
+        columns=_list_columns(table, search, page),
+        cells=partial(_list_cells, table),
+        operators=browse.OPERATORS,
+        is_continued=bool(after),
+        next=_link_to_next(page),
+    )
+    return text, 400 if error else 200
 
 
 def _get_table(settings: Settings, name: str) -> Table:
@@ -121,4 +123,4 @@ def _link_to_next(page: Page) -> str | None:
         return None
     given = {name: value for name, value in request.args.items() if value and name != "after"}
     view = {**(request.view_args or {}), **given, "after": browse.to_json(page.last)}
-    return url_for(".table", **view)  # type: ignore[arg-type]
+    return url_for(".table", **view)

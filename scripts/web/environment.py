@@ -35,23 +35,7 @@ def pages(settings: Settings, live: LiveRun) -> Blueprint:
 
     @blueprint.get("/")
     def overview() -> ResponseReturnValue:
-        runs = history.list_runs(settings.state / history.FOLDER)
-        services = stacks.list_status(settings)
-        saved, undo, trouble = _list_saved(settings)
-        return render_template(
-            "environment.html",
-            choice=stacks.describe_choice(settings),
-            services=services,
-            holdings=statistics.take(settings),
-            variables=_list_variables(settings),
-            snapshots=saved,
-            undo=undo,
-            trouble=trouble,
-            timelines=timeline.build(runs)[:RUNS_SHOWN],
-            ticks=timeline.ticks,
-            is_up=any(service.state != "down" for service in services),
-            **actions.describe(settings, live),
-        )
+        return _show(settings, live)
 
     @blueprint.get("/environment/")
     def former() -> ResponseReturnValue:
@@ -69,9 +53,7 @@ def pages(settings: Settings, live: LiveRun) -> Blueprint:
     @blueprint.get("/doctor/")
     def doctor() -> ResponseReturnValue:
         findings = examine.run(lambda: settings)
-        return render_template(
-            "doctor.html", findings=findings, summary=examine.summary(findings)
-        )
+        return render_template("doctor.html", findings=findings, summary=examine.summary(findings))
 
     @blueprint.get("/logs/<service>")
     def logs(service: str) -> ResponseReturnValue:
@@ -82,6 +64,26 @@ def pages(settings: Settings, live: LiveRun) -> Blueprint:
         return render_template("logs.html", service=service, services=names, lines=lines)
 
     return blueprint
+
+
+def _show(settings: Settings, live: LiveRun) -> str:
+    runs = history.list_runs(settings.state / history.FOLDER)
+    services = stacks.list_status(settings)
+    saved, undo, trouble = _list_saved(settings)
+    return render_template(
+        "environment.html",
+        choice=stacks.describe_choice(settings),
+        services=services,
+        holdings=statistics.take(settings),
+        variables=_list_variables(settings),
+        snapshots=saved,
+        undo=undo,
+        trouble=trouble,
+        timelines=timeline.build(runs)[:RUNS_SHOWN],
+        ticks=timeline.ticks,
+        is_up=any(service.state != "down" for service in services),
+        **actions.describe(settings, live),
+    )
 
 
 def _list_saved(

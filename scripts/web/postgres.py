@@ -1,35 +1,19 @@
-"""The Postgres pages: tables, the rows of one, one row, a box for queries."""
+"""The Postgres pages: tables, the rows of one, its structure, one row."""
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from flask import Blueprint, abort, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from scripts import stacks
-from scripts.environment import sql_reader
 from scripts.errors import InvalidError
-from scripts.postgres import browse, query, rows
+from scripts.postgres import browse, rows
 from scripts.postgres.browse import ForeignKey, Table
 from scripts.postgres.reading import QueryError
 from scripts.postgres.rows import Filter, Row, View
 from scripts.settings import Settings
-
-EXAMPLE = "SELECT schemaname, relname, n_live_tup\nFROM pg_stat_user_tables\nORDER BY relname"
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """An error of a query: the line it is in, split where it is, and where that is."""
-
-    reason: str
-    hint: str
-    position: int
-    line: int
-    before: str
-    after: str
 
 
 def pages(settings: Settings) -> Blueprint:
@@ -44,25 +28,7 @@ def pages(settings: Settings) -> Blueprint:
 
     @blueprint.get("/rows")
     def table() -> ResponseReturnValue:
-        chosen = _get_table(settings)
-        view = _read_view(chosen)
-        error = None
-        try:
-            page = rows.read_page(stacks.get_database(settings), chosen, view)
-        except QueryError as refused:
-            page, error = None, refused
-        return render_template(
-            "postgres/rows.html",
-            table=chosen,
-            view=view,
-            page=page,
-            error=error,
-            operators=rows.OPERATORS,
-            address=partial(_address, chosen, view),
-            references=_references(chosen),
-            follow=partial(_follow, chosen),
-            row_address=partial(_row_address, chosen),
-        ), 400 if error else 200
+        return _show_rows(settings)
 
     @blueprint.get("/structure")
     def structure() -> ResponseReturnValue:
@@ -83,25 +49,31 @@ def pages(settings: Settings) -> Blueprint:
             back=partial(_follow_back, chosen, found),
         )
 
-    @blueprint.get("/sql")
-    def sql() -> ResponseReturnValue:
-        owned = stacks.targets(settings).database.owned
-        return render_template("postgres/sql.html", text=EXAMPLE, owned=owned)
-
-    @blueprint.post("/sql")
-    def run() -> ResponseReturnValue:
-        text = request.form.get("query", "").replace("\r\n", "\n")
-        result, mistake = None, None
-        try:
-            result = query.run(sql_reader.get(settings), text)
-        except QueryError as error:
-            mistake = _find_mistake(text, error)
-        page = render_template(
-            "postgres/sql.html", text=text, owned=True, result=result, mistake=mistake
-        )
-        return page, 400 if mistake else 200
-
     return blueprint
+
+
+def _show_rows(settings: Settings) -> ResponseReturnValue:
+    """A page of rows, or the form of the filter with what the server refused."""
+    table = _get_table(settings)
+    view = _read_view(table)
+    page, error = None, None
+    try:
+        page = rows.read_page(stacks.get_database(settings), table, view)
+    except QueryError as refused:
+        error = refused
+    text = render_template(
+        "postgres/rows.html",
+        table=table,
+        view=view,
+        page=page,
+        error=error,
+        operators=rows.OPERATORS,
+        address=partial(_address, table, view),
+        references=_references(table),
+        follow=partial(_follow, table),
+        row_address=partial(_row_address, table),
+    )
+    return text, 400 if error else 200
 
 
 def _get_table(settings: Settings) -> Table:
@@ -180,19 +152,17 @@ def _references(table: Table) -> dict[str, ForeignKey]:
 def _follow(table: Table, row: Row, key: ForeignKey) -> str | None:
     """Where a row's foreign key leads, None where a part of it is NULL or too long to be a key."""
     values = _pick(table, row, key.columns)
-    return values and _filtered(key, key.targets, values)
+    return _filtered(key, key.targets, values) if values else None
 
 
 def _follow_back(table: Table, row: Row, key: ForeignKey) -> str | None:
     """The rows of another table that refer to this one."""
     values = _pick(table, row, key.targets)
-    return values and _filtered(key, key.columns, values)
+    return _filtered(key, key.columns, values) if values else None
 
 
 def _pick(table: Table, row: Row, columns: Sequence[str]) -> list[str] | None:
-    cells = {
-        column.name: cell for column, cell in zip(table.columns, row.cells, strict=True)
-    }
+    cells = {column.name: cell for column, cell in zip(table.columns, row.cells, strict=True)}
     chosen = [cells[name] for name in columns]
     if any(cell.text is None or cell.cut for cell in chosen):
         return None
@@ -202,20 +172,3 @@ def _pick(table: Table, row: Row, columns: Sequence[str]) -> list[str] | None:
 def _filtered(key: ForeignKey, columns: Sequence[str], values: Sequence[str]) -> str:
     parts = {"column": list(columns), "is": ["is"] * len(columns), "value": list(values)}
     return _link("table", key.schema, key.table, parts)
-
-
-def _find_mistake(text: str, error: QueryError) -> Mistake:
-    if not error.position:
-        return Mistake(error.reason, error.hint, 0, 0, "", "")
-    start = text.rfind("\n", 0, error.position - 1) + 1
-    end = text.find("\n", start)
-    line = text[start : end if end >= 0 else len(text)]
-    column = error.position - 1 - start
-    return Mistake(
-        error.reason,
-        error.hint,
-        error.position,
-        text.count("\n", 0, start) + 1,
-        line[:column],
-        line[column:],
-    )
