@@ -18,6 +18,10 @@ from scripts.web import app, words
 
 HOST = "127.0.0.1:4600"
 JSON = {"Accept": "application/json"}
+PATHS = (
+    *("/", "/messages/", "/postgres/", "/postgres/sql/", "/dynamodb/", "/cognito/", "/logs/aws"),
+    *("/actions/reset", "/nowhere", "/static/pages.js"),
+)
 
 
 class Site:
