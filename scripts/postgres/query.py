@@ -44,6 +44,12 @@ _FUNCTIONS = """
 _OPEN = """DO $$DECLARE result refcursor := 'result';
     BEGIN OPEN result NO SCROLL FOR EXECUTE current_setting('studio.query'); END$$"""
 
+_PLAN = "EXPLAIN (VERBOSE, COSTS OFF, FORMAT JSON) "
+
+# Only planning a foreign table may open a connection. Older servers do not know the setting.
+_FORBID_FOREIGN_TABLES = """SELECT set_config(name, 'foreign-table', true) FROM pg_settings
+    WHERE name = 'restrict_nonsystem_relation_kind'"""
+
 _CALL = re.compile(r'("(?:[^"]|"")+"|[\w$]+)\(')
 _LITERAL = re.compile(r"'(?:[^']|'')*'")
 _BLANK = r"(?:\s|--[^\n]*(?:\n|$)|/\*(?:[^*]|\*(?!/))*\*/)"
@@ -70,18 +76,20 @@ def run(reader: Database, query: str) -> Result:
     if len(query) > LONGEST_QUERY:
         raise QueryError(f"the query is longer than {LONGEST_QUERY:,} characters")
     begin = time.monotonic()
+    refused = None if _SHOW.fullmatch(query) else _check_plan(reader, query)
     with reading.cursor(reader, query) as cursor:
         _open(cursor, query)
-        if not _SHOW.fullmatch(query):
-            _check_plan(reader, query)
+        if refused:
+            raise refused
         rows, columns, is_whole = _fetch(cursor, begin + reading.SECONDS)
     return Result(columns, rows, is_whole, time.monotonic() - begin)
 
 
 def _open(cursor: Any, query: str) -> None:
-    """Let the server parse and plan the query; nothing of it runs yet."""
+    """Let the server parse and plan the query, as far as the start of its plan."""
     from psycopg2 import errors
 
+    cursor.execute(_FORBID_FOREIGN_TABLES)
     cursor.execute("SELECT set_config('studio.query', %s, true)", (query,))
     try:
         cursor.execute(_OPEN)
@@ -99,12 +107,30 @@ def _not_a_query(reason: str) -> QueryError:
     )
 
 
-def _check_plan(reader: Database, query: str) -> None:
-    """Raise QueryError if the plan calls a function that is not only for reading."""
+def _check_plan(reader: Database, query: str) -> QueryError | None:
+    """Raise QueryError if the plan calls a function that is not only for reading.
+
+    Returns the error of what has no plan: no query, or a mistake that the server words better for
+    the query as it was typed.
+    """
     explain = _EXPLAIN.match(query)
     inner = query[explain.end() :] if explain else query
-    with reading.cursor(reader) as cursor:
-        _open(cursor, f"EXPLAIN (VERBOSE, COSTS OFF, FORMAT JSON) {inner}")
+    asked = f"{_PLAN}{inner}"
+    try:
+        plan, refused = _read_plan(reader, asked)
+    except QueryError as error:
+        if error.is_syntax:
+            return error
+        place = error.position and error.position - len(asked) + len(query)
+        raise QueryError(error.reason, error.hint, place) from None
+    _check_calls(query, list(_texts(plan)), refused)
+    return None
+
+
+def _read_plan(reader: Database, asked: str) -> tuple[Any, set[str]]:
+    """The plan, and the names of all functions that may do more than read."""
+    with reading.cursor(reader, asked) as cursor:
+        _open(cursor, asked)
         cursor.execute("FETCH ALL FROM result")
         plan = json.loads("\n".join(row[0] for row in cursor.fetchall()))
         cursor.execute(_FUNCTIONS)
@@ -113,7 +139,10 @@ def _check_plan(reader: Database, query: str) -> None:
             for name, is_own in cursor.fetchall()
             if not (_HARMLESS.fullmatch(name) and (is_own == "true" or name.startswith("uuid_")))
         }
-    texts = list(_texts(plan))
+    return plan, refused
+
+
+def _check_calls(query: str, texts: list[tuple[str, str]], refused: set[str]) -> None:
     if table := _find_secret(texts):
         raise _refusal(query, table, "is refused: it holds passwords")
     for key, text in texts:

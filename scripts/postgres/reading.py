@@ -15,9 +15,12 @@ _BOOL = 16  # the oid of the type
 class QueryError(InvalidError):
     """What the server refuses; `position` counts characters of the query from 1, 0 for none."""
 
-    def __init__(self, reason: str, hint: str = "", position: int = 0) -> None:
+    def __init__(
+        self, reason: str, hint: str = "", position: int = 0, is_syntax: bool = False
+    ) -> None:
         super().__init__(reason, hint)
         self.position = position
+        self.is_syntax = is_syntax
 
 
 @contextlib.contextmanager
@@ -71,4 +74,5 @@ def _translate(error: Any, query: str) -> QueryError:
     reason = diagnosis.message_primary or str(error).partition("\n")[0]
     inside = query and diagnosis.internal_query == query
     position = int(diagnosis.internal_position or 0) if inside else 0
-    return QueryError(reason, diagnosis.message_hint or "", position)
+    is_syntax = error.pgcode == "42601"
+    return QueryError(reason, diagnosis.message_hint or "", position, is_syntax)

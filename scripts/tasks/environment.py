@@ -160,14 +160,14 @@ def timeline(call: Call, runs: str = "1", command: str = "") -> None:
     output.write_timelines(timeline.build(recorded, command)[:most], call.json)
 
 
-@task(STACK, help={"port": "the port to listen on"})
-def web(call: Call, port: str = "") -> None:
+@task(STACK, help={"port": "the port to listen on", "open": "open them in the browser"})
+def web(call: Call, port: str = "", open: bool = False) -> None:
     """Serve the pages in the browser, until Ctrl-C."""
     from scripts import web
 
     chosen = settings.load(stack=call.stack, web_port=port)
     if not call.would(f"serve the pages on 127.0.0.1, port {chosen.web_port} or the next free one"):
-        web.serve(chosen, output.say)
+        web.serve(chosen, output.say, open)
 
 
 @task(STACK)

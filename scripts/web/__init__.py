@@ -14,6 +14,8 @@ words          how times, sizes and differences are written
 """
 
 import os
+import threading
+import webbrowser
 from collections.abc import Callable
 
 from scripts.settings import Settings
@@ -21,14 +23,20 @@ from scripts.settings import Settings
 ADDRESS = "127.0.0.1"
 
 
-def serve(settings: Settings, say: Callable[[str], None]) -> None:
-    """Serve the pages until the process is interrupted; the address is told to `say`."""
+def serve(settings: Settings, say: Callable[[str], None], opens: bool = False) -> None:
+    """Serve the pages until the process is interrupted; `say` gets their address.
+
+    `opens`: the user's browser opens them.
+    """
     from scripts.stacks import ports
     from scripts.web import app
 
     port = ports.choose(settings, "web_port")
     server = app.make_server(settings, ADDRESS, port)
-    say(f"the pages are at http://{ADDRESS}:{port}/, Ctrl-C ends them")
+    address = f"http://{ADDRESS}:{port}/"
+    say(f"the pages are at {address}, Ctrl-C ends them")
+    if opens:  # beside the server: a browser in the terminal is waited for
+        threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
     try:
         server.serve_forever()
     except SystemExit as interrupt:

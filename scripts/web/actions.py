@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 from scripts import stacks, state
 from scripts.engine.pipeline import Step
 from scripts.environment import reset, setup, snapshots, steps, transaction
-from scripts.errors import DevError
+from scripts.errors import DevError, NotFoundError
 from scripts.settings import Settings
 from scripts.targets import Loss
 from scripts.web import guard
@@ -163,13 +163,17 @@ def _get(settings: Settings, command: str) -> Action:
 def _ask(settings: Settings, command: str, name: str, error: FieldError | None = None) -> str:
     """The page of the confirmation. With our script it is shown as a dialog."""
     action = _get(settings, command)
+    try:
+        loss = action.finds_loss(settings) if action.finds_loss else None
+    except NotFoundError as missing:
+        abort(404, missing.reason)
     return render_template(
         "confirm.html",
         command=command,
         action=action,
         name=name,
         wanted=_get_wanted(settings, action, name),
-        loss=action.finds_loss(settings) if action.finds_loss else None,
+        loss=loss,
         error=error,
     )
 

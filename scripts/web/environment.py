@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from flask import Blueprint, abort, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
-from scripts import stacks
+from scripts import stacks, state
 from scripts.doctor import examine
 from scripts.engine import history, timeline
 from scripts.environment import statistics, variables
@@ -52,6 +52,8 @@ def pages(settings: Settings, live: LiveRun) -> Blueprint:
 
     @blueprint.get("/doctor/")
     def doctor() -> ResponseReturnValue:
+        if state.find_lock_holder(settings):  # half of a change would look like a fault
+            return render_template("doctor.html", findings=[], summary="")
         findings = examine.run(lambda: settings)
         return render_template("doctor.html", findings=findings, summary=examine.summary(findings))
 

@@ -58,16 +58,16 @@ REFUSED = {
     "VACUUM": "VACUUM is refused",
     "LOAD 'auto_explain'": "LOAD is refused",
     "ALTER SYSTEM SET fsync = off": "ALTER SYSTEM is refused",
-    "DELETE FROM users": "DELETE is refused",
+    "DELETE FROM users": "permission denied for table users",
     "DELETE FROM users RETURNING *": "permission denied for table users",
     "WITH gone AS (DELETE FROM users RETURNING *) SELECT * FROM gone": (
         "permission denied for table users"
     ),
     "EXPLAIN ANALYZE INSERT INTO users DEFAULT VALUES": "permission denied for table users",
     "EXPLAIN ANALYZE DELETE FROM users": "permission denied for table users",
-    "SELECT * FROM users FOR UPDATE": "cannot execute SELECT FOR UPDATE in a read-only transaction",
+    "SELECT * FROM users FOR UPDATE": "permission denied for table users",
     "CALL do_it(1)": 'syntax error at or near "CALL"',
-    "EXECUTE x": "EXECUTE is refused",
+    "EXECUTE x": 'prepared statement "x" does not exist',
     "FETCH ALL FROM result": "FETCH is refused",
     "SELECT nextval('steps')": "nextval() is refused: it may do more than read",
     "SELECT setval('steps', 7)": "setval() is refused: it may do more than read",
@@ -110,7 +110,7 @@ REFUSED = {
     "SELECT dblink_connect('host=127.0.0.1 password=x')": (
         "dblink_connect() is refused: it may do more than read"
     ),
-    "SELECT * FROM outside": "a foreign table is refused: it is not in this database",
+    "SELECT * FROM outside": "access to non-system foreign table is restricted",
     "SELECT lo_creat(1)": "lo_creat() is refused: it may do more than read",
     "SELECT lo_export(1, '{marker}')": "permission denied for function lo_export",
     "SELECT lo_import('/etc/passwd')": "permission denied for function lo_import",
