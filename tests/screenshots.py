@@ -1,6 +1,6 @@
 """Takes the README's pictures: `./invoke screenshots`.
 
-They show the pages of a checkout of its own, freshly set up twice; nothing of this one is touched.
+They show the pages of a checkout of its own, freshly set up and reset; nothing of this one is touched.
 """
 
 import tempfile
@@ -18,7 +18,7 @@ IMAGES = PROJECT / "docs" / "images"
 
 
 def main() -> None:
-    """Make both pictures."""
+    """Make all pictures."""
     path = browser.find()
     if not path:
         raise DevError(f"none of {', '.join(browser.NAMES)} is installed", "install Chromium")
@@ -27,7 +27,8 @@ def main() -> None:
         try:
             checkout = Checkout(root)
             checkout.run("setup")
-            checkout.run("setup")
+            checkout.run("snapshot.save", "monday")
+            checkout.run("reset")
             take(checkout, path)
         finally:
             remove_state(root)
@@ -38,18 +39,22 @@ def take(checkout: Checkout, chromium: str) -> None:
     port = ports.choose(checkout.settings(), "web_port")
     server = app.make_server(checkout.settings(), "127.0.0.1", port)
     threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{port}"
     IMAGES.mkdir(exist_ok=True)
     with browser.launch(chromium) as running:
         page = running.new_page(viewport={"width": 1000, "height": 640}, color_scheme="light")
-        page.goto(f"http://127.0.0.1:{port}/")
-        page.get_by_role("link", name="Korney").click()
-        page.locator("#listing a").click()
+        page.goto(f"{address}/messages/korney/smirnov")
         page.wait_for_selector(".bubble")
         page.screenshot(path=IMAGES / "messages.png")
-        page.goto(f"http://127.0.0.1:{port}/environment/")
-        page.screenshot(path=IMAGES / "environment.png", full_page=True)
+        page.goto(f"{address}/postgres/rows?table=users")
+        page.set_viewport_size({"width": 1000, "height": 400})
+        page.screenshot(path=IMAGES / "postgres.png")
+        page.goto(address)
+        page.set_viewport_size({"width": 1000, "height": 1100})
+        page.wait_for_selector("#doctor strong")
+        page.screenshot(path=IMAGES / "environment.png")
     server.shutdown()
-    output.say("took docs/images/messages.png and docs/images/environment.png")
+    output.say("took docs/images/messages.png, postgres.png and environment.png")
 
 
 if __name__ == "__main__":

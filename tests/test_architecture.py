@@ -117,7 +117,8 @@ def test_imports_name_the_whole_way() -> None:
 
 def test_nobody_outside_the_stacks_knows_one_of_them() -> None:
     names = {module.split(".")[2] for module in MODULES if module.startswith("scripts.stacks.")}
-    one = tuple(f"scripts.stacks.{name}" for name in names - {"ports", "processes"})
+    shared = {"ports", "processes", "versions"}
+    one = tuple(f"scripts.stacks.{name}" for name in names - shared)
     outside = [module for module in CODE if not module.startswith("scripts.stacks")]
     known = {
         module: [name for name in imported(module) if name.startswith(one)] for module in outside
@@ -126,10 +127,11 @@ def test_nobody_outside_the_stacks_knows_one_of_them() -> None:
     assert not any(known.values()), known
 
 
-def test_the_pages_ask_no_database_and_only_they_know_flask() -> None:
+def test_the_pages_build_no_client_and_only_they_know_flask() -> None:
     pages = {module for module in MODULES if folder(module) == "web"}
     asked = {name.split(".")[1] for module in pages for name in imported(module) if "." in name}
-    assert not asked & {"clients", "dynamodb", "postgres"}
+    assert "environment" in asked
+    assert not asked & {"clients", "shell"}
     flask = {module for module in CODE if any("flask" in name for name in imported(module))}
     assert flask
     assert flask <= pages

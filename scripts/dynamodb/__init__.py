@@ -1,5 +1,6 @@
 """DynamoDB: tables, items, and moving many of them.
 
+browse         what the tables contain: keys, indexes, items in pages
 tables         create from definitions, compare, drop, wait, scan
 batch_write    BatchWriteItem with retries until every item is acknowledged
 bulk_load      stream any number of items into a table with several workers

@@ -14,5 +14,6 @@ ci             a throwaway environment for one command
 scaffold       init: writes app.toml and a launcher for an existing repository
 variables      the environment variables that an app needs, in several formats
 transfer       load, export and import from the command line, with checkpoints
-statistics     tables, row counts and sizes of what the services hold
+statistics     tables, row counts and sizes of what the services hold, of undo and snapshots
+sql_reader     the login for SQL that is typed into a page
 """

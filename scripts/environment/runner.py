@@ -4,6 +4,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
 from scripts import stacks, state
@@ -14,6 +15,9 @@ from scripts.errors import DevError, with_option
 from scripts.settings import Settings
 from scripts.stacks import processes
 
+Say = Callable[[str], None]
+Show = Callable[[Sequence[Step]], AbstractContextManager[Callable[[Event], None]]]
+
 
 def run(
     settings: Settings,
@@ -21,18 +25,20 @@ def run(
     compose: Callable[[], Sequence[Step]],
     following: str = "",
     line: str = "",
+    say: Say = output.say,
+    show: Show = output.show,
 ) -> None:
     """Run the steps, never two pipelines at once, and print what to do next: `following`.
 
-    They are composed once it is their turn. `line` is the command with its values, to repeat it.
-    Raises DevError if a step fails.
+    They are composed once it is their turn. `line` is the command with its values, to repeat it;
+    `show` gives a listener for their events, the terminal by default. DevError: a step fails.
     """
     begin = time.monotonic()
     failure = None
     try:
-        with state.lock(settings, command, output.say), _stack_chosen(settings, command):
+        with state.lock(settings, command, say), _stack_chosen(settings, command, say):
             processes.trim_logs(settings.state)
-            _run(settings, command, compose())
+            _run(settings, command, compose(), show)
     except pipeline.FailedError as error:
         failure = error
     except SystemExit as interrupt:
@@ -47,25 +53,25 @@ def run(
     done = f"{command}: done in {seconds}"
     if following and not settings.throwaway:
         done += f"; next: {with_option(following, flag)}"
-    output.say(done)
+    say(done)
 
 
-def _run(settings: Settings, command: str, steps: Sequence[Step]) -> None:
+def _run(settings: Settings, command: str, steps: Sequence[Step], show: Show) -> None:
     with (
         history.record(settings.state / history.FOLDER, command, steps) as record,
-        output.show(steps) as show,
+        show(steps) as listen,
     ):
 
         def emit(event: Event) -> None:
             if event.kind != "progress":  # a record says what became of the steps
                 record(event)
-            show(replace(event, detail=with_option(event.detail, stacks.flag(settings))))
+            listen(replace(event, detail=with_option(event.detail, stacks.flag(settings))))
 
         pipeline.run(steps, emit)
 
 
 @contextlib.contextmanager
-def _stack_chosen(settings: Settings, command: str) -> Iterator[None]:
+def _stack_chosen(settings: Settings, command: str, say: Say) -> Iterator[None]:
     """Remember the stack that --stack chose, from its first running service until `down`."""
     try:
         yield
@@ -73,4 +79,4 @@ def _stack_chosen(settings: Settings, command: str) -> Iterator[None]:
         if command == "down":
             state.forget_stack(settings)
         elif command in ("setup", "up") and (beside := stacks.switch(settings)):
-            output.say(beside)
+            say(beside)

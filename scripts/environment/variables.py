@@ -127,6 +127,11 @@ def export(
         output.say(f"the job has variables that may win over them: {', '.join(winning)}")
 
 
+def list_secrets(settings: Settings) -> list[str]:
+    """The texts that nobody should read in a log or on a page, whatever variables hold them."""
+    return secret_values(_collect_own(settings))
+
+
 def secret_values(values: Mapping[str, str]) -> list[str]:
     """What of ours nobody should read in a log: the password, also as in the URL, and the key."""
     password, secret = values.get("PGPASSWORD", ""), values.get("AWS_SECRET_ACCESS_KEY", "")

@@ -10,5 +10,10 @@ sql_files      run SQL files in one transaction
 sql_errors     psql's errors, with the file and line where they occurred
 sources        which files an SQL file reads; their digests
 csv_load       load a CSV file in one transaction
+browse         what a database contains: tables, columns, keys, indexes
+rows           the rows of a table in pages
+query          one typed query, run so that it can only read
+reader         the role that may only read
+reading        a read-only transaction with a time limit
 schema_diff    compare a database with what its schema files create
 """

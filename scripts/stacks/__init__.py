@@ -5,6 +5,7 @@ docker/        the containers of docker-compose.yml
 aws            a production database and AWS itself
 processes      servers that outlive us: start, find, wait for, stop
 ports          the port that a server gets
+versions       the version of a running emulator
 """
 
 import importlib

@@ -259,10 +259,11 @@ def timeline(
     output.write_timelines(drawn, call.json)
 
 
-@task(STACK, help={"port": "port to listen on"})
+@task(STACK, help={"port": "port to listen on", "open": "open them in the browser"})
 def web(
     call: Call,
     port: Annotated[int | None, Number(1, 65_535, unset="WEB_PORT, or the next free port")] = None,
+    open: bool = False,
 ) -> None:
     """Serve the pages in the browser until Ctrl-C."""
     from scripts import web
@@ -271,7 +272,7 @@ def web(
     if not call.would(
         f"serve the pages on 127.0.0.1, port {chosen.web_port} or the next free port"
     ):
-        web.serve(chosen, output.say)
+        web.serve(chosen, output.say, open)
 
 
 @task(STACK, program="COMMAND")

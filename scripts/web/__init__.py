@@ -1,13 +1,21 @@
-"""The pages in the browser: Messages and Environment. Served on this machine only.
+"""The pages in the browser: environment, data, messages. Served on this machine only.
 
 app            the Flask application and its error pages
 guard          which requests are answered: host names, tokens, headers
+environment    the start page, doctor's findings, the logs
+actions        the buttons: what each runs, its confirmation
+live_run       the run that a button started, while it runs and afterwards
+postgres       tables, their rows and structure
+sql            one query, which can only read
+dynamodb       tables, items, queries
+cognito        users of the pool
 conversations  the Messages page
-environment    the Environment page
 words          how times, sizes and differences are written
 """
 
 import os
+import threading
+import webbrowser
 from collections.abc import Callable
 
 from scripts.settings import Settings
@@ -15,14 +23,20 @@ from scripts.settings import Settings
 ADDRESS = "127.0.0.1"
 
 
-def serve(settings: Settings, say: Callable[[str], None]) -> None:
-    """Serve the pages until the process is interrupted; the address is told to `say`."""
+def serve(settings: Settings, say: Callable[[str], None], opens: bool = False) -> None:
+    """Serve the pages until the process is interrupted; `say` gets their address.
+
+    `opens`: the user's browser opens them.
+    """
     from scripts.stacks import ports
     from scripts.web import app
 
     port = ports.choose(settings, "web_port")
     server = app.make_server(settings, ADDRESS, port)
-    say(f"the pages are at http://{ADDRESS}:{port}/, Ctrl-C ends them")
+    address = f"http://{ADDRESS}:{port}/"
+    say(f"the pages are at {address}, Ctrl-C ends them")
+    if opens:  # beside the server: a browser in the terminal is waited for
+        threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
     try:
         server.serve_forever()
     except SystemExit as interrupt:

@@ -1,14 +1,25 @@
 """The Flask application: its pages, its guards, and how failures look."""
 
-from flask import Flask, redirect, render_template
+from flask import Flask, render_template
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException, InternalServerError
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler
 from werkzeug.serving import make_server as make_wsgi_server
 
-from scripts.errors import DevError, InvalidError
+from scripts.errors import DevError, InvalidError, RefusedError
 from scripts.settings import Settings
-from scripts.web import conversations, environment, guard, words
+from scripts.web import (
+    actions,
+    cognito,
+    conversations,
+    dynamodb,
+    environment,
+    guard,
+    postgres,
+    sql,
+    words,
+)
+from scripts.web.live_run import LiveRun
 
 LARGEST_REQUEST = 8 * 1024 * 1024  # far above a message, so that a long one gets its own sentence
 
@@ -32,28 +43,39 @@ def create_app(settings: Settings, port: int) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = app.config["MAX_FORM_MEMORY_SIZE"] = LARGEST_REQUEST
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
     app.jinja_env.filters |= words.FILTERS
+    app.jinja_env.globals["has_messages"] = lambda: conversations.is_offered(settings)
+    app.url_map.converters["handle"] = conversations.Handle
     guard.protect(app, port)
+    live = LiveRun()
+    app.register_blueprint(environment.pages(settings, live))
+    app.register_blueprint(actions.pages(settings, live))
+    app.register_blueprint(postgres.pages(settings))
+    app.register_blueprint(sql.pages(settings))
+    app.register_blueprint(dynamodb.pages(settings))
+    app.register_blueprint(cognito.pages(settings))
     app.register_blueprint(conversations.pages(settings))
-    app.register_blueprint(environment.pages(settings))
     app.register_error_handler(DevError, show_failure)
     app.register_error_handler(HTTPException, show_http_error)
-    app.add_url_rule("/", "start", lambda: redirect("/messages/"))
     return app
 
 
 def show_failure(error: DevError) -> ResponseReturnValue:
     """A failure that the user can fix: what was given (400), or the environment (503)."""
-    return _show(error.reason, error.hint, 400 if isinstance(error, InvalidError) else 503)
+    if isinstance(error, RefusedError):
+        return _show(error, 403)
+    return _show(error, 400 if isinstance(error, InvalidError) else 503)
 
 
 def show_http_error(error: HTTPException) -> ResponseReturnValue:
     """A request that cannot be answered, in a sentence; a bug leaves its traceback to the log."""
     if isinstance(error, InternalServerError):
-        return _show("this page failed, which is a bug", "see the output of: ./invoke web", 500)
-    return _show(error.description or error.name, "", error.code or 400)
+        bug = DevError("this page failed, which is a bug", "see the output of: ./invoke web")
+        return _show(bug, 500)
+    return _show(DevError(error.description or error.name), error.code or 400)
 
 
-def _show(reason: str, hint: str, status: int) -> ResponseReturnValue:
+def _show(error: DevError, status: int) -> ResponseReturnValue:
     if guard.wants_json():
-        return {"reason": reason, "hint": hint}, status
-    return render_template("failure.html", reason=reason, hint=hint, status=status), status
+        field = getattr(error, "field", "")
+        return {"reason": error.reason, "hint": error.hint, "field": field}, status
+    return render_template("failure.html", error=error, status=status), status

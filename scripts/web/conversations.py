@@ -1,12 +1,14 @@
 """The Messages page: who I am, my conversations, one of them, writing."""
 
+import contextlib
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
 from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from werkzeug.routing import UnicodeConverter
 
 from scripts import stacks
 from scripts.cognito import users
@@ -17,8 +19,15 @@ from scripts.errors import InvalidError
 from scripts.settings import Settings
 from scripts.targets import Aws
 from scripts.web import guard
+from scripts.web.guard import FieldError
 
 PAGE_SIZE = 20
+
+
+class Handle(UnicodeConverter):
+    """A part of an address that is tried when it is no uuid."""
+
+    weight = 200
 
 
 @dataclass(frozen=True)
@@ -37,10 +46,25 @@ class Desk:
             abort(404, f"{self.me.handle} has no such conversation")
         return by_group[group]
 
+    def find_with(self, other: Person) -> Conversation | None:
+        """My newest conversation with somebody, None where we have none."""
+        found = (one for one in self.conversations if one.other.uuid == other.uuid)
+        return next(found, None)
+
+
+def is_offered(settings: Settings) -> bool:
+    """Does the app have messages, as app.toml says?"""
+    return settings.app.messages is not None
+
 
 def pages(settings: Settings) -> Blueprint:
     """The routes of the Messages page."""
     blueprint = Blueprint("conversations", __name__, url_prefix="/messages")
+
+    @blueprint.before_request
+    def check() -> None:
+        if not is_offered(settings):
+            abort(404, "this app has no messages: app.toml has no [messages]")
 
     @blueprint.get("/")
     def choose() -> ResponseReturnValue:
@@ -53,37 +77,46 @@ def pages(settings: Settings) -> Blueprint:
 
     @blueprint.get("/<uuid:me>/new")
     def draft(me: UUID) -> ResponseReturnValue:
-        return _page("new.html", _sit_down(settings, me))
+        desk = _sit_down(settings, me)
+        chosen = desk.people.get(request.args.get("other", ""))
+        if chosen and desk.find_with(chosen):
+            return redirect(_address(desk, chosen))
+        return _page("new.html", desk, chosen=chosen)
 
     @blueprint.post("/<uuid:me>/new")
     def start(me: UUID) -> ResponseReturnValue:
-        desk = _sit_down(settings, me)
-        other = desk.people.get(request.form.get("other", ""))
-        if other is None:
-            raise InvalidError("nobody is chosen", "choose whom to write to")
-        return _written(desk, messages.start(desk.aws, desk.me, other, _text()))
+        return _start(_sit_down(settings, me))
 
     @blueprint.get("/<uuid:me>/<group>")
     def conversation(me: UUID, group: str) -> ResponseReturnValue:
-        desk = _sit_down(settings, me)
-        current = desk.get(group)
-        before = request.args.get("before", "")
-        found = messages.get_page(desk.aws, group, PAGE_SIZE + 1, before).messages
-        shown = found[-PAGE_SIZE:]
-        older = shown[0].at if len(found) > PAGE_SIZE else None
-        return _page("conversation.html", desk, current=current, messages=shown, older=older)
+        return _show(_sit_down(settings, me), group)
 
     @blueprint.post("/<uuid:me>/<group>")
     def send(me: UUID, group: str) -> ResponseReturnValue:
         desk = _sit_down(settings, me)
         desk.get(group)
-        return _written(desk, messages.send(desk.aws, group, desk.me, _text()))
+        with _blaming_text():
+            return _written(desk, messages.send(desk.aws, group, desk.me, _text()))
 
     @blueprint.get("/<uuid:me>/news")
     def news(me: UUID) -> ResponseReturnValue:
         return _news(_sit_down(settings, me))
 
+    _add_handles(blueprint, settings)
     return blueprint
+
+
+def _add_handles(blueprint: Blueprint, settings: Settings) -> None:
+    """Addresses for people to type: /messages/korney/, /messages/@korney/@smirnov."""
+
+    @blueprint.get("/<handle:me>/")
+    def overview_by_handle(me: str) -> ResponseReturnValue:
+        return redirect(url_for(".overview", me=_find_person(settings, me).uuid))
+
+    @blueprint.get("/<handle:me>/<handle:other>")
+    def conversation_by_handle(me: str, other: str) -> ResponseReturnValue:
+        desk = _sit_down(settings, UUID(_find_person(settings, me).uuid))
+        return redirect(_address(desk, _find_person(settings, other)))
 
 
 def _sit_down(settings: Settings, uuid: UUID) -> Desk:
@@ -96,6 +129,50 @@ def _sit_down(settings: Settings, uuid: UUID) -> Desk:
     me = people.pop(str(uuid))
     aws = stacks.get_aws(settings)
     return Desk(me, people, messages.list_conversations(aws, me), aws)
+
+
+def _find_person(settings: Settings, handle: str) -> Person:
+    """Who has this handle, with or without @; 404 for nobody."""
+    everybody = users.people(users.list_users(stacks.get_database(settings)))
+    found = everybody.get(handle) or everybody.get(handle.removeprefix("@"))
+    return found or abort(404, f"there is no user {handle}")
+
+
+def _address(desk: Desk, other: Person) -> str:
+    """Where I write to somebody: our conversation, or the form that starts one."""
+    if existing := desk.find_with(other):
+        return url_for(".conversation", me=desk.me.uuid, group=existing.group)
+    return url_for(".draft", me=desk.me.uuid, other=other.uuid)
+
+
+def _show(desk: Desk, group: str) -> str:
+    """A conversation: its newest messages, or those before a time."""
+    current = desk.get(group)
+    before = request.args.get("before", "")
+    found = messages.get_page(desk.aws, group, PAGE_SIZE + 1, before).messages
+    shown = found[-PAGE_SIZE:]
+    older = shown[0].at if len(found) > PAGE_SIZE else None
+    return _page("conversation.html", desk, current=current, messages=shown, older=older)
+
+
+def _start(desk: Desk) -> ResponseReturnValue:
+    """Write to somebody: into our conversation, or as the first message of a new one."""
+    other = desk.people.get(request.form.get("other", ""))
+    if other is None:
+        raise FieldError("other", "nobody is chosen", "choose whom to write to")
+    with _blaming_text():
+        if existing := desk.find_with(other):
+            return _written(desk, messages.send(desk.aws, existing.group, desk.me, _text()))
+        return _written(desk, messages.start(desk.aws, desk.me, other, _text()))
+
+
+@contextlib.contextmanager
+def _blaming_text() -> Iterator[None]:
+    """What cannot be sent is the fault of the field `text`."""
+    try:
+        yield
+    except InvalidError as error:
+        raise FieldError("text", error.reason, error.hint) from None
 
 
 def _news(desk: Desk) -> ResponseReturnValue:

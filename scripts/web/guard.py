@@ -5,6 +5,8 @@ import secrets
 
 from flask import Flask, Response, abort, current_app, request
 
+from scripts.errors import InvalidError
+
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self';"
     " img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none';"
@@ -18,6 +20,14 @@ HEADERS = {
 }
 
 
+class FieldError(InvalidError):
+    """What was typed into one field of a form is not acceptable."""
+
+    def __init__(self, field: str, reason: str, hint: str = "") -> None:
+        super().__init__(reason, hint)
+        self.field = field
+
+
 def protect(app: Flask, port: int) -> None:
     """Check every request to the application, and put our headers on every answer."""
     app.secret_key = secrets.token_bytes(32)  # tokens end with the process that gave them
@@ -29,7 +39,9 @@ def protect(app: Flask, port: int) -> None:
     def check() -> None:
         if request.headers.get("Host", "").lower() not in hosts:
             abort(400, f"this server answers to {' and '.join(sorted(hosts))} only")
-        if request.method == "POST" and request.view_args and not _has_token():
+        if _is_embedded_elsewhere():
+            abort(403, "another site may link to these pages, and nothing else")
+        if request.method == "POST" and request.url_rule and not _has_token():
             abort(403, "this page is older than its server, or not from it: load it again")
 
     @app.after_request
@@ -38,8 +50,8 @@ def protect(app: Flask, port: int) -> None:
         return response
 
 
-def token(writer: object) -> str:
-    """What a page must show to write as this user; another site cannot read or guess it."""
+def token(writer: object = "") -> str:
+    """What a page must show to write (as this user); another site cannot read or guess it."""
     key = current_app.secret_key
     assert isinstance(key, bytes)  # noqa: S101 - set in protect()
     return hmac.new(key, str(writer).encode(), "sha256").hexdigest()
@@ -51,5 +63,11 @@ def wants_json() -> bool:
 
 
 def _has_token() -> bool:
-    expected = token((request.view_args or {}).get("me"))
+    expected = token((request.view_args or {}).get("me", ""))
     return hmac.compare_digest(request.form.get("token", "").encode(), expected.encode())
+
+
+def _is_embedded_elsewhere() -> bool:
+    """Does another site load this as an image, a script or by fetch? Links lead here freely."""
+    site, mode = (request.headers.get(f"Sec-Fetch-{name}", "") for name in ("Site", "Mode"))
+    return site in ("cross-site", "same-site") and mode != "navigate"

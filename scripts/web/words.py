@@ -43,6 +43,11 @@ def size(count: int) -> str:
     return f"{count / 1000**power:,.1f} {('kB', 'MB', 'GB')[power - 1]}"
 
 
+def count(number: int | None) -> str:
+    """A number with separators: 1,000,000; "" for none."""
+    return "" if number is None else f"{number:,}"
+
+
 def change(seconds: float | None) -> str:
     """A difference in seconds with its sign; "" where there is nothing to compare with."""
     return "" if seconds is None else f"{seconds:+.2f}".replace("-", "\N{MINUS SIGN}")
@@ -60,5 +65,5 @@ def hue(uuid: str) -> int:
 
 FILTERS = {
     function.__name__: function
-    for function in (when, day, clock, whole, size, change, percent, hue)
+    for function in (when, day, clock, whole, size, count, change, percent, hue)
 }

@@ -9,7 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from scripts import stacks
+from scripts import clients, stacks
 from scripts.cognito import users
 from scripts.cognito.users import Person
 from scripts.cruddur import messages
@@ -18,6 +18,10 @@ from scripts.web import app, words
 
 HOST = "127.0.0.1:4600"
 JSON = {"Accept": "application/json"}
+PATHS = (
+    *("/", "/messages/", "/postgres/", "/postgres/sql/", "/dynamodb/", "/cognito/", "/logs/aws"),
+    *("/actions/reset", "/nowhere", "/static/pages.js"),
+)
 
 
 class Site:
@@ -58,7 +62,10 @@ def site(filled: Settings) -> Site:
     return Site(filled)
 
 
-@pytest.mark.parametrize("path", ["/messages/", "/environment/", "/nowhere", "/static/pages.js"])
+@pytest.mark.parametrize(
+    "path",
+    ["/messages/", "/", "/postgres/", "/dynamodb/", "/cognito/", "/nowhere", "/static/pages.js"],
+)
 def test_every_answer_says_what_a_browser_may_do(site: Site, path: str) -> None:
     headers = site.get(path).headers
     policy = headers["Content-Security-Policy"]
@@ -79,7 +86,10 @@ def test_its_own_host_names_are_answered(site: Site, host: str) -> None:
     "host",
     ["example.com", "example.com:4600", "127.0.0.1", "127.0.0.1:4601", "127.0.0.1:4600.x", "", "ü"],
 )
-@pytest.mark.parametrize("path", ["/messages/", "/environment/", "/nowhere", "/static/pages.js"])
+@pytest.mark.parametrize(
+    "path",
+    ["/messages/", "/", "/postgres/", "/dynamodb/", "/cognito/", "/nowhere", "/static/pages.js"],
+)
 def test_other_host_names_are_refused_in_a_sentence(site: Site, path: str, host: str) -> None:
     answer = site.get(path, host)
     assert answer.status_code == 400
@@ -149,15 +159,42 @@ def test_markup_leaves_the_server_escaped(site: Site) -> None:
 
 
 def test_a_conversation_starts_with_somebody_else_only(site: Site) -> None:
-    smirnov = site.people["smirnov"]
     for other in ("", "x", site.me.uuid):
         answer = site.post(f"{site.home}new", other=other, text="hello", token=site.token())
         assert answer.status_code == 400
         assert answer.get_json()["reason"] == "nobody is chosen"
-    answer = site.post(f"{site.home}new", other=smirnov.uuid, text="hello", token=site.token())
+        assert answer.get_json()["field"] == "other"
+    ada = Person("5d8cd6b4-93a6-4d3a-9b44-0f2f3a9a1c11", "ada", "Ada")
+    with clients.cursor(stacks.get_database(site.settings)) as cursor:
+        cursor.execute("INSERT INTO users VALUES (%s, 'Ada', 'ada', 'ada@x.org')", (ada.uuid,))
+    answer = site.post(f"{site.home}new", other=ada.uuid, text="hello", token=site.token())
     assert answer.status_code == 200
-    assert site.last(smirnov) == "hello"
-    assert len(messages.list_conversations(stacks.get_aws(site.settings), smirnov)) == 2
+    assert site.last(ada) == "hello"
+
+
+def test_a_conversation_with_the_same_person_is_the_one_that_exists(site: Site) -> None:
+    smirnov = site.people["smirnov"]
+    answer = site.post(f"{site.home}new", other=smirnov.uuid, text="again", token=site.token())
+    assert answer.get_json() == {"place": site.place}
+    assert site.last(smirnov) == "again"
+    assert len(messages.list_conversations(stacks.get_aws(site.settings), smirnov)) == 1
+    draft = site.get(f"{site.home}new?other={smirnov.uuid}")
+    assert (draft.status_code, draft.location) == (302, site.place)
+
+
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [
+        ("/messages/korney/", "{home}"),
+        ("/messages/@korney/", "{home}"),
+        ("/messages/korney/smirnov", "{place}"),
+        ("/messages/@korney/@smirnov", "{place}"),
+    ],
+)
+def test_an_address_may_name_people_by_their_handles(site: Site, path: str, place: str) -> None:
+    answer = site.get(path)
+    assert answer.status_code == 302
+    assert answer.location == place.format(home=site.home, place=site.place)
 
 
 def test_news_are_what_is_newer_and_nothing_when_nothing_is(site: Site) -> None:
@@ -182,7 +219,8 @@ def test_news_are_what_is_newer_and_nothing_when_nothing_is(site: Site) -> None:
     ("path", "status", "sentence"),
     [
         ("/nowhere", 404, "not found"),
-        ("/messages/x/", 404, "not found"),
+        ("/messages/x/", 404, "there is no user x"),
+        ("/messages/korney/x", 404, "there is no user x"),
         ("/messages/00000000-0000-0000-0000-000000000000/", 404, "there is no such user"),
         ("{home}elsewhere", 404, "korney has no such conversation"),
         ("{home}news?group=elsewhere", 404, "korney has no such conversation"),
@@ -215,7 +253,7 @@ def test_an_environment_without_data_says_how_to_make_it(site: Site, missing: st
     answer = client.get(site.home, headers={"Host": HOST})
     assert answer.status_code == 503
     assert re.search(r"<code>\./invoke (setup|db\.setup)</code>", answer.text)
-    assert client.get("/environment/", headers={"Host": HOST}).status_code == 200
+    assert client.get("/", headers={"Host": HOST}).status_code == 200
 
 
 def test_a_bug_is_a_page_without_a_stack_trace(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,7 +261,7 @@ def test_a_bug_is_a_page_without_a_stack_trace(site: Site, monkeypatch: pytest.M
         raise ZeroDivisionError("the cause")
 
     monkeypatch.setattr(stacks, "list_status", fail)
-    answer = site.get("/environment/")
+    answer = site.get("/")
     assert answer.status_code == 500
     assert "this page failed" in answer.text
     assert "the cause" not in answer.text

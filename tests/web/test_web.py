@@ -1,108 +1,22 @@
 """The pages in a real browser. Without Chromium these are skipped; with CI set they fail then."""
 
-import os
 import re
 import signal
-import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 
-from scripts import clients, stacks
-from scripts.cognito import users
-from scripts.cognito.users import Person
+from scripts import stacks
 from scripts.cruddur import messages
 from scripts.errors import DevError
 from scripts.settings import Settings
 from scripts.stacks import ports
-from scripts.web import app
 from tests.conftest import Checkout
-from tests.web import browser as chromium
-
-SOON = 2000.0  # milliseconds until news written elsewhere must be there
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    path = chromium.find()
-    if not path:
-        missing = f"no Chromium: none of {', '.join(chromium.NAMES)} is installed"
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
-    with chromium.launch(path) as running:
-        yield running
-
-
-@dataclass(frozen=True)
-class Site:
-    """The pages, served from an environment of one's own, and windows to look at them."""
-
-    settings: Settings
-    address: str
-    open_window: Callable[..., Page]
-
-    def enter(self, name: str, **options: object) -> Page:
-        """A new window in which this person's newest conversation is open."""
-        page = self.open_window(**options)
-        page.goto(self.address)
-        page.get_by_role("link", name=name).click()
-        rows(page).first.click()
-        expect(bubbles(page).last).to_be_visible()
-        return page
-
-    def person(self, handle: str) -> Person:
-        return users.get_person(stacks.get_database(self.settings), handle)
-
-    def add_ada(self) -> Person:
-        with clients.cursor(stacks.get_database(self.settings)) as cursor:
-            cursor.execute(
-                "INSERT INTO users (display_name, handle, email)"
-                " VALUES ('Ada Lind', 'ada', 'ada@example.com')"
-            )
-        return self.person("ada")
-
-    def send(self, handle: str, text: str) -> None:
-        aws, author = stacks.get_aws(self.settings), self.person(handle)
-        messages.send(aws, messages.get_latest(aws, author).group, author, text)
-
-
-@pytest.fixture
-def windows(browser: Browser) -> Iterator[Callable[..., Page]]:
-    """Opens windows, each with a session of its own; none may have complained at the end."""
-    contexts, complaints = [], []
-
-    def open_window(**options: object) -> Page:
-        contexts.append(browser.new_context(**options))  # type: ignore[arg-type]
-        page = contexts[-1].new_page()
-        page.set_default_timeout(10_000)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("dialog", lambda dialog: complaints.append(dialog.message))
-        return page
-
-    yield open_window
-    for context in contexts:
-        context.close()
-    # The servers may be gone before the last question: that, and our own 4xx and 5xx, is no bug.
-    remarks = ("Failed to load resource", "Autofocus processing was blocked")
-    assert [text for text in complaints if not any(remark in text for remark in remarks)] == []
-
-
-def serve(settings: Settings) -> Iterator[str]:
-    port = ports.choose(settings, "web_port")
-    server = app.make_server(settings, "127.0.0.1", port)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{port}"
-    server.shutdown()
-
-
-@pytest.fixture
-def site(filled: Settings, windows: Callable[..., Page]) -> Iterator[Site]:
-    for address in serve(filled):
-        yield Site(filled, address, windows)
+from tests.web.site import SOON, Site, serve
 
 
 def rows(page: Page) -> Locator:
@@ -158,7 +72,7 @@ def test_older_messages_come_without_losing_the_place(site: Site) -> None:
         assert before
         assert after
         assert abs(before["y"] - after["y"]) < 40, "only the heading of the day may have gone"
-    expect(page.get_by_text("This is where it starts")).to_be_visible()
+    expect(page.get_by_text("Start of the conversation")).to_be_visible()
     expect(page.locator(".day")).to_have_count(1)
     texts = page.locator(".bubble p").all_inner_texts()
     aws = stacks.get_aws(site.settings)
@@ -210,7 +124,7 @@ def test_news_do_not_move_who_reads_further_up(site: Site) -> None:
 def test_a_conversation_with_another_user_is_started(site: Site) -> None:
     site.add_ada()
     mine, hers = site.enter("Korney Belov"), site.open_window()
-    hers.goto(site.address)
+    hers.goto(f"{site.address}/messages/")
     hers.get_by_role("link", name="Ada Lind").click()
     expect(hers.get_by_text("No conversation yet")).to_be_visible()
     mine.get_by_role("link", name="New").click()
@@ -270,7 +184,7 @@ def test_what_cannot_be_sent_is_refused_and_kept(site: Site, text: str, sentence
 
 def test_everything_is_done_with_the_keyboard(site: Site) -> None:
     page = site.open_window()
-    page.goto(site.address)
+    page.goto(f"{site.address}/messages/")
 
     def go_to(selector: str) -> None:
         for _ in range(12):
@@ -297,7 +211,7 @@ def test_everything_is_done_with_the_keyboard(site: Site) -> None:
     expect(page.get_by_text("Older messages")).to_be_focused()
 
 
-@pytest.mark.parametrize("path", ["/messages/", "/environment/", "conversation"])
+@pytest.mark.parametrize("path", ["/messages/", "/", "conversation"])
 def test_a_phone_shows_one_column(site: Site, path: str) -> None:
     phone = {"viewport": {"width": 360, "height": 640}, "has_touch": True}
     if path == "conversation":
@@ -328,7 +242,7 @@ def test_light_and_dark_follow_the_system(site: Site) -> None:
 
 def test_the_environment_page_follows_what_happens(site: Site) -> None:
     page = site.open_window()
-    page.goto(f"{site.address}/environment/")
+    page.goto(site.address)
     for service, table in (("postgres", "users 2"), ("aws", "cruddur-messages 122")):
         panel = page.locator(".panel").filter(has_text=service)
         expect(panel.locator(".state")).to_have_text("healthy")
@@ -346,10 +260,10 @@ def test_the_runs_are_drawn_side_by_side_and_compared(
     checkout.run("setup")
     for address in serve(checkout.settings()):
         page = windows()
-        page.goto(f"{address}/environment/")
+        page.goto(address)
         newest, oldest = page.locator(".run").all()
-        expect(newest).to_contain_text(re.compile(r"[+−]\d+\.\d\d s against"))
-        expect(oldest).to_contain_text("no run before to compare with")
+        expect(newest).to_contain_text(re.compile(r"[+−]\d+\.\d\d s compared to"))
+        expect(oldest).to_contain_text("no earlier run to compare to")
 
         steps = ("cognito.create-pool", "ddb.schema-load", "check")
         pool, tables, check = (ends_of_bar(oldest, step) for step in steps)
@@ -366,7 +280,7 @@ def test_a_stopped_environment_says_how_to_start_it_and_comes_back(
     for address in serve(checkout.settings()):
         page = Site(checkout.settings(), address, windows).enter("Korney Belov")
         checkout.run("down")
-        expect(page.locator("#notice")).to_contain_text("What helps: ./invoke up", timeout=5000)
+        expect(page.locator("#notice")).to_contain_text("Try: ./invoke up", timeout=5000)
         expect(bubbles(page)).to_have_count(20)
         write(page, "not lost")
         expect(page.get_by_label("Message", exact=True)).to_have_value("not lost")
@@ -376,9 +290,10 @@ def test_a_stopped_environment_says_how_to_start_it_and_comes_back(
         assert answer.status == 503
         expect(stopped.get_by_role("main")).to_contain_text("does not run at")
         expect(stopped.locator("code")).to_have_text("./invoke up")
+        expect(stopped.get_by_text("This page reloads automatically")).to_be_visible()
         assert "Traceback" not in stopped.content()
         stopped_environment = windows()
-        stopped_environment.goto(f"{address}/environment/")
+        stopped_environment.goto(address)
         expect(stopped_environment.locator(".state.down")).to_have_count(2)
         checkout.run("up")
         expect(page.locator("#notice")).to_be_hidden(timeout=5000)
@@ -395,7 +310,7 @@ def test_the_task_serves_until_it_is_interrupted(checkout: Checkout) -> None:
     line = first.stderr.readline()
     address = re.search(r"http://127\.0\.0\.1:\d+/", line)
     assert address, line
-    with urllib.request.urlopen(f"{address[0]}environment/") as answer:
+    with urllib.request.urlopen(address[0]) as answer:
         assert "healthy" in answer.read().decode()
     first.send_signal(signal.SIGINT)
     out, talk = first.communicate(timeout=20)

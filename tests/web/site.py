@@ -1,0 +1,58 @@
+"""The pages of an environment, served to windows of a browser."""
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from playwright.sync_api import Page, expect
+
+from scripts import clients, stacks
+from scripts.cognito import users
+from scripts.cognito.users import Person
+from scripts.cruddur import messages
+from scripts.settings import Settings
+from scripts.stacks import ports
+from scripts.web import app
+
+SOON = 2000.0  # milliseconds until news written elsewhere must be there
+
+
+@dataclass(frozen=True)
+class Site:
+    """The pages, served from an environment of one's own, and windows to look at them."""
+
+    settings: Settings
+    address: str
+    open_window: Callable[..., Page]
+
+    def enter(self, name: str, **options: object) -> Page:
+        """A new window in which this person's newest conversation is open."""
+        page: Page = self.open_window(**options)
+        page.goto(f"{self.address}/messages/")
+        page.get_by_role("link", name=name).click()
+        page.locator("#listing a").first.click()
+        expect(page.locator(".bubble").last).to_be_visible()
+        return page
+
+    def person(self, handle: str) -> Person:
+        return users.get_person(stacks.get_database(self.settings), handle)
+
+    def add_ada(self) -> Person:
+        with clients.cursor(stacks.get_database(self.settings)) as cursor:
+            cursor.execute(
+                "INSERT INTO users (display_name, handle, email)"
+                " VALUES ('Ada Lind', 'ada', 'ada@example.com')"
+            )
+        return self.person("ada")
+
+    def send(self, handle: str, text: str) -> None:
+        aws, author = stacks.get_aws(self.settings), self.person(handle)
+        messages.send(aws, messages.get_latest(aws, author).group, author, text)
+
+
+def serve(settings: Settings) -> Iterator[str]:
+    port = ports.choose(settings, "web_port")
+    server = app.make_server(settings, "127.0.0.1", port)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{port}"
+    server.shutdown()
