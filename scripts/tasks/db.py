@@ -89,7 +89,7 @@ def kill_sessions(call: Call) -> None:
     STACK,
     help={
         "path": "a CSV file; its first line names the columns",
-        "table": "`users`, `billing.invoices`",
+        "table": "the table, as in users or billing.invoices",
     },
 )
 def load(call: Call, path: str, table: str) -> None:
