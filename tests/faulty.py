@@ -18,8 +18,6 @@ from botocore.credentials import Credentials
 from botocore.httpsession import URLLib3Session
 from invoke.main import program
 
-from scripts import settings, stacks
-
 THROTTLE = b'{"__type":"com.amazonaws.dynamodb.v20120810#ThrottlingException","message":"slow"}'
 
 
@@ -37,8 +35,10 @@ def answer(request: Any, status: int, body: bytes) -> AWSResponse:
 
 def signed_again(request: Any, body: str) -> Any:
     """The request with another body: the emulator checks signatures."""
+    from scripts import settings, stacks  # those of CHECKOUT, found once it is in sys.path
+
     aws = stacks.targets(settings.load(Path(sys.argv[2]))).aws
-    headers = {name: request.headers[name] for name in ("X-Amz-Target", "Content-Type")}
+    headers = {name: request.headers[name].decode() for name in ("X-Amz-Target", "Content-Type")}
     changed = AWSRequest(request.method, request.url, headers, body)
     SigV4Auth(Credentials(aws.access_key, aws.secret_key), "dynamodb", aws.region).add_auth(changed)
     return changed.prepare()
