@@ -145,12 +145,17 @@ class Settings:
 
     stack: str = _setting("DEV_STACK", "embedded", "which stack to use: embedded, docker or aws")
     throwaway: str = _setting(
-        "DEV_THROWAWAY", "", "name of a temporary environment to use instead of the usual one", _role
+        "DEV_THROWAWAY",
+        "",
+        "name of a temporary environment to use instead of the usual one",
+        _role,
     )
     postgres_port: int = _setting(
         "POSTGRES_PORT", 5432, "Postgres port; unset: this one or the next free one", _port
     )
-    postgres_user: str = _setting("POSTGRES_USER", "postgres", "local Postgres superuser", _superuser)
+    postgres_user: str = _setting(
+        "POSTGRES_USER", "postgres", "local Postgres superuser", _superuser
+    )
     postgres_password: str = _setting(
         "POSTGRES_PASSWORD", "", "its password; empty: a random one for this checkout", secret=True
     )
@@ -169,10 +174,16 @@ class Settings:
         "AWS_EMULATOR_PORT", 4566, "AWS emulator port; unset: this one or the next free one", _port
     )
     emulator_account: str = _setting(
-        "AWS_EMULATOR_ACCOUNT", "000000000000", "account ID in the emulator; each account has its own data", _account
+        "AWS_EMULATOR_ACCOUNT",
+        "000000000000",
+        "account ID in the emulator; each account has its own data",
+        _account,
     )
     dynamodb_port: int = _setting(
-        "DYNAMODB_PORT", 8000, "DynamoDB Local port (docker stack); unset: this one or the next free one", _port
+        "DYNAMODB_PORT",
+        8000,
+        "DynamoDB Local port (docker stack); unset: this one or the next free one",
+        _port,
     )
     docker_publish: str = _setting(
         "DOCKER_PUBLISH_ADDRESS",
@@ -200,15 +211,22 @@ class Settings:
     prod_database_url: str = _setting(
         "PROD_DATABASE_URL", "", "URL of the database of the aws stack", _database_url, secret=True
     )
-    aws_profile: str = _setting("AWS_PROFILE", "", "AWS profile of the aws stack; empty: the default profile")
+    aws_profile: str = _setting(
+        "AWS_PROFILE", "", "AWS profile of the aws stack; empty: the default profile"
+    )
     pool_id: str = _setting("AWS_COGNITO_USER_POOL_ID", "", "user pool ID of the aws stack")
     client_id: str = _setting(
         "AWS_COGNITO_USER_POOL_CLIENT_ID", "", "app client ID in the user pool of the aws stack"
     )
     sg_id: str = _setting("DB_SG_ID", "", "security group ID of the production database")
-    sg_rule_id: str = _setting("DB_SG_RULE_ID", "", "ID of the rule in it that allows one IP address")
+    sg_rule_id: str = _setting(
+        "DB_SG_RULE_ID", "", "ID of the rule in it that allows one IP address"
+    )
     ip_lookup_url: str = _setting(
-        "IP_LOOKUP_URL", "https://checkip.amazonaws.com", "URL that returns your public IP address", _url
+        "IP_LOOKUP_URL",
+        "https://checkip.amazonaws.com",
+        "URL that returns your public IP address",
+        _url,
     )
 
     @property
@@ -316,7 +334,9 @@ def _parse_env(name: str, text: str) -> dict[str, str]:
 
 def example() -> str:
     """The text of `.env.example`: every setting with its help and its default."""
-    lines = ["# All settings with their defaults. All are optional: copy the lines that you change to .env."]
+    lines = [
+        "# All settings with their defaults. All are optional: copy the lines that you change to .env."
+    ]
     for field in declared():
         lines += [
             "",

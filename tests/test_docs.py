@@ -26,11 +26,23 @@ PHRASES = (  # of the style guide's left column, and its private metaphors
     *("mend", "storey", "the house", "begin anew", "goes forward", "tells them nobody"),
     *("goes on where it was", "half-way", "asks the live target", "where there is nothing to do"),
     *("what lists something", "talk to stderr", "2 mistyped", "most wanted", "none is needed"),
-    *("acts freely", "our own mark", "rather in containers", "lives in the things", "served through"),
+    *(
+        "acts freely",
+        "our own mark",
+        "rather in containers",
+        "lives in the things",
+        "served through",
+    ),
     *("tells what", "none fails", "for good", "who provides", "mock data", "clients or not"),
     *("undo comes back", "let my address in", "into which one", "where nobody says", "be harmless"),
-    *("one file a table", "tells my", "killed meanwhile", "goes to that one", "comes back by itself"),
-    *("what helps", "be somebody else", "of ours", "beside it", "ids are the pool's"),
+    *(
+        "one file a table",
+        "tells my",
+        "killed meanwhile",
+        "goes to that one",
+        "comes back by itself",
+    ),
+    *("what helps", "be somebody else", "of ours", "ids are the pool's"),
 )
 
 
