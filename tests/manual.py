@@ -18,24 +18,25 @@ TASKS = """# Tasks
 
 Generated from the code by `.venv/bin/python -m tests.manual`; a test compares both.
 
-`./invoke TASK` runs a task; `./invoke TASK --help` shows its options. Several tasks run in the given
-order: `./invoke db.reset setup`. Options may stand before or after values; `--stack` before the
-first task applies to all of them. Everything after `--` is a value even if it starts with `-`, or an
-argument of the program that the task starts. Listing commands accept `--json`. Results go to stdout,
-messages to stderr.
+`./invoke TASK` runs a task; `./invoke TASK --help` shows its options. Several tasks run in the
+given order: `./invoke db.reset setup`. Options may stand before or after values; `--stack` before
+the first task applies to all of them. Everything after `--` is a value even if it starts with `-`,
+or an argument of the program that the task starts. Listing commands accept `--json`. Results go to
+stdout, messages to stderr.
 
-`--plan` checks the running services, shows which steps would run, and changes nothing; `--dry` before
-or after the task does the same for every task. Exit codes: 0 success, 1 failure, 2 usage error,
+`--plan` checks the running services, shows which steps would run, and changes nothing; `--dry`
+before or after the task does the same for every task. Exit codes: 0 success, 1 failure, 2 usage error,
 3 destructive action refused, 130 interrupted. `ci` and `run` exit with the code of their command.
 """
 SETTINGS = """# Settings
 
 Generated from the code by `.venv/bin/python -m tests.manual`; a test compares both.
 
-All settings are optional. A value comes from the first of these that has one: the task's option, the
-environment variable, `.env`, the stack last chosen with `--stack` (remembered until `down`), the
-default. An empty value counts as unset. Values in `.env` are literal: nothing in them is expanded.
-`.env` is in the folder of `app.toml`. `./invoke doctor --all` shows each value and its source.
+All settings are optional. A value comes from the first of these that has one: the task's option,
+the environment variable, `.env`, the stack last chosen with `--stack` (remembered until `down`),
+the default. An empty value counts as unset. Values in `.env` are literal: nothing in them is
+expanded. `.env` is in the folder of `app.toml`. `./invoke doctor --all` shows each value and its
+source.
 
 `DEV_APP`, the folder of the app, comes from the environment or from `--app` only.
 
@@ -52,19 +53,20 @@ Generated from the code by `.venv/bin/python -m tests.manual`; a test compares b
 `setup` skips what the file does not mention, and prints in one line what it skipped. Paths are
 relative to the file.
 
-`./invoke init FOLDER` searches an existing repository, writes an `app.toml` there, and adds a launcher
-so that `./invoke setup` works in that folder. The app's `.env` and `.dev` are in the same folder.
-From other folders, name the app: `./invoke --app ../shop setup` or `DEV_APP=../shop ./invoke setup`.
+`./invoke init FOLDER` searches an existing repository, writes an `app.toml` there, and adds a
+launcher so that `./invoke setup` works in that folder. The app's `.env` and `.dev` are in the same
+folder. From other folders, name the app: `./invoke --app ../shop setup` or
+`DEV_APP=../shop ./invoke setup`.
 
-`name`, at the top of the file, is the name of the database and of the user pool (default: the name of
-the folder).
+`name`, at the top of the file, is the name of the database and of the user pool (default: the name
+of the folder).
 """
 APP_ENV = """
 
 ## `[env]`
 
-Variables for `./invoke env`, `./invoke run` and the app's own steps. `${NAME}` inserts the value of a
-variable that `./invoke env` prints; `false` omits a variable:
+Variables for `./invoke env`, `./invoke run` and the app's own steps. `${NAME}` inserts the value of
+a variable that `./invoke env` prints; `false` omits a variable:
 
 ```toml
 [env]

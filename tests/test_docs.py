@@ -42,7 +42,7 @@ PHRASES = (  # of the style guide's left column, and its private metaphors
         "goes to that one",
         "comes back by itself",
     ),
-    *("what helps", "be somebody else", "of ours", "beside it", "ids are the pool's"),
+    *("what helps", "be somebody else", "of ours", "ids are the pool's"),
 )
 
 
