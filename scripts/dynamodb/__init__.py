@@ -1,6 +1,7 @@
 """DynamoDB: tables, items, and moving many of them.
 
 tables         create from definitions, compare, drop, wait, scan
+deletion       what forbids deleting a table, deletion protection, retries
 batch_write    BatchWriteItem with retries until every item is acknowledged
 bulk_load      stream any number of items into a table with several workers
 parallel_scan  read a whole table in segments
