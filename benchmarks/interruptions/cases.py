@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.interruptions import faults, fingerprints
+from benchmarks.interruptions import faults, fingerprints, obstacles
 from benchmarks.interruptions.faults import Fault
 from benchmarks.interruptions.runs import END_SECONDS, Moment, Run
 from benchmarks.interruptions.scenes import COMMANDS, Command, Reference, Stage
@@ -28,10 +28,14 @@ ROUNDS: dict[str, tuple[Fault, int]] = {
     "disk full": (faults.fill_disk, 3),
     ".dev read-only": (faults.make_read_only, 2),
     "SQL error in the seed": (faults.break_seed, 2),
+    "protected table": (obstacles.protect_table, 2),
+    "damaged snapshot": (obstacles.damage_snapshot, 2),
+    "all connections taken": (obstacles.take_connections, 2),
 }
 AT_BOUNDARIES = {"SIGKILL of the client", "SIGINT of the client"}
 NEED_MOUNT = {"disk full", ".dev read-only"}
 RUNNING_ONLY = {"ports taken before", "port taken during", "the set port taken"}
+SERVING_ONLY = {"protected table", "damaged snapshot", "all connections taken"}
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,8 @@ def _fits(command: Command, fault: str) -> bool:
     if fault == "SQL error in the seed":
         return command.seeds
     if fault in RUNNING_ONLY and command.scene == "nothing":
+        return False
+    if fault in SERVING_ONLY and command.scene != "running":  # they act on what runs
         return False
     return fault != "the set port taken" or command.starts
 

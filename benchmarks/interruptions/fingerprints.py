@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from scripts import clients, stacks
 from scripts.cognito import user_pool, users
 from scripts.dynamodb import json_lines, tables
 from scripts.environment import snapshots, transaction
-from scripts.environment.snapshots import SavedState
+from scripts.environment.saved_state import SavedState
 from scripts.errors import NotFoundError
 from scripts.postgres import copies, databases
 from scripts.settings import Settings
@@ -73,7 +74,10 @@ def take(settings: Settings, known: Times) -> Fingerprint:
     return Fingerprint(
         database=read(database, known),
         links=_link(database, aws, pool),
-        tables={name: _items(aws, name) for name in tables.list_tables(aws)},
+        tables={
+            name: _without_moments(_dump(list(tables.scan(aws, name))), known)
+            for name in tables.list_tables(aws)
+        },
         pool=_dump(user_pool.save_users(aws, pool)) if pool else [],
         undo=_undo(settings, known),
         snapshots={
@@ -97,9 +101,12 @@ def read(database: Database, known: Times) -> Content | None:
     return Content(databases.is_disposable(database), databases.loaded(database), rows)
 
 
-def list_times(database: Database) -> Times:
-    """The times in a database and in those that stand beside it."""
+def list_times(settings: Settings) -> Times:
+    """The times in the app's tables and database, and in the databases that stand beside it."""
+    database, aws = stacks.get_database(settings), stacks.get_aws(settings)
     times: set[str] = set()
+    for name in tables.list_tables(aws):
+        times.update(*map(_TIME.findall, _dump(list(tables.scan(aws, name)))))
     for one in (database, *copies.list_beside(database)):
         with clients.cursor(one) as cursor:
             for table in databases.count_rows(one):
@@ -158,8 +165,16 @@ def _link(database: Database, aws: Aws, pool: str | None) -> dict[str, str]:
     }
 
 
-def _items(aws: Aws, table: str) -> list[str]:
-    return _dump(list(tables.scan(aws, table)))
+def _without_moments(lines: list[str], known: Times) -> list[str]:
+    """The lines with each unknown time as its distance from the first one of them.
+
+    A seeded conversation begins when it is seeded; its messages follow at fixed distances.
+    """
+    unknown = {time for line in lines for time in _TIME.findall(line)} - known
+    moments = {time: datetime.fromisoformat(time) for time in unknown}
+    first = min(moments.values(), default=datetime.max)
+    told = {time: f"+{(moment - first).total_seconds():g} s" for time, moment in moments.items()}
+    return sorted(_TIME.sub(lambda time: told.get(time[0], time[0]), line) for line in lines)
 
 
 def _undo(settings: Settings, known: Times) -> Any:
@@ -176,11 +191,17 @@ def _kept(folder: Path, kept: SavedState, database: Database, known: Times) -> A
     manifest = {
         name: value for name, value in dataclasses.asdict(kept).items() if name not in _NOT_COMPARED
     }
+    for table in manifest["tables"].values():
+        if table:  # a restored table has another identity; what protects it is checked apart
+            table.pop("identity")
+            table["definition"].pop("DeletionProtectionEnabled", None)
     there = kept.oid is not None and kept.oid == copies.find_oid(database)
     saved = [name for name, table in kept.tables.items() if table]
     return manifest | {
         "database": read(database, known) if there else "none" if kept.oid is None else "lost",
-        "items": {name: _lines(folder / "tables" / name) for name in saved},
+        "items": {
+            name: _without_moments(_lines(folder / "tables" / name), known) for name in saved
+        },
         "saved users": _dump(json.loads((folder / "users.json").read_text()))
         if kept.users is not None
         else None,

@@ -23,6 +23,7 @@ from scripts.postgres import databases
 from scripts.settings import Settings
 
 SNAPSHOT = "first"
+LAST_WORDS = "last words"
 _NOTES = "notes"
 _NEVER = Moment(10**9, 0)
 
@@ -161,7 +162,7 @@ def prepare(made: Sequence[World]) -> Stage:
     snapshots.save(loaded, SNAPSHOT)
     _run(reset.reset, loaded)
     _fill(loaded, "bela", items=5)
-    known = fingerprints.list_times(stacks.get_database(loaded))
+    known = fingerprints.list_times(loaded) | {_find_moment(LAST_WORDS)}
     first.stop_servers()
     first.copy_to(_saved(first))
     for world in others:
@@ -233,15 +234,20 @@ def _write(settings: Settings, text: str) -> None:
         if item["pk"].startswith("GRP#")
     }
     author = Person("0b9fd7a4-6f0e-4d6e-9f4b-2d1c6a3f7e10", "korney", "Korney Belov")
-    at = f"2026-01-01T00:00:{len(text):02}.000000+00:00"
-    messages.write_messages(
-        stacks.get_aws(settings), [Message(group, at, f"uuid of {text}", text, author)]
-    )
+    message = Message(group, _find_moment(text), f"uuid of {text}", text, author)
+    messages.write_messages(stacks.get_aws(settings), [message])
+
+
+def _find_moment(text: str) -> str:
+    """The time of the message with this text."""
+    return f"2026-01-01T00:00:{len(text):02}.000000+00:00"
 
 
 def _say_last_words(settings: Settings) -> None:
     """Write something everywhere that is acknowledged right before the command starts."""
-    _write(settings, "last words")
+    _write(settings, LAST_WORDS)
     _write_notes(settings, 6)
     with clients.cursor(stacks.get_database(settings)) as cursor:
-        cursor.execute("UPDATE activities SET message = 'last words' WHERE message = 'note 50'")
+        cursor.execute(
+            "UPDATE activities SET message = %s WHERE message = 'note 50'", (LAST_WORDS,)
+        )

@@ -114,6 +114,10 @@ class World:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
 
+    def list_servers(self, name: str) -> set[int]:
+        """The process ids of a service: `postgres` or `aws`."""
+        return {process.pid for process in self._find(name)}
+
     def get_port(self, name: str) -> int:
         """The port that a service had last. Raises DevError where there was none."""
         if port := processes.find_port(self._server(name)):

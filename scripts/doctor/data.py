@@ -1,14 +1,20 @@
 """What doctor checks about the data: does it match the files, and is it consistent?"""
 
 from functools import partial
+from shlex import quote
 
 from scripts import stacks, state
 from scripts.cognito import sync, users
 from scripts.cruddur import messages
 from scripts.dynamodb import tables
 from scripts.engine.checks import Check, Finding, fail, note, ok
+<<<<<<< HEAD
 from scripts.environment import app_steps, ddb_steps, transaction
 from scripts.errors import NotFoundError, count
+=======
+from scripts.environment import ddb_steps, journal, snapshots, transaction
+from scripts.errors import DevError, count
+>>>>>>> recovery
 from scripts.postgres import copies, databases, schema_diff
 from scripts.settings import Settings
 
@@ -27,6 +33,7 @@ def checks(settings: Settings, started: set[str]) -> list[Check]:
                 ("database",),
                 partial(_drop_scratch, settings),
             ),
+            Check("saved states", partial(_saved_states, settings), ("postgres",)),
             Check("schema", partial(_schema, settings), ("database",)),
             Check("users", partial(_users, settings), ("database",)),
         ]
@@ -53,7 +60,7 @@ def _find_undo(settings: Settings, *commands: str) -> str:
     """The fix by undo, if one of these commands was the last change; else ""."""
     try:
         _, saved = transaction.get_last(settings)
-    except NotFoundError:
+    except DevError:  # there is none, or it is damaged
         return ""
     last = saved.command.removeprefix("./invoke ")
     return f"./invoke undo (reverts {last})" if last in commands else ""
@@ -86,6 +93,22 @@ def _drop_scratch(settings: Settings) -> list[str]:
     for name in scratch:
         copies.drop(server.named(name))
     return [f"dropped {name}" for name in scratch]
+
+
+def _saved_states(settings: Settings) -> Finding:
+    """Could each snapshot be restored, and what `undo` would restore?"""
+    if journal.find_pending(settings):
+        return ok("not examined: a change is incomplete")
+    damaged = snapshots.list_damaged(settings)
+    reasons = [f"the snapshot {name}: {'; '.join(damaged[name])}" for name in damaged]
+    fixes = [f"./invoke snapshot.delete {name} (permanently deletes it)" for name in damaged]
+    folder = journal.get_home(settings) / journal.PREVIOUS
+    if of_undo := transaction.list_damage(settings):
+        reasons.append(f"what undo would restore: {'; '.join(of_undo)}")
+        fixes.append(f"rm -r {quote(str(folder))} (undo then has nothing to restore)")
+    if reasons:
+        return fail("damaged: " + "\n".join(reasons), "\n".join(fixes))
+    return ok("each can be restored")
 
 
 def _schema(settings: Settings) -> Finding:

@@ -8,7 +8,7 @@ from scripts.cli import output
 from scripts.doctor import data
 from scripts.engine import checks
 from scripts.engine.checks import Check, Finding, fail, note, ok
-from scripts.environment import transaction
+from scripts.environment import journal, recovery
 from scripts.errors import DevError, LoginRefusedError
 from scripts.settings import Settings
 from scripts.stacks import Service
@@ -86,12 +86,15 @@ def _of_services(settings: Settings) -> list[Check]:
 
 def _changes(settings: Settings) -> Finding:
     """Was a reset, an undo or a restore interrupted?"""
-    change = transaction.find_pending(settings)
+    change = journal.find_pending(settings)
     if not change:
         return ok("none is incomplete")
     if holder := state.find_lock_holder(settings):
         return note(f"{change.command} is running: {holder}", "wait for it")
-    return fail(f"{change.command} was interrupted", "./invoke setup (completes or reverts it)")
+    reason = f"{change.command} was interrupted"
+    if journal.is_damaged(change):
+        reason += f", and {journal.get_note(settings)} is damaged"
+    return fail(reason, f"{recovery.FORWARD} (completes it)\n{recovery.BACK} (reverts it)")
 
 
 def _service(settings: Settings, service: Service) -> Finding:

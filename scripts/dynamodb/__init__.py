@@ -2,6 +2,7 @@
 
 browse         what the tables contain: keys, indexes, items in pages
 tables         create from definitions, compare, drop, wait, scan
+deletion       what forbids deleting a table, deletion protection, retries
 batch_write    BatchWriteItem with retries until every item is acknowledged
 bulk_load      stream any number of items into a table with several workers
 parallel_scan  read a whole table in segments

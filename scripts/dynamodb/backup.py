@@ -7,7 +7,7 @@ from typing import Any
 from scripts import clients
 from scripts.dynamodb import bulk_load, json_lines, parallel_scan, tables
 from scripts.dynamodb.bulk_load import Rejected, Tally, Writer
-from scripts.dynamodb.tables import Item
+from scripts.dynamodb.tables import InvalidDataError, Item
 from scripts.errors import DevError, count
 from scripts.targets import Aws
 
@@ -17,7 +17,8 @@ _ON_DEMAND = "PAY_PER_REQUEST"
 def get_definition(table: Item) -> Item:
     """The CreateTable request that makes a table like the one described.
 
-    Billing, keys, indexes and the stream are told by a description; a time to live is not.
+    Billing, keys, indexes, the stream and deletion protection are part of a description; a time to
+    live is not.
     """
     summary = table.get("BillingModeSummary", {})
     described = {**table, "BillingMode": summary.get("BillingMode", "PROVISIONED")}
@@ -40,6 +41,25 @@ def save(aws: Aws, name: str, folder: Path) -> int:
     return sum(count for _, count in json_lines.write_parts(folder, lines))
 
 
+def find_damage(name: str, definition: Any, folder: Path, expected: int) -> str:
+    """Why a saved table could not be restored, with the file; "" if all of it is readable."""
+    if problems := tables.shape_problems(definition):
+        return f"{folder}: its definition is no CreateTable request: {problems}"
+    if definition["TableName"] != name:
+        return f"{folder}: its definition is of the table {definition['TableName']}"
+    try:
+        found = _count_items(definition, folder)
+    except DevError as error:
+        return error.reason
+    except OSError as error:
+        return f"{folder} cannot be read: {error.strerror}"
+    except KeyError as error:
+        return f"{folder}: its definition gives no type of the key {error}"
+    if found != expected:
+        return f"{folder}: {count(found, 'item')}, saved were {expected:,}"
+    return ""
+
+
 def restore(aws: Aws, definition: Item, folder: Path, expected: int) -> None:
     """Make the table where it is missing, and write the saved items into it.
 
@@ -58,9 +78,23 @@ def restore(aws: Aws, definition: Item, folder: Path, expected: int) -> None:
         )
 
 
+def _count_items(definition: Item, folder: Path) -> int:
+    """Read every item to the end. Raises DevError, KeyError or OSError for the first bad one.
+
+    An item that is there twice counts as one, as it does in a table.
+    """
+    keys, seen = bulk_load.list_keys(definition), set()
+    for line in json_lines.read(sorted(folder.iterdir())):
+        try:
+            seen.add(bulk_load.find_key(json_lines.parse(line.text), keys))
+        except ValueError as error:
+            raise DevError(f"{line.place}: {error}") from None
+    return len(seen)
+
+
 def _accept(tally: Tally, rejected: Sequence[Rejected]) -> None:
     for one in rejected:
-        raise DevError(f"{one.line.place} is refused: {one.reason}")
+        raise InvalidDataError(f"{one.line.place} is refused: {one.reason}")
 
 
 def _fitting(value: Any, shape: Any) -> Any:

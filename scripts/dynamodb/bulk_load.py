@@ -89,12 +89,7 @@ class Writer:
         """`table` is its description; `tally` what was done before."""
         self.tally = tally
         self._aws, self._name, self._meter = aws, table["TableName"], meter
-        types = {
-            part["AttributeName"]: part["AttributeType"] for part in table["AttributeDefinitions"]
-        }
-        self._keys = [
-            (key["AttributeName"], types[key["AttributeName"]]) for key in table["KeySchema"]
-        ]
+        self._keys = list_keys(table)
         self._most = FEWEST
         self._acknowledged = tally.acknowledged
         self._lock = threading.Lock()
@@ -167,7 +162,7 @@ class Writer:
         chunk.lines[key] = line
 
     def _key(self, item: Item) -> Key:
-        return tuple(_key_value(item, name, kind) for name, kind in self._keys)
+        return find_key(item, self._keys)
 
     def _start(self, pool: ThreadPoolExecutor, chunk: _Chunk, packed: list[list[bytes]]) -> None:
         chunk.begun = time.monotonic()
@@ -232,6 +227,17 @@ def pack(lines: dict[Key, Line]) -> Iterator[list[bytes]]:
             batch = []
     if batch:
         yield batch
+
+
+def list_keys(table: Item) -> list[tuple[str, str]]:
+    """The key attributes of a table, or of a CreateTable request, each with its type."""
+    types = {part["AttributeName"]: part["AttributeType"] for part in table["AttributeDefinitions"]}
+    return [(key["AttributeName"], types[key["AttributeName"]]) for key in table["KeySchema"]]
+
+
+def find_key(item: Item, keys: Sequence[tuple[str, str]]) -> Key:
+    """The item's key, in a form that is equal for equal keys. ValueError where it has none."""
+    return tuple(_key_value(item, name, kind) for name, kind in keys)
 
 
 def _key_value(item: Item, name: str, kind: str) -> object:

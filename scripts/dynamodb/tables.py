@@ -5,6 +5,7 @@ DynamoDB Local keeps no tags: there a table is ours if its server is.
 """
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -12,13 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from scripts import clients
+from scripts.dynamodb import deletion
 from scripts.errors import DevError, NotFoundError, RefusedError, count, did_you_mean
 from scripts.targets import Aws, Loss
 
 OWNERSHIP_TAG = {"Key": "disposable", "Value": "made by ./invoke for development"}
 ACTIVE_SECONDS = 120.0
+NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}")
 
 Item = dict[str, Any]
+
+
+class InvalidDataError(DevError):
+    """DynamoDB rejects a definition or an item: trying again does not help."""
 
 
 def read_definitions(folder: Path) -> list[Item]:
@@ -41,7 +48,7 @@ def read_definition(path: Path) -> Item:
         raise DevError(f"{shown} cannot be read: {type(error).__name__}", hint) from None
     if not isinstance(definition, dict):
         raise DevError(f"{shown} is not a JSON object", hint)
-    if problems := _shape_problems(definition):
+    if problems := shape_problems(definition):
         raise DevError(f"{shown} is not a CreateTable request: {problems}", hint)
     if definition["TableName"] != path.stem:
         raise DevError(
@@ -104,9 +111,12 @@ def ensure_table(aws: Aws, definition: Item) -> None:
                 continue
         except client.exceptions.ResourceInUseException:  # somebody was faster
             pass
+        except client.exceptions.LimitExceededException:  # too many are being created at a time
+            pass
         except client.exceptions.ClientError as error:
             name, reason = definition["TableName"], error.response["Error"].get("Message")
-            raise DevError(
+            kind = InvalidDataError if _is_invalid(error) else DevError
+            raise kind(
                 f"{aws} refuses ddb/tables/{name}.json: {reason}", "correct that file"
             ) from None
         time.sleep(0.2)
@@ -162,9 +172,13 @@ def find_loss(aws: Aws, name: str) -> Loss | None:
 
 
 def check_disposable(aws: Aws, table: Item, confirmed: str) -> bool:
-    """Is the table disposable? RefusedError for one that is not, unless `confirmed` is its name."""
+    """Is the table disposable? RefusedError for one that is not, unless `confirmed` is its name.
+
+    One with deletion protection is refused all the same.
+    """
     if is_disposable(aws, table):
         return True
+    deletion.check_protection(aws, table)
     if confirmed == table["TableName"]:
         return False
     raise RefusedError(
@@ -177,18 +191,12 @@ def drop_table(aws: Aws, name: str, confirmed: str = "") -> str:
     """Delete a table and wait until it is gone; says what was done.
 
     Raises RefusedError for one that is not disposable, unless `confirmed` is its name; then a
-    backup is made first, and named.
+    backup is made first, and named. The deletion protection of a disposable one is lifted.
     """
-    client = clients.dynamodb(aws)
     backup = ""
     if not check_disposable(aws, get_table(aws, name), confirmed):
         backup = f", after the backup {_back_up(aws, name)}"
-    client.delete_table(TableName=name)
-    deadline = time.monotonic() + ACTIVE_SECONDS
-    while find_table(aws, name):
-        if time.monotonic() > deadline:
-            raise DevError(f"the table {name} is still being deleted", "./invoke ddb.list-tables")
-        time.sleep(0.2)
+    deletion.delete(aws, name, find_table)
     return f"dropped the table {name} in {aws}{backup}"
 
 
@@ -214,6 +222,10 @@ def to_dynamodb(item: Item) -> Item:
     return {name: {"S": value} for name, value in item.items()}
 
 
+def _is_invalid(error: Any) -> bool:
+    return bool(error.response["Error"]["Code"] == "ValidationException")
+
+
 def _back_up(aws: Aws, name: str) -> str:
     """Make an on-demand backup of the table and wait until it is whole; its name."""
     client = clients.dynamodb(aws)
@@ -231,7 +243,7 @@ def _back_up(aws: Aws, name: str) -> str:
         time.sleep(0.2)
 
 
-def _shape_problems(definition: Item) -> str:
+def shape_problems(definition: Any) -> str:
     """What botocore's own model of CreateTable finds wrong, on one line; "" for nothing."""
     # After clients has loaded the SDK: threads that load parts of it at once may lock each other.
     shape = clients.input_shape("dynamodb", "CreateTable")

@@ -7,8 +7,12 @@ steps          the steps that create data, each named for the task that runs it 
 ddb_steps      those of DynamoDB, and check
 app_steps      the app's own, from app.toml
 parts          what app.toml may leave out
-transaction    one change of all three stores: prepare, commit, complete, or recover
-snapshots      saved states of all three stores, and named snapshots
+transaction    one change of all three stores: prepare, commit, complete
+journal        change.json, the write-ahead log of the change that is not completed
+recovery       the two ways out of an interrupted change: complete it, or revert it
+saved_state    what all three stores hold, saved: the manifest, its parts, restoring one
+verification   is a saved state whole? reads all that restoring it will read
+snapshots      saved states with a name
 runner         how a pipeline is run: locked, shown, recorded
 ci             a throwaway environment for one command
 scaffold       init: writes app.toml and a launcher for an existing repository

@@ -5,7 +5,17 @@ from collections.abc import Callable, Sequence
 from scripts import stacks
 from scripts.dynamodb import tables
 from scripts.engine.pipeline import Step
-from scripts.environment import ddb_steps, setup, snapshots, steps, transaction
+from scripts.environment import (
+    ddb_steps,
+    journal,
+    recovery,
+    saved_state,
+    setup,
+    snapshots,
+    steps,
+    transaction,
+    verification,
+)
 from scripts.postgres import copies, databases
 from scripts.settings import Settings
 from scripts.targets import Loss
@@ -30,21 +40,26 @@ _NEXT_IN_PRODUCTION = {
 
 def get_next_hint(settings: Settings, command: str) -> str:
     """How to go on after a pipeline, "" for nothing to say. In production not all is kept."""
+    if command == "undo" and journal.find_pending(settings):
+        return ""  # it reverts that change, which cannot be redone
     told = setup.NEXT | _NEXT
     return (told if stacks.targets(settings).mock else told | _NEXT_IN_PRODUCTION).get(command, "")
 
 
 def reset(settings: Settings, confirmed: str = "") -> list[Step]:
     """Everything as `setup` makes it in a fresh clone; what is there now is kept for `undo`."""
-    names = [table["TableName"] for table in ddb_steps.read_tables(settings)]
+    definitions = ddb_steps.read_tables(settings)
+    names = [table["TableName"] for table in definitions]
     built = steps.make_data(settings, copies.NEXT)
     made = [step for step in built if step.name not in setup.list_excluded(settings)]
     after = steps.list_dependents(made, ("ddb.schema-load", "ddb.seed", "check"))
     before = [step for step in made if step not in after]
     change = _change(
         settings,
-        lambda: transaction.prepare(settings, "reset", True, names, users=True),
-        lambda: transaction.commit(settings, copies.NEXT, names, confirmed=confirmed),
+        lambda: transaction.prepare(settings, "reset", True, names, True, confirmed),
+        lambda: transaction.commit(
+            settings, copies.NEXT, names, confirmed=confirmed, definitions=definitions
+        ),
         after=tuple(step.name for step in before),
     )
     chosen = [
@@ -104,7 +119,7 @@ def ddb_drop(settings: Settings, table: str, confirmed: str = "") -> list[Step]:
         tables.get_table(aws, table)
         if not target.owned:
             return tables.drop_table(aws, table, confirmed)
-        transaction.prepare(settings, "ddb.drop", False, [table], users=False)
+        transaction.prepare(settings, "ddb.drop", False, [table], False, confirmed)
         transaction.commit(settings, "", [table], confirmed=confirmed)
         return transaction.complete(settings)
 
@@ -114,11 +129,27 @@ def ddb_drop(settings: Settings, table: str, confirmed: str = "") -> list[Step]:
 
 def undo(settings: Settings, confirmed: str = "") -> list[Step]:
     """Bring back what was replaced or dropped last; what is there now is kept in its place."""
+    if pending := journal.find_pending(settings):
+        step = Step(
+            "revert",
+            f"revert {pending.command}, which was interrupted",
+            lambda: recovery.revert(settings, confirmed),
+            needs=("postgres", "aws", "dynamodb"),
+        )
+        return steps.restrict([*setup.up(settings), step], [step])
     folder, kept = transaction.get_last(settings)
     names, incoming = list(kept.tables), copies.PREV if kept.oid else ""
+
+    def prepare() -> str:
+        previous = copies.beside(stacks.get_database(settings), copies.PREV)
+        hint = "./invoke snapshot.list (shows what else can be restored)"
+        verification.check("what undo would restore", folder, kept, previous, hint)
+        users = kept.users is not None
+        return transaction.prepare(settings, "undo", kept.postgres, names, users, confirmed)
+
     change = _change(
         settings,
-        lambda: transaction.prepare(settings, "undo", kept.postgres, names, kept.users is not None),
+        prepare,
         lambda: transaction.commit(settings, incoming, names, folder, confirmed),
         intent=f"restore {kept}, as of {kept.made.astimezone():%Y-%m-%d %H:%M:%S}",
     )
@@ -139,16 +170,15 @@ def snapshot_save(settings: Settings, name: str) -> list[Step]:
 def snapshot_restore(settings: Settings, name: str, confirmed: str = "") -> list[Step]:
     """Put a snapshot in the place of the present state, which is kept for `undo`."""
     folder = snapshots.get_folder(settings, name)
-    if _is_postgres_running(settings):  # else its step finds out
-        snapshots.get_snapshot(settings, name)
+    snapshots.check_exists(settings, name)
     where = stacks.targets(settings).database
 
     def names() -> list[str]:
         present = tables.list_tables(stacks.get_aws(settings))
-        return sorted({*present, *snapshots.get_snapshot(settings, name).tables})
+        return sorted({*present, *saved_state.get(folder).tables})
 
     def copy() -> str:
-        snapshots.get_snapshot(settings, name)  # or there is none to copy
+        snapshots.get_snapshot(settings, name)  # or it is damaged
         database = stacks.get_database(settings)
         copies.check_companions(database)
         source = copies.of_snapshot(database, name)
@@ -158,7 +188,7 @@ def snapshot_restore(settings: Settings, name: str, confirmed: str = "") -> list
     create = Step("db.create", f"copy the database of {name} beside {where}", copy, ("postgres",))
     keep, *change = _change(
         settings,
-        lambda: transaction.prepare(settings, "snapshot.restore", True, names(), users=True),
+        lambda: transaction.prepare(settings, "snapshot.restore", True, names(), True, confirmed),
         lambda: transaction.commit(settings, copies.NEXT, names(), folder, confirmed),
     )
     chosen = [create, keep.after("db.create"), *change]
@@ -167,7 +197,7 @@ def snapshot_restore(settings: Settings, name: str, confirmed: str = "") -> list
 
 def snapshot_delete(settings: Settings, name: str) -> list[Step]:
     """Delete a snapshot."""
-    snapshots.get_snapshot(settings, name)
+    snapshots.check_exists(settings, name)
     step = Step(
         "snapshot.delete",
         f"delete the snapshot {name}",
@@ -194,11 +224,6 @@ def find_loss(settings: Settings, database: bool, names: Sequence[str] | None) -
         losses += [tables.find_loss(where.aws, name) for name in going]
     content = [line for loss in losses if loss for line in loss.content]
     return Loss(where.database.name, content) if content else None
-
-
-def _is_postgres_running(settings: Settings) -> bool:
-    services = stacks.get(settings).services(settings)
-    return any(service.is_running() for service in services if service.name == "postgres")
 
 
 def _alone(settings: Settings, step: Step) -> list[Step]:

@@ -6,7 +6,7 @@ from functools import partial
 from scripts import stacks
 from scripts.engine import pipeline
 from scripts.engine.pipeline import Step
-from scripts.environment import ddb_steps, parts, steps, transaction
+from scripts.environment import ddb_steps, journal, parts, recovery, steps, transaction
 from scripts.errors import DevError
 from scripts.settings import Settings
 
@@ -115,12 +115,12 @@ def list_excluded(settings: Settings, with_seed: bool = False) -> set[str]:
 def after_recovery(settings: Settings, chosen: Sequence[Step]) -> list[Step]:
     """The steps, after one that ends a change which was interrupted, if there is one."""
     blaming = [steps.with_server_logs(settings, step) for step in chosen]
-    if not (change := transaction.find_pending(settings)):
+    if not (change := journal.find_pending(settings)):
         return blaming
     recover = Step(
         "recover",
-        f"end {change.command}, which was interrupted",
-        lambda: transaction.recover(settings),
+        f"complete {change.command}, which was interrupted",
+        lambda: recovery.recover(settings),
         needs=("postgres", "aws", "dynamodb"),
     )
     return [recover, *(step.after("recover") for step in blaming)]

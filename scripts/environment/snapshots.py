@@ -1,62 +1,21 @@
-"""Saved states of the environment: Postgres, DynamoDB and Cognito, described by one manifest.
+"""Named snapshots: saved states that have a database of their own."""
 
-A saved state is a folder with `manifest.json`, `users.json` and a folder of items for each table,
-renamed to its final name when it is complete. Its database stays on the server and is identified by
-its oid, which a rename does not change.
-"""
-
-import json
 import re
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from scripts import stacks, state
-from scripts.cognito import user_pool
-from scripts.dynamodb import backup, tables
-from scripts.dynamodb.tables import Item
+from scripts import stacks
+from scripts.dynamodb import tables
+from scripts.environment import saved_state, verification
+from scripts.environment.saved_state import SavedState
 from scripts.errors import DevError, InvalidError, NotFoundError, RefusedError, did_you_mean
 from scripts.postgres import copies, databases
 from scripts.settings import Settings
-from scripts.targets import Aws, Database
+from scripts.targets import Database
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-
-
-@dataclass(frozen=True)
-class Table:
-    """A saved table: the CreateTable request for it, and its number of items."""
-
-    definition: Item
-    items: int
-
-
-@dataclass(frozen=True)
-class SavedState:
-    """The manifest of a saved state; `command` is the command that saved it.
-
-    `postgres`: the database is part of it; `oid` is None if it did not exist, `rows` describes its
-    row counts. Each of `tables` is None if it did not exist. `users` is the number of pool users,
-    None if they are not part of it.
-    """
-
-    made: datetime
-    command: str
-    postgres: bool
-    oid: int | None
-    rows: str
-    tables: Mapping[str, Table | None]
-    users: int | None
-
-    def __str__(self) -> str:
-        parts = [self.rows or "no database"] if self.postgres else []
-        for name, table in self.tables.items():
-            parts.append(f"{name} {table.items:,}" if table else f"no table {name}")
-        if self.users is not None:
-            parts.append(f"pool users {self.users:,}")
-        return ", ".join(parts)
 
 
 @dataclass(frozen=True)
@@ -72,81 +31,6 @@ class Snapshot:
     def megabytes(self) -> str:
         """The size for people."""
         return f"{self.size / 1e6:.1f}"
-
-
-def save_state(
-    folder: Path,
-    command: str,
-    database: Database | None,
-    aws: Aws,
-    names: Sequence[str],
-    users: bool,
-) -> SavedState:
-    """Write down what the stores hold: the tables of these names, and the pool's users if asked.
-
-    A state in `folder` from before is replaced. Postgres itself is only looked at.
-    """
-    draft = folder.with_name(f"{folder.name}.draft")
-    try:
-        shutil.rmtree(draft, ignore_errors=True)
-        state.ensure_folder(draft / "tables")
-        oid = copies.find_oid(database) if database else None
-        kept = SavedState(
-            made=datetime.now(UTC),
-            command=command,
-            postgres=database is not None,
-            oid=oid,
-            rows=databases.describe_rows(database) if database and oid else "",
-            tables={name: _save_table(aws, name, draft / "tables" / name) for name in names},
-            users=_save_users(aws, draft / "users.json") if users else None,
-        )
-        write_manifest(draft, kept)
-        shutil.rmtree(folder, ignore_errors=True)
-        draft.rename(folder)
-    except OSError as error:
-        raise state.not_writable(draft, error) from None
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-    return kept
-
-
-def write_manifest(folder: Path, kept: SavedState) -> None:
-    """Write the manifest, whole or not at all."""
-    values = asdict(kept) | {"made": kept.made.isoformat()}
-    state.write(folder / "manifest.json", json.dumps(values, indent=1) + "\n")
-
-
-def find_state(folder: Path) -> SavedState | None:
-    """The state that is kept in a folder, None for none. Raises DevError for a broken one."""
-    text = state.read(folder / "manifest.json")
-    if text is None:
-        return None
-    try:
-        values = json.loads(text)
-        kept = {name: table and Table(**table) for name, table in values["tables"].items()}
-        made = datetime.fromisoformat(values["made"])
-        return SavedState(**values | {"made": made, "tables": kept})
-    except (ValueError, TypeError, KeyError):
-        raise DevError(f"{folder}/manifest.json is broken", f"rm -r {folder}") from None
-
-
-def get_state(folder: Path) -> SavedState:
-    """The state that is kept in a folder. Raises NotFoundError where there is none."""
-    if kept := find_state(folder):
-        return kept
-    raise NotFoundError(f"nothing is kept in {folder}", "./invoke setup")
-
-
-def restore_state(folder: Path, kept: SavedState, aws: Aws) -> None:
-    """Write tables and users of a kept state into DynamoDB and the pool; what is there stays.
-
-    A user who has to be created again gets the local password: Cognito never reveals one.
-    """
-    for name, table in kept.tables.items():
-        if table:
-            backup.restore(aws, table.definition, folder / "tables" / name, table.items)
-    if kept.users is not None and (pool := _ensure_pool(aws, kept.users)):
-        user_pool.restore_users(aws, pool, json.loads((folder / "users.json").read_text()))
 
 
 def save(settings: Settings, name: str) -> str:
@@ -169,10 +53,12 @@ def save(settings: Settings, name: str) -> str:
         raise NotFoundError(f"there is no database {database}", "./invoke setup")
     copy = copies.of_snapshot(database, name)
     draft = folder.with_name(f"{name}.new")
-    kept = save_state(draft, "snapshot.save", database, aws, tables.list_tables(aws), users=True)
+    kept = saved_state.save(
+        draft, "snapshot.save", database, aws, tables.list_tables(aws), users=True
+    )
     try:
         copies.copy(database, copy)
-        write_manifest(draft, replace(kept, oid=copies.find_oid(copy)))
+        saved_state.write_manifest(draft, replace(kept, oid=copies.find_oid(copy)))
         draft.rename(folder)
     except DevError:
         shutil.rmtree(draft, ignore_errors=True)
@@ -182,27 +68,38 @@ def save(settings: Settings, name: str) -> str:
 
 
 def list_all(settings: Settings) -> list[Snapshot]:
-    """The snapshots of this environment, the oldest first."""
+    """The snapshots of this environment, the oldest first; of a damaged one, what is wrong."""
     database = stacks.get_database(settings)
-    found = []
-    for folder in get_home(settings).glob("*"):
-        kept = find_state(folder) if _NAME.fullmatch(folder.name) else None
-        copy = copies.of_snapshot(database, folder.name)
-        if kept and kept.oid == copies.find_oid(copy):
-            files = sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
-            size = databases.size(copy) + files
-            found.append(Snapshot(folder.name, kept.made, size, str(kept)))
+    found = [_describe(database, folder) for folder in _list_folders(settings)]
     return sorted(found, key=lambda snapshot: snapshot.made)
 
 
+def list_damaged(settings: Settings) -> dict[str, list[str]]:
+    """The names of the damaged snapshots, and what is wrong with each."""
+    database = stacks.get_database(settings)
+    found = {folder.name: _list_damage(database, folder) for folder in _list_folders(settings)}
+    return {name: reasons for name, reasons in found.items() if reasons}
+
+
 def get_snapshot(settings: Settings, name: str) -> SavedState:
-    """The state that a snapshot keeps. Raises NotFoundError where there is none."""
-    folder = get_folder(settings, name)
-    kept = find_state(folder)
-    copy = copies.of_snapshot(stacks.get_database(settings), name)
-    if kept and kept.oid == copies.find_oid(copy):
-        return kept
-    names = [snapshot.name for snapshot in list_all(settings)]
+    """The state of a snapshot. Raises NotFoundError if there is none, DevError if it is damaged."""
+    check_exists(settings, name)
+    folder, database = get_folder(settings, name), stacks.get_database(settings)
+    if reasons := _list_damage(database, folder):
+        raise DevError(
+            f"the snapshot {name} is damaged, so nothing was changed:"
+            + "".join(f"\n  {reason}" for reason in reasons),
+            f"./invoke snapshot.list (shows the others), ./invoke snapshot.delete {name}",
+        )
+    return saved_state.get(folder)
+
+
+def check_exists(settings: Settings, name: str) -> None:
+    """Raise NotFoundError if there is no snapshot of this name, whole or damaged."""
+    get_folder(settings, name)
+    names = sorted(folder.name for folder in _list_folders(settings))
+    if name in names:
+        return
     if not names:
         raise NotFoundError(f"there is no snapshot {name}", "there are no snapshots yet")
     hint = f"{did_you_mean(name, names)}snapshots: {', '.join(names)}"
@@ -210,13 +107,14 @@ def get_snapshot(settings: Settings, name: str) -> SavedState:
 
 
 def delete(settings: Settings, name: str) -> str:
-    """Delete a snapshot. It ceases to be one first, then its parts go."""
-    kept = get_snapshot(settings, name)
-    copies.check_companions(stacks.get_database(settings))
-    folder = get_folder(settings, name)
+    """Delete a snapshot, also a damaged one. It ceases to be one first, then its parts go."""
+    check_exists(settings, name)
+    database, folder = stacks.get_database(settings), get_folder(settings, name)
+    copies.check_companions(database)
+    content = _describe(database, folder).content
     folder.rename(folder.with_name(f"{name}.gone"))
     _sweep(settings)
-    return f"deleted {name}: {kept}"
+    return f"deleted {name}: {content}"
 
 
 def get_home(settings: Settings) -> Path:
@@ -238,32 +136,42 @@ def get_folder(settings: Settings, name: str) -> Path:
     return get_home(settings) / name
 
 
+def _list_folders(settings: Settings) -> list[Path]:
+    home = get_home(settings)
+    return [one for one in home.glob("*") if _NAME.fullmatch(one.name) and one.is_dir()]
+
+
+def _describe(database: Database, folder: Path) -> Snapshot:
+    """The snapshot in a folder as it is listed."""
+    copy = copies.of_snapshot(database, folder.name)
+    files = sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
+    size = files + (databases.size(copy) if databases.exists(copy) else 0)
+    if reasons := _list_damage(database, folder):
+        made = datetime.fromtimestamp(folder.stat().st_mtime, UTC)
+        return Snapshot(folder.name, made, size, f"damaged: {'; '.join(reasons)}")
+    saved = saved_state.get(folder)
+    return Snapshot(folder.name, saved.made, size, str(saved))
+
+
+def _list_damage(database: Database, folder: Path) -> list[str]:
+    try:
+        saved = saved_state.get(folder)
+    except NotFoundError:
+        return [f"{folder / 'manifest.json'} is missing"]
+    except DevError as error:
+        return [error.reason]
+    return verification.list_reasons(folder, saved, copies.of_snapshot(database, folder.name))
+
+
 def _sweep(settings: Settings) -> None:
-    """Remove what is left of snapshots that are not whole: deleted now, or a run was killed."""
+    """Remove what is left of snapshots that are not whole: deleted now, or a run was killed.
+
+    A damaged one has a folder of its name: what is left of it stays until it is deleted by name.
+    """
     for folder in get_home(settings).glob("*.*"):
         shutil.rmtree(folder, ignore_errors=True)
     database = stacks.get_database(settings)
-    whole = {copies.of_snapshot(database, one.name).name for one in list_all(settings)}
+    named = {copies.of_snapshot(database, one.name).name for one in _list_folders(settings)}
     for copy in copies.list_beside(database, copies.SNAPSHOT):
-        if copy.name not in whole:
+        if copy.name not in named:
             copies.drop(copy)
-
-
-def _save_table(aws: Aws, name: str, folder: Path) -> Table | None:
-    table = tables.find_table(aws, name)
-    if not table:
-        return None
-    return Table(backup.get_definition(table), backup.save(aws, name, folder))
-
-
-def _save_users(aws: Aws, path: Path) -> int:
-    pool = user_pool.find_pool(aws)
-    users = user_pool.save_users(aws, pool) if pool else []
-    state.write(path, json.dumps(users))
-    return len(users)
-
-
-def _ensure_pool(aws: Aws, users: int) -> str | None:
-    """The pool; made where it is missing and users are to be put into it."""
-    pool = user_pool.find_pool(aws)
-    return pool or (user_pool.create_pool(aws) if users else None)

@@ -2,58 +2,48 @@
 
 `prepare` saves what will be replaced. `commit` writes change.json (a write-ahead log of one entry)
 and swaps the databases in one Postgres transaction, as in a blue-green deployment: that decides.
-`complete` brings DynamoDB and Cognito to the same state and removes change.json. After a kill
-`recover` finds change.json, checks whether the swap took place, and completes or rolls back.
+`complete` brings DynamoDB and Cognito to the same state and removes change.json. If it is killed or
+fails, `recovery` finds change.json: it completes the change or reverts it.
 """
 
-import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from scripts import stacks, state
+from scripts import stacks
 from scripts.cognito import sync
-from scripts.dynamodb import backup, tables
-from scripts.environment import snapshots
-from scripts.environment.snapshots import SavedState
-from scripts.errors import DevError, NotFoundError, count
+from scripts.dynamodb import backup, deletion, tables
+from scripts.dynamodb.tables import InvalidDataError, Item
+from scripts.environment import journal, saved_state, snapshots, verification
+from scripts.environment.journal import Change
+from scripts.environment.saved_state import USERS, SavedState
+from scripts.errors import DevError, NotFoundError, RefusedError, count
 from scripts.postgres import copies, databases
 from scripts.settings import Settings
-
-
-@dataclass(frozen=True)
-class Change:
-    """The content of change.json: what `complete` does after the swap.
-
-    `live` is the oid of the app's database after the swap, None for none. `tables` are deleted,
-    each only if it still has that identity; then the state in the folder `source`, "" for none, is
-    restored. `users`: the user pool is part of the change. `confirmed` is the name of a database or
-    table that this tool did not create and the user agreed to lose.
-    """
-
-    command: str
-    postgres: bool
-    live: int | None
-    tables: Mapping[str, str]
-    source: str
-    users: bool
-    confirmed: str
+from scripts.targets import Aws
 
 
 def prepare(
-    settings: Settings, command: str, database: bool, names: Sequence[str], users: bool
+    settings: Settings,
+    command: str,
+    database: bool,
+    names: Sequence[str],
+    users: bool,
+    confirmed: str = "",
 ) -> str:
     """Save what the change will replace, for `undo`; returns a line that describes it.
 
     Tables of AWS itself are not downloaded: tables.drop_table creates a backup of each.
-    RefusedError: a database that this tool did not create has a name that the change needs.
+    RefusedError: a database that this tool did not create has a name that the change needs, or a
+    table is neither ours nor confirmed, or protected by its owner.
     """
     where = stacks.targets(settings)
+    _identify(settings, names, confirmed)
     if database:
         copies.check_companions(stacks.get_database(settings))
-    saved = snapshots.save_state(
-        _home(settings) / "kept",
+    saved = saved_state.save(
+        journal.get_home(settings) / journal.KEPT,
         f"./invoke {command}",
         stacks.get_database(settings) if database else None,
         stacks.get_aws(settings) if names or users else where.aws,
@@ -69,13 +59,15 @@ def commit(
     names: Sequence[str] = (),
     source: Path | None = None,
     confirmed: str = "",
+    definitions: Sequence[Item] = (),
 ) -> str:
     """Decide the prepared change. From here on it is completed, not rolled back.
 
     `incoming` is the suffix of the database that becomes the app's, "" for none; `names` are the
-    tables to delete. RefusedError: a database or table is neither ours nor confirmed.
+    tables to delete; `definitions` are those of the tables that the command creates again.
+    RefusedError: a database or table is neither ours nor confirmed.
     """
-    saved = snapshots.get_state(_home(settings) / "kept")
+    saved = saved_state.get(journal.get_home(settings) / journal.KEPT)
     change = Change(
         command=saved.command,
         postgres=saved.postgres,
@@ -84,16 +76,17 @@ def commit(
         source=str(source or ""),
         users=saved.users is not None,
         confirmed=confirmed,
+        protected=[_protect(one) for one in definitions if _is_protected(saved, one)],
     )
     if not saved.postgres:
-        _write(settings, change)
+        journal.write(settings, change)
         return f"going: {', '.join(change.tables) or 'nothing'}"
     database = stacks.get_database(settings)
     if saved.oid:
         databases.check_disposable(database, confirmed)
         databases.tag(database)  # once confirmed, it is dropped when undo no longer needs it
     copies.clear_names(database, incoming)
-    _write(settings, change)
+    journal.write(settings, change)
     copies.swap_in(database, incoming)
     previous = copies.beside(database, copies.PREV).name
     return f"{database} is {'in place' if incoming else 'gone'}" + (
@@ -101,61 +94,79 @@ def commit(
     )
 
 
-def complete(settings: Settings) -> str:
-    """Bring tables and users to the state of the databases; what was saved becomes undo's."""
-    change = find_pending(settings)
+def complete(settings: Settings, lenient: bool = False) -> str:
+    """Bring tables and users to the state of the databases; what was saved becomes undo's.
+
+    Raises DevError for a part of the source that cannot be restored; `lenient` leaves such a part
+    as it is now, saves its files, and says so.
+    """
+    change = journal.find_pending(settings)
     if not change:
         return "nothing is left to do"
-    done = _drop_tables(settings, change)
-    if change.source:
-        source = snapshots.get_state(Path(change.source))
-        if source.tables or source.users is not None:
-            snapshots.restore_state(Path(change.source), source, stacks.get_aws(settings))
+    source, damage = _read_source(change, lenient)
+    done = _drop_tables(settings, change, damage, lenient)
+    for definition in change.protected:
+        tables.ensure_table(stacks.get_aws(settings), definition)
+    if source:
+        restore(settings, Path(change.source), source, damage, lenient)
         done.append(f"back: {source}")
     if change.users and (others := _settle_users(settings, change)):
         done.append(others)
+    done += _set_aside(settings, change, damage)
     _finish(settings, change)
     return "; ".join(done) or "nothing else to do"
 
 
-def recover(settings: Settings) -> str:
-    """Complete an interrupted change, or roll it back if the swap had not taken place."""
-    change = find_pending(settings)
-    if not change:
-        return "nothing is left to do"
-    database = stacks.get_database(settings)
-    if change.postgres and copies.find_oid(database) != change.live:
-        copies.drop(copies.beside(database, copies.NEXT))
-        _clear(settings)
-        return f"{change.command} had not taken effect: all is as it was before"
-    return f"completed {change.command}: {complete(settings)}"
-
-
-def find_pending(settings: Settings) -> Change | None:
-    """The change that is committed but not completed."""
-    text = state.read(_note(settings))
+def drop(aws: Aws, name: str, confirmed: str, damage: dict[str, str], lenient: bool) -> list[str]:
+    """Drop a table; returns a line about it. `lenient` adds a refusal to `damage` instead."""
     try:
-        return Change(**json.loads(text)) if text else None
-    except (ValueError, TypeError):
-        raise DevError(f"{_note(settings)} is broken", f"rm {_note(settings)}") from None
+        return [tables.drop_table(aws, name, confirmed)]
+    except RefusedError as error:
+        if not lenient:
+            raise
+        damage[name] = error.reason
+        return []
 
 
-def describe(settings: Settings) -> list[str]:
-    """A line about an incomplete change, for commands that only read."""
-    change = find_pending(settings)
-    hint = "running, or was interrupted: ./invoke setup (waits for it, or completes it)"
-    return [f"{change.command} is {hint}"] if change else []
+def restore(
+    settings: Settings, folder: Path, saved: SavedState, damage: dict[str, str], lenient: bool
+) -> None:
+    """Restore the tables and users of a saved state without its damaged parts.
+
+    `lenient` adds to `damage` what DynamoDB rejects.
+    """
+    for part in saved_state.list_parts(saved):
+        if part in damage:
+            continue
+        try:
+            saved_state.restore(folder, saved, part, stacks.get_aws(settings))
+        except InvalidDataError as error:
+            if not lenient:
+                raise
+            damage[part] = error.reason
 
 
 def get_last(settings: Settings) -> tuple[Path, SavedState]:
     """The state that `undo` restores, and its folder. Raises NotFoundError if there is none."""
-    folder = _home(settings) / "prev"
-    if not (saved := snapshots.find_state(folder)):
+    folder = journal.get_home(settings) / journal.PREVIOUS
+    if not (saved := saved_state.find(folder)):
         raise NotFoundError(
             "there is nothing to undo",
             "undo reverts db.drop, db.reset, ddb.drop, reset and snapshot.restore",
         )
     return folder, saved
+
+
+def list_damage(settings: Settings) -> list[str]:
+    """Why `undo` would be refused, a line each; [] if it would not, or has nothing to restore."""
+    previous = copies.beside(stacks.get_database(settings), copies.PREV)
+    try:
+        folder, saved = get_last(settings)
+    except NotFoundError:
+        return []
+    except DevError as error:
+        return [error.reason]
+    return verification.list_reasons(folder, saved, previous)
 
 
 def list_data(settings: Settings) -> list[str]:
@@ -172,19 +183,39 @@ def erase(settings: Settings) -> str:
 
 
 def _homes(settings: Settings) -> tuple[Path, Path]:
-    return _home(settings), snapshots.get_home(settings)
+    return journal.get_home(settings), snapshots.get_home(settings)
 
 
-def _home(settings: Settings) -> Path:
-    return settings.state / "undo" / settings.stack / stacks.targets(settings).database.name
+def describe_damage(damage: Mapping[str, str], folder: Path | None) -> str:
+    """A line about the parts that were not restored, and the folder with their files."""
+    reasons = ", ".join(dict.fromkeys(damage.values()))
+    where = f"; what was saved is in {folder}" if folder else ""
+    return f"not restored, so left as it was: {reasons}{where}"
 
 
-def _note(settings: Settings) -> Path:
-    return _home(settings) / "change.json"
+def _protect(definition: Item) -> Item:
+    return definition | {"DeletionProtectionEnabled": True}
 
 
-def _write(settings: Settings, change: Change) -> None:
-    state.write(_note(settings), json.dumps(asdict(change)))
+def _is_protected(saved: SavedState, definition: Item) -> bool:
+    table = saved.tables.get(definition["TableName"])
+    return bool(table and table.definition.get("DeletionProtectionEnabled"))
+
+
+def _read_source(change: Change, lenient: bool) -> tuple[SavedState | None, dict[str, str]]:
+    """The state to restore, None for none; and why parts of it cannot be, by part."""
+    folder = Path(change.source)
+    if not change.source:
+        return None, {}
+    try:
+        source = saved_state.get(folder)
+    except DevError as error:
+        if not lenient:
+            raise
+        return None, dict.fromkeys([*change.tables, USERS], error.reason)
+    if not lenient:
+        return source, {}
+    return source, {one.part: one.reason for one in verification.list_damage(folder, source)}
 
 
 def _find_incoming(settings: Settings, suffix: str, source: Path | None) -> int | None:
@@ -193,33 +224,39 @@ def _find_incoming(settings: Settings, suffix: str, source: Path | None) -> int 
         return None
     database = copies.beside(stacks.get_database(settings), suffix)
     oid = copies.find_oid(database)
-    if oid is None or (suffix == copies.PREV and source and snapshots.get_state(source).oid != oid):
+    if oid is None or (suffix == copies.PREV and source and saved_state.get(source).oid != oid):
         raise NotFoundError(f"{database} is not the one that was kept", "./invoke setup")
     return oid
 
 
 def _identify(settings: Settings, names: Sequence[str], confirmed: str) -> dict[str, str]:
-    """The identity of each existing table of these names; RefusedError for one to protect."""
+    """The identity of each existing table of these names; DevError if one cannot be deleted."""
     if not names:
         return {}
     aws, identities = stacks.get_aws(settings), {}
     for name in names:
         if table := tables.find_table(aws, name):
             tables.check_disposable(aws, table, _confirmed(settings, name, confirmed))
+            deletion.check_status(aws, table)
             identities[name] = backup.get_identity(table)
     return identities
 
 
-def _drop_tables(settings: Settings, change: Change) -> list[str]:
-    """Drop the tables of the change that still have their identity; returns a line for each."""
+def _drop_tables(
+    settings: Settings, change: Change, damage: dict[str, str], lenient: bool
+) -> list[str]:
+    """Drop the tables of the change that still have their identity; returns a line for each.
+
+    One that could not be restored is left as it is. `lenient` adds to `damage` what is refused.
+    """
     if not change.tables:
         return []
     aws, done = stacks.get_aws(settings), []
     for name, identity in change.tables.items():
         table = tables.find_table(aws, name)
-        if table and backup.get_identity(table) == identity:
+        if name not in damage and table and backup.get_identity(table) == identity:
             confirmed = _confirmed(settings, name, change.confirmed)
-            done.append(tables.drop_table(aws, name, confirmed))
+            done += drop(aws, name, confirmed, damage, lenient)
     return done
 
 
@@ -239,19 +276,26 @@ def _settle_users(settings: Settings, change: Change) -> str:
     return f"{count(others, 'other user')} deleted" if others else ""
 
 
+def _set_aside(settings: Settings, change: Change, damage: Mapping[str, str]) -> list[str]:
+    """Keep the files of a source that was not restored whole; returns a line that names them."""
+    if not damage:
+        return []
+    folder = Path(change.source)
+    if folder == journal.get_home(settings) / journal.PREVIOUS and folder.exists():
+        folder = journal.set_aside(folder)
+    return [describe_damage(damage, folder if change.source else None)]
+
+
 def _finish(settings: Settings, change: Change) -> None:
     """Replace the earlier saved state. Each step is idempotent, so a kill does no harm."""
-    done = replace(change, tables={}, source="", users=False)
-    _write(settings, done)
-    home = _home(settings)
-    if (home / "kept").exists():
-        shutil.rmtree(home / "prev", ignore_errors=True)
-        (home / "kept").rename(home / "prev")
+    journal.write(settings, replace(change, tables={}, source="", users=False, protected=()))
+    home = journal.get_home(settings)
+    if (home / journal.KEPT).exists():
+        shutil.rmtree(home / journal.PREVIOUS, ignore_errors=True)
+        (home / journal.KEPT).rename(home / journal.PREVIOUS)
     if change.postgres:
-        copies.drop(copies.beside(stacks.get_database(settings), copies.GONE))
-    _clear(settings)
-
-
-def _clear(settings: Settings) -> None:
-    shutil.rmtree(_home(settings) / "kept", ignore_errors=True)
-    _note(settings).unlink(missing_ok=True)
+        gone = copies.beside(stacks.get_database(settings), copies.GONE)
+        oid = copies.find_oid(gone)
+        if oid is None or oid != journal.find_previous_oid(settings):
+            copies.drop(gone)
+    journal.clear(settings)

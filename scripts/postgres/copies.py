@@ -8,7 +8,7 @@ seed files of that digest create.
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
@@ -82,10 +82,54 @@ def swap_in(database: Database, suffix: str) -> None:
         for old, new in moves:
             source, target = beside(database, old).name, beside(database, new).name
             if source in present:
-                cursor.execute(databases.compose("ALTER DATABASE {} RENAME TO {}", source, target))
+                _rename(cursor, source, target)
                 present = present - {source} | {target}
 
     _without_clients([beside(database, old) for old, _ in moves], rename, autocommit=False)
+
+
+def arrange(database: Database, places: Mapping[int, str]) -> None:
+    """Give the databases of these oids the names with these suffixes, in one transaction.
+
+    Another one that has the app's name, or one of these, becomes `__next`, or else `__gone`.
+    """
+    involved = [beside(database, suffix) for suffix in ("", NEXT, PREV, GONE)]
+    wanted = {oid: beside(database, suffix).name for oid, suffix in places.items()}
+    needed = {database.name, *wanted.values()}
+
+    def rename(cursor: Any) -> None:
+        names = [one.name for one in involved]
+        cursor.execute(
+            "SELECT oid, datname FROM pg_database WHERE datname = ANY(%s) OR oid = ANY(%s)",
+            (names, [*wanted]),
+        )
+        present = dict(cursor.fetchall())
+        others = {oid: name for oid, name in present.items() if oid not in wanted}
+        free = [
+            beside(database, suffix).name
+            for suffix in (NEXT, GONE)
+            if beside(database, suffix).name not in {*needed, *others.values()}
+        ]
+        targets = {oid: free.pop(0) for oid, name in others.items() if name in needed}
+        targets |= {oid: name for oid, name in wanted.items() if present.get(oid, name) != name}
+        for number, oid in enumerate(targets):
+            _rename(cursor, present[oid], f"{database.name}__{number}")
+        for number, target in enumerate(targets.values()):
+            _rename(cursor, f"{database.name}__{number}", target)
+
+    _without_clients(involved, rename, autocommit=False)
+
+
+def find_name(database: Database, oid: int) -> str | None:
+    """The name of the database with this oid, None if there is none on this server."""
+    with databases.maintenance(database) as cursor:
+        cursor.execute("SELECT datname FROM pg_database WHERE oid = %s", (oid,))
+        row = cursor.fetchone()
+    return str(row[0]) if row else None
+
+
+def _rename(cursor: Any, name: str, target: str) -> None:
+    cursor.execute(databases.compose("ALTER DATABASE {} RENAME TO {}", name, target))
 
 
 def copy(source: Database, target: Database) -> None:

@@ -79,8 +79,10 @@ def reset(settings: Settings, confirmed: str) -> list[Step]:
 
 
 def _undo_loss(settings: Settings) -> Loss | None:
-    from scripts.environment import reset, transaction
+    from scripts.environment import journal, reset, transaction
 
+    if journal.find_pending(settings):
+        return None  # it is reverted, not what was saved before it
     _, saved = transaction.get_last(settings)
     output.say(f"restores {saved},")
     output.say(f"  as of {output.local_time(saved.made)}, before {saved.command}")

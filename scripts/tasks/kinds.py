@@ -85,10 +85,10 @@ class Call:
     @cached_property
     def settings(self) -> Settings:
         """The settings; at the first use, prints what the user should know about the target."""
-        from scripts.environment import transaction
+        from scripts.environment import recovery
 
         chosen = settings.load(stack=self.stack)
-        for line in [*stacks.introduce(chosen), *transaction.describe(chosen)]:
+        for line in [*stacks.introduce(chosen), *recovery.describe(chosen)]:
             output.say(line)
         return chosen
 

@@ -215,7 +215,7 @@ def test_a_table_that_differs_is_reported_and_left_as_it_is(
 
 def test_what_the_service_refuses_is_said_with_its_reason(aws: Aws, definition: Item) -> None:
     del definition["AttributeDefinitions"][1]
-    text = failure(lambda: tables.ensure_table(aws, definition))
+    text = failure(lambda: tables.ensure_table(aws, definition), tables.InvalidDataError)
     assert text.startswith(f"{aws} refuses ddb/tables/{NAME}.json: ")
     assert text.endswith("\nhint: correct that file")
 

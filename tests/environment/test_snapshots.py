@@ -1,10 +1,13 @@
 """Named snapshots: whole or absent, listed from what there is, restored with everything."""
 
+import gzip
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +17,7 @@ from scripts.cruddur import messages
 from scripts.dynamodb import tables
 from scripts.engine import pipeline
 from scripts.engine.pipeline import Step
-from scripts.environment import reset, snapshots, transaction
+from scripts.environment import reset, setup, snapshots, transaction
 from scripts.errors import DevError, InvalidError, NotFoundError, RefusedError
 from scripts.postgres import copies, databases
 from scripts.settings import Settings
@@ -144,21 +147,131 @@ def test_half_a_snapshot_is_none_and_is_swept_away(lived_in: Settings) -> None:
     copies.drop(copies.of_snapshot(database, "one"))
     shutil.rmtree(home / "two")
     shutil.copytree(home / "three", home / "four.new")
-    assert [one.name for one in snapshots.list_all(lived_in)] == ["three"]
+    lost = f"damaged: the database {copies.of_snapshot(database, 'one')} does not exist"
+    listed = {one.name: one.content for one in snapshots.list_all(lived_in)}
+    assert [*listed] == ["one", "three"]
+    assert listed["one"] == lost
     run(reset.snapshot_save(lived_in, "five"))
-    assert [one.name for one in snapshots.list_all(lived_in)] == ["three", "five"]
+    assert [one.name for one in snapshots.list_all(lived_in)] == ["one", "three", "five"]
+    run(reset.snapshot_delete(lived_in, "one"))
     names = {other.name.rpartition("_")[2] for other in copies.list_beside(database)}
     assert names == {"three", "five"}
 
 
-def test_a_broken_manifest_is_named_and_the_way_out(lived_in: Settings) -> None:
+def cut_part(folder: Path) -> str:
+    (part,) = (folder / "tables" / messages.TABLE).iterdir()
+    part.write_bytes(part.read_bytes()[:-9])
+    return f"{part}:123: the file cannot be read on: Compressed file ended before the"
+
+
+def garble_line(folder: Path) -> str:
+    (part,) = (folder / "tables" / messages.TABLE).iterdir()
+    lines = gzip.decompress(part.read_bytes()).splitlines()
+    part.write_bytes(gzip.compress(b"\n".join([*lines[:-1], b'{"Item": {"pk": {"S": 1}}}'])))
+    return f"{part}:{len(lines)}: the item has no key pk (S)"
+
+
+def drop_line(folder: Path) -> str:
+    (part,) = (folder / "tables" / messages.TABLE).iterdir()
+    lines = gzip.decompress(part.read_bytes()).splitlines()
+    part.write_bytes(gzip.compress(b"\n".join(lines[:-1])))
+    return f"{part.parent}: {len(lines) - 1} items, saved were {len(lines)}"
+
+
+def remove_items(folder: Path) -> str:
+    items = folder / "tables" / messages.TABLE
+    shutil.rmtree(items)
+    return f"{items} cannot be read: No such file or directory"
+
+
+def garble_users(folder: Path) -> str:
+    (folder / "users.json").write_text('[{"Username": 1}]')
+    return f"{folder / 'users.json'} does not hold users as they are saved"
+
+
+def empty_users(folder: Path) -> str:
+    (folder / "users.json").write_text("")
+    return f"{folder / 'users.json'} is not JSON: Expecting value: line 1 column 1 (char 0)"
+
+
+def change_manifest(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    values = json.loads((folder / "manifest.json").read_text())
+    change(values)
+    (folder / "manifest.json").write_text(json.dumps(values))
+
+
+def garble_manifest(folder: Path) -> str:
+    (folder / "manifest.json").write_text("{")
+    return f"{folder}/manifest.json is damaged"
+
+
+def lead_elsewhere(folder: Path) -> str:
+    change_manifest(folder, lambda values: values["tables"].update({"../x": None}))
+    return f"{folder}/manifest.json is damaged"
+
+
+def garble_definition(folder: Path) -> str:
+    change_manifest(
+        folder, lambda values: values["tables"][messages.TABLE]["definition"].pop("KeySchema")
+    )
+    items = folder / "tables" / messages.TABLE
+    return f"{items}: its definition is no CreateTable request: Missing required parameter"
+
+
+def change_oid(folder: Path) -> str:
+    change_manifest(folder, lambda values: values.update(oid=1))
+    return "__snap_mine on 127.0.0.1"
+
+
+DAMAGE = [
+    *(cut_part, garble_line, drop_line, remove_items, garble_users, empty_users),
+    *(garble_manifest, lead_elsewhere, garble_definition, change_oid),
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_snapshot_is_listed_and_refused_and_can_be_deleted(
+    lived_in: Settings, damage: Callable[[Path], str]
+) -> None:
     run(reset.snapshot_save(lived_in, "mine"))
-    manifest = snapshots.get_folder(lived_in, "mine") / "manifest.json"
-    manifest.write_text("{")
-    with pytest.raises(DevError) as error:
-        snapshots.list_all(lived_in)
-    assert error.value.reason == f"{manifest} is broken"
-    assert error.value.hint == f"rm -r {manifest.parent}"
+    run(reset.db_reset(lived_in))
+    before = content(lived_in)
+    reason = damage(snapshots.get_folder(lived_in, "mine"))
+    (listed,) = snapshots.list_all(lived_in)
+    assert listed.content.startswith("damaged: ")
+    assert reason in listed.content
+    told = failure(reset.snapshot_restore(lived_in, "mine"))
+    assert told.startswith("the snapshot mine is damaged, so nothing was changed:\n  ")
+    assert reason in told
+    assert told.endswith(
+        "\nhint: ./invoke snapshot.list (shows the others), ./invoke snapshot.delete mine"
+    )
+    assert content(lived_in) == before
+    run(setup.setup(lived_in))
+    run(reset.undo(lived_in))
+    run(reset.undo(lived_in))
+    assert content(lived_in) == before
+    run(reset.snapshot_save(lived_in, "other"))  # does not sweep the damaged one's database away
+    database = stacks.get_database(lived_in)
+    assert len(copies.list_beside(database, copies.SNAPSHOT)) == 2
+    run(reset.snapshot_delete(lived_in, "mine"))
+    assert [one.name for one in snapshots.list_all(lived_in)] == ["other"]
+    assert len(copies.list_beside(database, copies.SNAPSHOT)) == 1
+
+
+def test_no_command_shows_a_traceback_for_a_damaged_snapshot(checkout: Checkout) -> None:
+    checkout.run("setup")
+    checkout.run("snapshot.save", "mine")
+    folder = snapshots.get_folder(checkout.settings(), "mine")
+    garble_manifest(folder)
+    assert "damaged" in checkout.run("snapshot.list").stdout
+    assert f"{folder}/manifest.json is damaged" in checkout.run("doctor", expect=1).stderr
+    for words in (["setup"], ["reset"], ["undo"], ["check"]):
+        checkout.run(*words)
+    refused = checkout.run("snapshot.restore", "mine", expect=1).stderr
+    assert f"{folder}/manifest.json is damaged" in refused
+    checkout.run("snapshot.delete", "mine")
+    checkout.run("doctor")
 
 
 def test_saving_and_restoring_do_not_wait_for_clients_that_stay(lived_in: Settings) -> None:
