@@ -1,6 +1,6 @@
 """Takes the README's pictures: `./invoke screenshots`.
 
-They show the pages of a checkout of its own, freshly set up and reset; nothing of this one is touched.
+They show the pages of a checkout of its own, freshly set up and reset; this one is not touched.
 """
 
 import tempfile

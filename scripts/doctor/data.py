@@ -8,13 +8,8 @@ from scripts.cognito import sync, users
 from scripts.cruddur import messages
 from scripts.dynamodb import tables
 from scripts.engine.checks import Check, Finding, fail, note, ok
-<<<<<<< HEAD
-from scripts.environment import app_steps, ddb_steps, transaction
-from scripts.errors import NotFoundError, count
-=======
-from scripts.environment import ddb_steps, journal, snapshots, transaction
+from scripts.environment import app_steps, ddb_steps, journal, snapshots, transaction
 from scripts.errors import DevError, count
->>>>>>> recovery
 from scripts.postgres import copies, databases, schema_diff
 from scripts.settings import Settings
 
