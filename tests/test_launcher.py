@@ -18,7 +18,7 @@ LAUNCHER = Path(__file__).parents[1] / "invoke"
 PYTHON = os.path.realpath(sys.executable)
 TOOLS = ("chmod", "cmp", "cp", "echo", "mv", "readlink", "rm", "sleep", "tail", "touch")
 NO_ENV: Mapping[str, str] = {}
-INSTALLING = "invoke: installing the pinned requirements into .venv ...\n"
+INSTALLING = "invoke: installing 0 packages into .venv, about 2 s ...\n"
 WAITING = "invoke: another ./invoke is installing into .venv; waiting for it ...\n"
 
 TASKS = """
@@ -454,6 +454,42 @@ def test_a_real_installer_takes_only_what_has_the_pinned_hash(
     assert err.endswith("invoke: run ./invoke again to retry.\n")
 
     checkout.require(f"invoke @ {wheel.as_uri()} --hash=sha256:{digest}")
-    assert checkout.run("setup", env=env) == (0, "['setup']\n", INSTALLING)
+    installing = INSTALLING if installer == "uv" else INSTALLING.replace("2 s", "6 s")
+    assert checkout.run("setup", env=env) == (0, "['setup']\n", installing)
     assert list(checkout.root.glob(".venv/lib/*/site-packages/__pycache__/invoke.*.pyc"))
     assert checkout.run("setup", env=env) == (0, "['setup']\n", "")
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        {"PIP_TARGET": "elsewhere", "PIP_USER": "1", "PIP_PREFIX": "elsewhere"},
+        {"PIP_DRY_RUN": "1", "PIP_PYTHON": "/nonexistent", "PIP_REQUIRE_VIRTUALENV": "1"},
+        {"PYTHONHOME": "/nonexistent", "PYTHONSAFEPATH": "1", "PYTHONINSPECT": "1"},
+        {"PYTHONPATH": "elsewhere"},
+    ],
+)
+def test_the_users_variables_lead_neither_pip_nor_python_elsewhere(
+    checkout: Checkout, hostile: dict[str, str]
+) -> None:
+    (checkout.path / "uv").unlink()
+    elsewhere = checkout.path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "invoke.py").write_text("raise SystemExit('the wrong invoke')")
+    wheel, digest = write_wheel(checkout.path)
+    (checkout.root / "tasks.py").write_text("import invoke\ninvoke.main()")
+    checkout.require(f"invoke @ {wheel.as_uri()} --hash=sha256:{digest}")
+    values = {name: str(elsewhere) if v == "elsewhere" else v for name, v in hostile.items()}
+    code, out, err = checkout.run("setup", env={"PIP_NO_INDEX": "1", **values})
+    assert (code, out) == (0, "['setup']\n"), err
+    assert [path.name for path in elsewhere.iterdir()] == ["invoke.py"]
+
+
+def test_a_new_venv_has_no_setuptools(checkout: Checkout) -> None:
+    (checkout.path / "uv").unlink()
+    wheel, digest = write_wheel(checkout.path)
+    checkout.require(f"invoke @ {wheel.as_uri()} --hash=sha256:{digest}")
+    checkout.run("setup", env={"PIP_NO_INDEX": "1"})
+    packages = next(checkout.root.glob(".venv/lib/*/site-packages"))
+    assert not list(packages.glob("*distutils*"))
+    assert not list(packages.glob("setuptools*"))
