@@ -183,10 +183,8 @@ def read_log(server: Server, lines: int, follow: bool) -> Iterator[str]:
         yield from (line.rstrip("\n") for line in deque(log, lines))
         while follow:
             gone = find(server) is None
-            if os.fstat(log.fileno()).st_size < os.lseek(
-                log.fileno(), 0, os.SEEK_CUR
-            ):  # it was cut
-                log.seek(0, os.SEEK_END)
+            if os.lseek(log.fileno(), 0, os.SEEK_CUR) > os.fstat(log.fileno()).st_size:
+                log.seek(0, os.SEEK_END)  # it was cut
             yield from (line.rstrip("\n") for line in log)
             if gone:
                 return

@@ -76,6 +76,8 @@ def test_another_installation_is_used_with_its_extensions(
 def test_data_of_another_version_is_said_and_not_touched(
     checkout: Checkout, installation: Path
 ) -> None:
+    if installation.name == str(WHEEL):
+        pytest.skip("it is of the embedded one's version")
     checkout.run("setup")
     before = record(checkout, "postgres")
     data = (checkout.root / ".dev" / "postgres").resolve() / "data"
@@ -201,32 +203,57 @@ def test_no_error_of_initdb_shows_the_password(checkout: Checkout, password: str
     assert not (home / "data").exists()
 
 
-@AS_ROOT
-def test_a_user_id_without_an_entry_is_said(tmp_path_factory: pytest.TempPathFactory) -> None:
-    python = other_python()
-    if not python:
-        pytest.skip("no Python that another user can run")
-    home = Path("/var/tmp") / f"invoke-nobody-{os.getpid()}"
+@contextlib.contextmanager
+def outside_root(name: str) -> Iterator[Path]:
+    """A copy of the project where other users can go, root's; nothing of it is left afterwards."""
+    home = Path("/var/tmp") / f"invoke-{name}-{os.getpid()}"
     root = copy_project(home / "checkout")
-    for path in [home, *home.rglob("*")]:
-        os.chown(path, NO_ENTRY, NO_ENTRY)
     try:
-        done = subprocess.run(
-            [python, "-m", "invoke", "up"],
-            cwd=root,
-            env=clean_environment() | {"PYTHONPATH": str(packages()), "HOME": str(home)},
-            user=NO_ENTRY,
-            group=NO_ENTRY,
-            extra_groups=[],
-            capture_output=True,
-            text=True,
-        )
-        Checkout(root).run("down", expect=None)
+        yield root
     finally:
+        Checkout(root).run("down", "--volumes", "--yes", expect=None)
         shutil.rmtree(home)
-    hint = f"run as a user that has one; or add it, as root: useradd --uid {NO_ENTRY} dev"
+
+
+def run_as(number: int, root: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+    """Run a task as the user of this id, with a Python that others may run."""
+    python = other_python() or pytest.skip("no Python that another user can run")
+    return subprocess.run(
+        [python, "-m", "invoke", *words],
+        cwd=root,
+        env=clean_environment() | {"PYTHONPATH": str(packages()), "HOME": "/nonexistent"},
+        user=number,
+        group=number,
+        extra_groups=[],
+        capture_output=True,
+        text=True,
+    )
+
+
+@AS_ROOT
+def test_a_user_id_without_an_entry_is_said() -> None:
+    with outside_root("unnamed") as root:
+        for path in [root, *root.rglob("*")]:
+            os.chown(path, NO_ENTRY, NO_ENTRY)
+        talk = run_as(NO_ENTRY, root, "up").stderr
+        run_as(NO_ENTRY, root, "down")
     reason = f"the user id {NO_ENTRY} has no entry in /etc/passwd, which initdb requires"
-    assert f"{reason}\n      hint: {hint}\n" in done.stderr
+    hint = f"run as a user that has one; or add it, as root: useradd --uid {NO_ENTRY} dev"
+    assert f"{reason}\n      hint: {hint}\n" in talk
+
+
+@AS_ROOT
+def test_doctor_of_another_users_checkout_has_findings_only() -> None:
+    with outside_root("foreign") as root:
+        Checkout(root).run("up")
+        done = run_as(NO_ENTRY, root, "doctor", "--json")
+        assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+        found = {one["check"]: one["reason"] for one in json.loads(done.stdout)}
+        assert found["state folder"] == f"{root / '.dev'} belongs to another user"
+        assert not [reason for reason in found.values() if "the check broke" in reason]
+        for words in (("status",), ("up",), ("timeline",), ("down", "--volumes", "--yes")):
+            talk = run_as(NO_ENTRY, root, *words).stderr
+            assert "belongs to another user\nhint: run as that user" in talk
 
 
 @pytest.mark.parametrize("name", ['a "quoted" one', "a $dollar", "a `tick`", "back\\slash", "a\nb"])

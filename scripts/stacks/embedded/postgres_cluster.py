@@ -1,5 +1,6 @@
 """The data folder of the embedded PostgreSQL server: where it is, how it is created."""
 
+import contextlib
 import os
 import pwd
 import re
@@ -169,7 +170,8 @@ def create(programs: Programs, data: Path, database: Database) -> None:
     if owner := user():
         entry = shell.get_user(owner)
         os.chown(draft, entry.pw_uid, entry.pw_gid, follow_symlinks=False)
-        os.fchown(reading, entry.pw_uid, entry.pw_gid)
+        with contextlib.suppress(OSError):  # where a system refuses, /dev/fd needs no permission
+            os.fchown(reading, entry.pw_uid, entry.pw_gid)
     try:
         with postgres_programs.for_shell(programs) as folder:
             done = shell.run(
