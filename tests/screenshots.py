@@ -1,16 +1,16 @@
 """Takes the README's pictures: `./invoke screenshots`.
 
-They show the pages of a checkout of its own, freshly set up and reset; this one is not touched.
+They show the pages of a checkout of its own, freshly set up and reset. Nothing of this one is
+touched.
 """
 
 import tempfile
 import threading
 from pathlib import Path
 
+from scripts import web
 from scripts.cli import output
 from scripts.errors import DevError
-from scripts.stacks import ports
-from scripts.web import app
 from tests.conftest import PROJECT, Checkout, copy_project, remove_state
 from tests.web import browser
 
@@ -36,10 +36,9 @@ def main() -> None:
 
 def take(checkout: Checkout, chromium: str) -> None:
     """Serve the pages of the checkout and picture them."""
-    port = ports.choose(checkout.settings(), "web_port")
-    server = app.make_server(checkout.settings(), "127.0.0.1", port)
+    server = web.listen(checkout.settings())
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    address = f"http://127.0.0.1:{port}"
+    address = f"http://127.0.0.1:{server.server_port}"
     IMAGES.mkdir(exist_ok=True)
     with browser.launch(chromium) as running:
         page = running.new_page(viewport={"width": 1000, "height": 640}, color_scheme="light")

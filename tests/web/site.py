@@ -6,13 +6,11 @@ from dataclasses import dataclass
 
 from playwright.sync_api import Page, expect
 
-from scripts import clients, stacks
+from scripts import clients, stacks, web
 from scripts.cognito import users
 from scripts.cognito.users import Person
 from scripts.cruddur import messages
 from scripts.settings import Settings
-from scripts.stacks import ports
-from scripts.web import app
 
 SOON = 2000.0  # milliseconds until news written elsewhere must be there
 
@@ -51,8 +49,7 @@ class Site:
 
 
 def serve(settings: Settings) -> Iterator[str]:
-    port = ports.choose(settings, "web_port")
-    server = app.make_server(settings, "127.0.0.1", port)
+    server = web.listen(settings)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{port}"
+    yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
