@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import sys
+from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -157,15 +158,29 @@ def _clear(settings: Settings) -> list[str]:
     return [f"removed {draft}" for draft in drafts]
 
 
-def _list_leftovers() -> list[tuple[psutil.Process, Path]]:
-    """Servers that this tool started for checkouts that no longer exist, and their paths."""
+@dataclass(frozen=True)
+class _Leftover:
+    """A server that this tool started for a checkout that no longer exists."""
+
+    process: psutil.Process
+    name: str
+    parent: int
+    root: Path
+
+    def __str__(self) -> str:
+        return f"{self.name} (pid {self.process.pid}) of {self.root}"
+
+
+def _list_leftovers() -> list[_Leftover]:
+    """The servers of checkouts that no longer exist; not a new child, which looks like one."""
     found = {}
-    for process in psutil.process_iter(["ppid", "name", "cmdline"]):
-        root = state.find_origin(process.info["cmdline"] or ())
-        if root and state.is_gone(root) and _sees_our_files(process):
-            found[process.pid] = process, root
-    # A new child has its server's arguments for a moment.
-    return [(one, root) for one, root in found.values() if one.info["ppid"] not in found]
+    for process in psutil.process_iter():  # its `info` would be shared with parallel checks
+        with contextlib.suppress(psutil.Error):
+            root = state.find_origin(process.cmdline())
+            if root and state.is_gone(root) and _sees_our_files(process):
+                leftover = _Leftover(process, process.name(), process.ppid(), root)
+                found[process.pid] = leftover
+    return [one for one in found.values() if one.parent not in found]
 
 
 def _sees_our_files(process: psutil.Process) -> bool:
@@ -180,21 +195,16 @@ def _sees_our_files(process: psutil.Process) -> bool:
 
 
 def _leftovers() -> Finding:
-    found = _list_leftovers()
-    lines = [
-        f"{one.info['name']} (pid {one.pid}) of {root}, which no longer exists"
-        for one, root in found
-    ]
+    lines = [f"{one}, which no longer exists" for one in _list_leftovers()]
     return note("\n".join(lines), "./invoke doctor --fix (stops them)") if lines else ok("none")
 
 
 def _stop_leftovers() -> list[str]:
     """Postgres is stopped gracefully: its data may still exist. An emulator's is gone."""
     done = []
-    for process, root in _list_leftovers():
-        name = process.info["name"]
-        processes.end(process, signal.SIGINT if name == "postgres" else signal.SIGKILL)
-        done.append(f"stopped {name} (pid {process.pid}) of {root}")
+    for one in _list_leftovers():
+        processes.end(one.process, signal.SIGINT if one.name == "postgres" else signal.SIGKILL)
+        done.append(f"stopped {one}")
     return done
 
 

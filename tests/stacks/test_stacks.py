@@ -135,7 +135,7 @@ def test_what_is_going_is_asked_about_on_a_terminal(checkout: Checkout) -> None:
     checkout.run("up")
     for answer, code in (("no", 3), ("y", 0)):
         talk, ended = run_on_terminal(checkout, answer, "down", "--volumes")
-        assert "remove it? [y/N]" in talk
+        assert "delete it? [y/N]" in talk
         assert ended == code, talk
     assert stacks.list_data(checkout.settings()) == []
 
@@ -206,7 +206,7 @@ def test_the_chosen_stack_stays_until_down_or_another(make: Callable[[str], Chec
 
     assert choice() == "stack: embedded (the default)"
     checkout.run("up", "--stack", "docker")
-    chosen = "stack: docker (chosen with --stack before; until ./invoke down, or another --stack)"
+    chosen = "stack: docker (chosen with --stack earlier, until: ./invoke down)"
     assert choice() == chosen
     checkout.run("status", "--stack", "embedded", expect=1)
     assert choice() == chosen
