@@ -32,7 +32,7 @@ SAVED = ("cognito-idp", "dynamodb", "ec2", "s3")
 ITEM_ACTIONS = {
     *("PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"),
     *("ExecuteStatement", "BatchExecuteStatement", "ExecuteTransaction", "TransactGetItems"),
-    "AdminCreateUser",  # the users of a pool are items to us, see pool_users
+    *pool_users.ACTIONS,  # the users of a pool are items to us
 }
 # Some only seem to read: who asks for an import moves it on.
 READ = re.compile(r"(Admin|Batch)?(Get(?!Tokens)|List|Query|Scan|Describe(?!Import|Export))")

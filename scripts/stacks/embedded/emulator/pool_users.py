@@ -6,6 +6,7 @@ the pool.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,6 +14,12 @@ from ministack.core.responses import error_response_json
 from ministack.services import cognito
 
 from scripts.stacks.embedded.emulator.item_log import Change, ItemLog
+
+# The operations that change one user and nothing else.
+ACTIONS = (
+    *("AdminCreateUser", "AdminSetUserPassword", "AdminUpdateUserAttributes"),
+    *("AdminDisableUser", "AdminEnableUser", "AdminDeleteUser"),
+)
 
 Data = dict[str, Any]
 Answer = Any  # what ministack's functions return: status, headers and body
@@ -26,9 +33,8 @@ def list_users() -> Iterator[list[Change]]:
 
 
 def keep_users_in(log: ItemLog) -> None:
-    """Keep the users out of Cognito's state: a new one is a line, other requests rewrite all."""
+    """Keep the users out of Cognito's state: a change of one is a line, others rewrite all."""
     get_state, load_state = cognito.get_state, cognito.load_persisted_state
-    create_user = cognito._admin_create_user
 
     def get_state_without_users() -> Any:
         with log.lock:
@@ -50,16 +56,25 @@ def keep_users_in(log: ItemLog) -> None:
             pool["_users"] |= {name: user for name, one in found.items() for user in one.values()}
             pool["EstimatedNumberOfUsers"] = len(pool["_users"])
 
-    def create_logged(data: Data) -> Answer:
-        answer: Answer = create_user(data)
+    cognito.get_state, cognito.load_persisted_state = get_state_without_users, load_state_with_users
+    for action in ACTIONS:
+        _log_action(log, "_" + re.sub("(?<=[a-z])(?=[A-Z])", "_", action).lower())
+
+
+def _log_action(log: ItemLog, name: str) -> None:
+    """Have an operation add to the log what becomes of its user."""
+    handler, is_new = getattr(cognito, name), name == "_admin_create_user"
+
+    def handle(data: Data) -> Answer:
+        pool = cognito._user_pools.get(data.get("UserPoolId")) or {"_users": {}}
+        user = None if is_new else cognito._resolve_user(pool, data.get("Username"))[0]
+        answer: Answer = handler(data)
         if answer[0] == 200:
-            name = json.loads(answer[2])["User"]["Username"]
-            user = cognito._user_pools[data["UserPoolId"]]["_users"][name]
-            log.add(data["UserPoolId"], name, "", user)
+            user = user or json.loads(answer[2])["User"]
+            log.add(pool["Id"], user["Username"], "", pool["_users"].get(user["Username"]))
         return answer
 
-    cognito.get_state, cognito.load_persisted_state = get_state_without_users, load_state_with_users
-    cognito._admin_create_user = create_logged
+    setattr(cognito, name, handle)
 
 
 def check_callers(log: ItemLog) -> None:
