@@ -18,8 +18,8 @@ PAGE = PROJECT / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks
 
 `./invoke bench` measures these times and writes this page. Each row compares this tool ("ours")
-with something else ("theirs"). Both are measured in turn, on the same servers, in a checkout that is
-used for nothing else. Times are medians of all rounds; a ratio is ours / theirs.
+with something else ("theirs"). Both are measured in turn, on the same servers, in a separate
+checkout. Times are medians of all rounds; a ratio is ours / theirs.
 """
 
 

@@ -335,7 +335,7 @@ def _parse_env(name: str, text: str) -> dict[str, str]:
 def example() -> str:
     """The text of `.env.example`: every setting with its help and its default."""
     lines = [
-        "# All settings are optional: copy the lines that you change to .env. These are the defaults."
+        "# Every setting with its default. All are optional: copy the lines you change to .env."
     ]
     for field in declared():
         lines += [
