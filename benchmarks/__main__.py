@@ -17,9 +17,9 @@ from tests.conftest import PROJECT, Checkout
 PAGE = PROJECT / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks
 
-`./invoke bench` measures this and writes this page. In each round all sides of a row are measured
-in turn, on the same servers, in a checkout of its own. Figures are medians; ratios are
-ours / theirs.
+`./invoke bench` measures these times and writes this page. Each row compares this tool ("ours")
+with something else ("theirs"). Both are measured in turn, on the same servers, in a separate
+checkout. Times are medians of all rounds; a ratio is ours / theirs.
 """
 
 

@@ -337,7 +337,7 @@ def _parse_env(name: str, text: str) -> dict[str, str]:
 def example() -> str:
     """The text of `.env.example`: every setting with its help and its default."""
     lines = [
-        "# All settings with their defaults. All are optional: copy those that you change to .env."
+        "# Every setting with its default. All are optional: copy the lines you change to .env."
     ]
     for field in declared():
         lines += [

@@ -26,7 +26,8 @@ stdout, messages to stderr.
 
 `--plan` checks the running services, shows which steps would run, and changes nothing; `--dry`
 before or after the task does the same for every task. Exit codes: 0 success, 1 failure, 2 usage
-error, 3 destructive action refused, 130 interrupted. `ci` and `run` exit with the code of their command.
+error, 3 destructive action refused, 130 interrupted. `ci` and `run` exit with the code of their
+command.
 """
 SETTINGS = """# Settings
 
