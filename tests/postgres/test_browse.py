@@ -53,7 +53,7 @@ def get(database: Database, name: str, schema: str = "lab") -> Table:
 
 def walk(database: Database, table: Table, sort: str, down: bool) -> list[Row]:
     """Every row, page by page."""
-    view, found = View(sort, down, size=7), []
+    view, found = View(sort, down, size=7), list[Row]()
     while True:
         page = rows.read_page(database, table, view)
         assert page.is_first is not bool(found)
