@@ -234,5 +234,5 @@ def _initdb_options(major: int) -> list[str]:
 
 def _without_password(text: str, password: str) -> str:
     """What initdb printed, without the statement that sets the password, and without that."""
-    lines = [line for line in text.split("\n") if line.strip("\0 ") and "PASSWORD" not in line]
+    lines = [line for line in text.splitlines() if line.strip() and "PASSWORD" not in line]
     return "\n".join(lines).replace(password, "***")
