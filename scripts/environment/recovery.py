@@ -186,4 +186,4 @@ def _return_tables(settings: Settings, kept: SavedState) -> str:
     damage = {part: reason for part, reason in damage.items() if reason}
     if not damage:
         return ""
-    return f"; {transaction.describe_damage(damage, journal.set_aside(folder))}"
+    return f"; {verification.describe(damage, journal.set_aside(folder))}"

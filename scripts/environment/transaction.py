@@ -186,13 +186,6 @@ def _homes(settings: Settings) -> tuple[Path, Path]:
     return journal.get_home(settings), snapshots.get_home(settings)
 
 
-def describe_damage(damage: Mapping[str, str], folder: Path | None) -> str:
-    """A line about the parts that were not restored, and the folder with their files."""
-    reasons = ", ".join(dict.fromkeys(damage.values()))
-    where = f"; what was saved is in {folder}" if folder else ""
-    return f"not restored, so left as it was: {reasons}{where}"
-
-
 def _protect(definition: Item) -> Item:
     return definition | {"DeletionProtectionEnabled": True}
 
@@ -283,7 +276,7 @@ def _set_aside(settings: Settings, change: Change, damage: Mapping[str, str]) ->
     folder = Path(change.source)
     if folder == journal.get_home(settings) / journal.PREVIOUS and folder.exists():
         folder = journal.set_aside(folder)
-    return [describe_damage(damage, folder if change.source else None)]
+    return [verification.describe(damage, folder if change.source else None)]
 
 
 def _finish(settings: Settings, change: Change) -> None:

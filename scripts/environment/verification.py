@@ -1,6 +1,7 @@
 """Is a saved state whole? Reads all that restoring it will read, before anything depends on it."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,13 @@ def check(what: str, folder: Path, saved: SavedState, database: Database, hint: 
     if reasons := list_reasons(folder, saved, database):
         shown = "".join(f"\n  {reason}" for reason in reasons)
         raise DevError(f"{what} is damaged, so nothing was changed:{shown}", hint)
+
+
+def describe(damage: Mapping[str, str], folder: Path | None) -> str:
+    """A line about the parts that were not restored, and the folder with their files."""
+    reasons = ", ".join(dict.fromkeys(damage.values()))
+    where = f"; what was saved is in {folder}" if folder else ""
+    return f"not restored, so left as it was: {reasons}{where}"
 
 
 def _find_users_damage(path: Path, expected: int) -> str:

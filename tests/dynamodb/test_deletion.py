@@ -179,10 +179,10 @@ def test_a_refusal_that_lasts_is_an_error_with_its_reason(
 
 def test_any_other_refusal_is_an_error_at_once(aws: Aws) -> None:
     with Stubber(clients.dynamodb(aws)) as stub, pytest.raises(DevError) as error:
-        stub.add_client_error("update_table", "AccessDeniedException", "not you")
+        stub.add_client_error("update_table", "ValidationException", "a replica")
         deletion.delete(aws, TABLE, lambda *_: ACTIVE | {"DeletionProtectionEnabled": True})
     assert error.value.message == (
-        f"{aws} refuses to delete the table {TABLE}: AccessDeniedException: not you"
+        f"{aws} refuses to delete the table {TABLE}: ValidationException: a replica"
         "\nhint: remove the cause, then run the same command again"
     )
 
