@@ -83,8 +83,10 @@ def _count_items(definition: Item, folder: Path) -> int:
 
     An item that is there twice counts as one, as it does in a table.
     """
-    keys, seen = bulk_load.list_keys(definition), set()
-    for line in json_lines.read(sorted(folder.iterdir())):
+    keys, seen, parts = bulk_load.list_keys(definition), set(), sorted(folder.iterdir())
+    if other := next((part for part in parts if not json_lines.is_gzip(part)), None):
+        raise DevError(f"{other} is not gzip")
+    for line in json_lines.read(parts):
         try:
             seen.add(bulk_load.find_key(json_lines.parse(line.text), keys))
         except ValueError as error:

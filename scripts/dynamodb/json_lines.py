@@ -17,6 +17,7 @@ ENDINGS = (".json", ".jsonl", ".gz")
 LONGEST_LINE = 4_000_000  # the text of an item, which may have 400 KB, at its most verbose
 PART_BYTES = 64_000_000  # of uncompressed text in one part of a folder
 LARGEST_ITEM = 400 * 1024
+_GZIP = b"\x1f\x8b"
 
 
 class Line(NamedTuple):
@@ -41,6 +42,12 @@ class Line(NamedTuple):
 def is_file_name(path: Path) -> bool:
     """Is this the name of one file of items? Else it is a folder's."""
     return path.name.endswith(ENDINGS)
+
+
+def is_gzip(path: Path) -> bool:
+    """Does the file begin as a gzip file does?"""
+    with path.open("rb") as raw:
+        return raw.read(2) == _GZIP
 
 
 def list_parts(path: Path) -> list[Path]:
@@ -147,9 +154,9 @@ def _writer(path: Path, raw: IO[bytes]) -> contextlib.AbstractContextManager[Any
 
 def _lines(raw: IO[bytes]) -> Iterator[bytes]:
     """The lines of a file, plain or gzip by its first bytes; past the limit a line is cut."""
-    is_gzip = raw.read(2) == b"\x1f\x8b"
+    is_packed = raw.read(2) == _GZIP
     raw.seek(0)
-    file: Any = io.BufferedReader(gzip.GzipFile(fileobj=raw), 1 << 20) if is_gzip else raw
+    file: Any = io.BufferedReader(gzip.GzipFile(fileobj=raw), 1 << 20) if is_packed else raw
     for text in iter(partial(file.readline, LONGEST_LINE), b""):
         yield text
         rest = text

@@ -89,9 +89,9 @@ def write(settings: Settings, change: Change) -> None:
 
 
 def clear(settings: Settings) -> None:
-    """Forget the change and what it saved."""
-    shutil.rmtree(get_home(settings) / KEPT, ignore_errors=True)
+    """Forget the change, then what it saved: nobody reads that without the change."""
     get_note(settings).unlink(missing_ok=True)
+    shutil.rmtree(get_home(settings) / KEPT, ignore_errors=True)
 
 
 def get_home(settings: Settings) -> Path:

@@ -55,6 +55,10 @@ def revert(settings: Settings, confirmed: str = "") -> str:
     kept = _ensure_kept(settings, change)
     if not change.reverting and not _is_decided(settings, change, kept):
         return _forget(settings, change)
+    if not kept and change.reverting:  # killed when all was restored
+        _drop_displaced(settings)
+        journal.clear(settings)
+        return f"reverted {change.command}"
     if not kept:
         raise DevError(
             f"{change.command} cannot be reverted: what it saved is missing or damaged:"

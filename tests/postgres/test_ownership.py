@@ -42,8 +42,10 @@ def by_hand(lived_in: Settings) -> Iterator[Callable[[str], Database]]:
         databases.drop(database, database.name)
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
-@pytest.mark.parametrize("command", CHANGES)
+@pytest.mark.parametrize(
+    ("command", "suffix"),
+    [*(("db.reset", suffix) for suffix in SUFFIXES), *zip(CHANGES, SUFFIXES, strict=False)],
+)
 def test_a_database_of_the_users_is_named_before_anything_is_done(
     lived_in: Settings, by_hand: Callable[[str], Database], command: str, suffix: str
 ) -> None:

@@ -63,7 +63,7 @@ def test_a_reset_asks_for_the_name_shows_its_steps_and_is_undone(site: Site) -> 
     expect(page.get_by_role("row", name=re.compile(r"^\w+ db\.seed"))).to_be_visible()
     expect(state(page)).to_have_text("done", timeout=ENDS)
     expect(page.locator(".lines tr").filter(has_text="check")).to_contain_text("see the newest")
-    expect(page.get_by_role("row", name="users 2")).to_be_visible(timeout=5000)
+    expect(page.get_by_role("row", name="users 2", exact=True)).to_be_visible(timeout=5000)
     expect(page.locator(".run").first.locator("h3")).to_have_text("reset")
 
     page.get_by_role("link", name="Undo…").click()
@@ -71,7 +71,7 @@ def test_a_reset_asks_for_the_name_shows_its_steps_and_is_undone(site: Site) -> 
     page.get_by_role("button", name="Undo").click()
     expect(page.locator(".live h2")).to_have_text("Undo")
     expect(state(page)).to_have_text("done", timeout=ENDS)
-    expect(page.get_by_role("row", name="users 3")).to_be_visible(timeout=5000)
+    expect(page.get_by_role("row", name="users 3", exact=True)).to_be_visible(timeout=5000)
 
 
 def test_a_snapshot_is_saved_restored_and_deleted(site: Site) -> None:
@@ -91,7 +91,7 @@ def test_a_snapshot_is_saved_restored_and_deleted(site: Site) -> None:
     page.keyboard.press("Enter")
     expect(page.locator(".live h2")).to_have_text("Restore")
     expect(state(page)).to_have_text("done", timeout=ENDS)
-    expect(page.get_by_role("row", name="users 2")).to_be_visible(timeout=5000)
+    expect(page.get_by_role("row", name="users 2", exact=True)).to_be_visible(timeout=5000)
     row.get_by_role("link", name="Delete…").click()
     page.get_by_label("Type monday to confirm").fill("monday")
     page.keyboard.press("Enter")
@@ -256,7 +256,7 @@ def test_a_phone_has_one_column_and_targets_for_fingers(site: Site, path: str) -
 def test_pages_that_read_work_without_javascript(site: Site) -> None:
     page = site.open_window(java_script_enabled=False)
     page.goto(site.address)
-    expect(page.get_by_role("row", name="users 2")).to_be_visible()
+    expect(page.get_by_role("row", name="users 2", exact=True)).to_be_visible()
     page.get_by_role("link", name="All checks").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Doctor")
     expect(page.get_by_text("every minute")).to_be_hidden()

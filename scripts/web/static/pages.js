@@ -48,6 +48,11 @@ async function parse(answer) {
 for (const place of document.querySelectorAll("[data-scripted]")) place.hidden = false;
 for (const place of document.querySelectorAll("[data-plain]")) place.hidden = true;
 
+// On a narrow screen the row of pages may be longer than the screen.
+const pages = document.querySelector("nav");
+const place = pages.querySelector("[aria-current]");
+if (place) pages.scrollLeft = place.offsetLeft - (pages.clientWidth - place.offsetWidth) / 2;
+
 // Regions that follow the server: each is asked for at its own address, or the page's, and
 // replaced when what the server sends has changed.
 
