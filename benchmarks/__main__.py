@@ -1,7 +1,7 @@
 """`python -m benchmarks [--quick] [PART ...]`: measure, print one table, and write it down.
 
-PARTs: setup, pipelines, everyday, loads; without any, all of them. Only a whole run that is not
---quick (few rounds, small loads, no make) is written to docs/benchmarks.md.
+PARTs: installation, setup, pipelines, everyday, loads; without any, all of them. Only a whole run
+that is not --quick (few rounds, small loads, no make or pip) is written to docs/benchmarks.md.
 """
 
 import argparse
@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import Callable
 
-from benchmarks import everyday, loads, pipelines, places, setup
+from benchmarks import everyday, installation, loads, pipelines, places, setup
 from benchmarks.figures import Figure, machine, table
 from tests.conftest import PROJECT, Checkout
 
@@ -24,6 +24,7 @@ checkout. Times are medians of all rounds; a ratio is ours / theirs.
 
 
 PARTS: dict[str, Callable[[Checkout, bool], list[Figure]]] = {
+    "installation": lambda checkout, quick: [] if quick else installation.figures(checkout, 3),
     "setup": lambda checkout, quick: setup.figures(checkout, 1 if quick else 9),
     "pipelines": lambda checkout, quick: pipelines.figures(checkout, 1 if quick else 5, not quick),
     "everyday": lambda checkout, quick: (

@@ -176,7 +176,7 @@ def load(folder: Path) -> App:
         text = path.read_text(encoding="utf-8")
         values = tomllib.loads(text)
     except FileNotFoundError:
-        raise DevError(f"there is no {path}", f"./invoke init {folder} writes one") from None
+        raise DevError(f"there is no {path}", f"./invoke init {folder} (writes one)") from None
     except (OSError, UnicodeDecodeError) as error:
         raise DevError(f"{path} cannot be read: {error}", "it must be a UTF-8 file") from None
     except tomllib.TOMLDecodeError as error:

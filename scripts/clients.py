@@ -17,17 +17,10 @@ from scripts.targets import Aws, Database
 CONNECT_SECONDS = 5
 REDIRECT = "AWS_ENDPOINT_URL"  # and those that begin with it: AWS_ENDPOINT_URL_DYNAMODB
 _NOT_LET_IN = (
-    "AccessDenied",
-    "AccessDeniedException",
-    "AuthFailure",
-    "ExpiredToken",
-    "ExpiredTokenException",
-    "InvalidAccessKeyId",
-    "InvalidClientTokenId",
-    "InvalidSignatureException",
-    "SignatureDoesNotMatch",
-    "UnauthorizedOperation",
-    "UnrecognizedClientException",
+    *("AccessDenied", "AccessDeniedException", "AuthFailure", "ExpiredToken"),
+    *("ExpiredTokenException", "InvalidAccessKeyId", "InvalidClientTokenId"),
+    *("InvalidSignatureException", "SignatureDoesNotMatch"),
+    *("UnauthorizedOperation", "UnrecognizedClientException"),
 )
 _FAILED = "InternalError"  # an emulator's own trouble: a full disk, say
 
@@ -63,7 +56,7 @@ def cursor(database: Database, autocommit: bool = False) -> Iterator[Any]:
 def _psycopg2(owned: bool) -> Any:
     """The driver, without libpq's own variables: PGHOSTADDR alone would lead to another server.
 
-    Those about TLS are for servers elsewhere: one that is our own has none.
+    Only those about TLS are kept, for servers elsewhere: our own have none.
     """
     for name in [name for name in os.environ if _is_of_libpq(name, owned)]:
         os.environ.pop(name, None)

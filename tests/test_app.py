@@ -125,5 +125,5 @@ def test_a_folder_without_it_says_how_to_get_one(tmp_path: Path) -> None:
     with pytest.raises(DevError) as caught:
         app.load(tmp_path)
     assert caught.value.message == (
-        f"there is no {tmp_path}/app.toml\nhint: ./invoke init {tmp_path} writes one"
+        f"there is no {tmp_path}/app.toml\nhint: ./invoke init {tmp_path} (writes one)"
     )

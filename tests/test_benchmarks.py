@@ -54,7 +54,9 @@ def test_an_unknown_part_is_named() -> None:
         check=False,
     )
     assert done.returncode == 2
-    assert done.stderr.endswith("no part nope; there are setup, pipelines, everyday, loads\n")
+    assert done.stderr.endswith(
+        "no part nope; there are installation, setup, pipelines, everyday, loads\n"
+    )
 
 
 def test_the_sides_are_measured_in_turn_and_the_first_round_is_left_out() -> None:

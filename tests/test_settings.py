@@ -240,7 +240,7 @@ def test_a_folder_in_place_of_the_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DevError) as error:
         settings.load(tmp_path, {})
     assert message(error) == (
-        f"{tmp_path}/.env cannot be read: Is a directory\nhint: compare it with .env.example"
+        f"{tmp_path}/.env cannot be read: it is not a file\nhint: compare it with .env.example"
     )
 
 

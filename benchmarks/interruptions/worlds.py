@@ -190,7 +190,7 @@ class World:
 
     def _prefer_own_ports(self) -> None:
         """Other defaults in its settings; a port that the user sets would have to be free."""
-        path = self.root / "scripts" / "settings.py"
+        path = self.root / "scripts" / "settings" / "__init__.py"
         text = path.read_text(encoding="utf-8")
         ours = self.settings()
         for field in settings.declared():

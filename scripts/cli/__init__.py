@@ -8,7 +8,8 @@ output         the only writer: results on stdout, messages on stderr, tables, J
 plans          what a pipeline would do, for --plan and --dry
 watch          a table that is repeated until Ctrl-C
 confirmation   questions before something is deleted
-board          the live board of a running pipeline
+progress       how far work is: the live board, or plain lines
+board          the live board of a running pipeline on a terminal
 completion     completion scripts for bash, zsh and fish, and where they are installed
 github         GitHub Actions' commands: masks, errors, groups, summaries, variables
 """

@@ -10,31 +10,19 @@ import signal
 import sys
 import textwrap
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
 from invoke.exceptions import Exit
 
-from scripts import errors
 from scripts.cli import github
 from scripts.engine import timeline
-from scripts.engine.pipeline import Event, Step
 from scripts.engine.timeline import Timeline
 
 _WIDEST = 120
 _CRITICAL = "* on the critical path: a faster step would have made the run faster"
-_LIVE_SECONDS, _PLAIN_SECONDS = 0.2, 10.0
-_MARKS = {
-    "progress": "goes",
-    "finished": "done",
-    "skipped": "same",
-    "failed": "FAIL",
-    "blocked": "skip",
-    "interrupted": "stop",
-}
 
 
 def say(text: str) -> None:
@@ -165,40 +153,6 @@ def write_timelines(timelines: Sequence[Timeline], as_json: bool) -> None:
         say(textwrap.fill(_CRITICAL, columns))
 
 
-@contextlib.contextmanager
-def progress(noun: str, before: int = 0) -> Iterator[Callable[[int, float], None]]:
-    """A listener for long work: how many things (`noun`) are done, and the share, from 0 to 1.
-
-    One live line on a terminal, a plain line now and then elsewhere. `before` were done earlier.
-    """
-    live = is_live()
-    begin = last = time.monotonic()
-    first: list[float] = []
-
-    def show(count: int, share: float) -> None:
-        nonlocal last
-        first.append(share) if not first else None
-        now = time.monotonic()
-        if now - last < (_LIVE_SECONDS if live else _PLAIN_SECONDS):
-            return
-        last = now
-        rate = (count - before) / (now - begin)
-        left = _time_left(now - begin, first[0], share)
-        text = f"{errors.count(count, noun)}  {rate:,.0f}/s  {left}"
-        if live:
-            sys.stderr.write(f"\r\x1b[2K{text[: width() - 1]}")
-            sys.stderr.flush()
-        else:
-            say(text)
-
-    try:
-        yield show
-    finally:
-        if live:
-            sys.stderr.write("\r\x1b[2K")
-            sys.stderr.flush()
-
-
 def write_log(lines: Iterable[tuple[str, str]], as_json: bool) -> int:
     """Lines of logs as they come, each after the name of its service; how many there were."""
     number = 0
@@ -240,55 +194,6 @@ def prepare() -> None:
 
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, end)
-
-
-@contextlib.contextmanager
-def show(steps: Sequence[Step]) -> Iterator[Callable[[Event], None]]:
-    """A listener that shows events: a live board on a terminal, plain lines elsewhere."""
-    width = max(len(step.name) for step in steps)
-    if not is_live():
-        yield _plain_listener(width)
-        return
-    from scripts.cli.board import Board
-
-    with Board(steps) as board:
-        yield board.show
-
-
-def is_live() -> bool:
-    """May we draw: is stderr a terminal, and nobody asked for plain text?"""
-    quiet = os.environ.get("NO_COLOR") or os.environ.get("CI") or os.environ.get("TERM") == "dumb"
-    return sys.stderr.isatty() and not quiet
-
-
-def event_line(event: Event, width: int) -> str:
-    """An event as a plain line: state, step, seconds, what was done or why not."""
-    seconds = f"{event.seconds:5.2f} s" if event.seconds else " " * 7
-    first, *rest = event.detail.splitlines() or [""]
-    lines = [f"{_MARKS[event.kind]}  {event.step:{width}}  {seconds}  {first}".rstrip()]
-    return "\n".join([*lines, *(f"      {line}" for line in rest)])
-
-
-def _time_left(seconds: float, first: float, share: float) -> str:
-    if share <= first:
-        return "..."
-    left = round(seconds * (1 - share) / (share - first))
-    return f"{share:.0%}, {left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"
-
-
-def _plain_listener(width: int) -> Callable[[Event], None]:
-    """A line for the end of each step, and now and then for how far it is."""
-    said: dict[str, float] = {}
-
-    def show(event: Event) -> None:
-        if event.kind == "progress":
-            if event.seconds - said.get(event.step, 0.0) < _PLAIN_SECONDS:
-                return
-            said[event.step] = event.seconds
-        if event.kind != "started":
-            say(event_line(event, width))
-
-    return show
 
 
 def _get(row: Any, column: str) -> Any:

@@ -40,9 +40,9 @@ def timestamp(moment: datetime) -> str:
 
 
 def in_journal_layout(message: Message) -> str:
-    """A message as a line: handle in 12 columns, time in 22, the first 40 characters."""
+    """A message as a line: handle in 12 columns, local time in 22, the first 40 characters."""
     try:
-        written = datetime.fromisoformat(message.at).strftime("%Y-%m-%d %I:%M %p")
+        written = f"{datetime.fromisoformat(message.at).astimezone():%Y-%m-%d %H:%M:%S}"
     except ValueError:  # an app may write anything
         written = message.at[:20]
     return f"{message.author.handle:<12}{written:<22}{message.text[:40]}"

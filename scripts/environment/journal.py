@@ -47,8 +47,9 @@ class Change:
 
 def find_pending(settings: Settings) -> Change | None:
     """The change that is committed but not completed; of a damaged change.json what is known."""
+    note = get_note(settings)
     try:
-        text = state.read(get_note(settings))
+        text = state.read(note)
         return _parse(json.loads(text)) if text is not None else None
     except (ValueError, TypeError, RecursionError, DevError):
         kept = find_kept(settings)

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 
 from scripts import stacks, state
-from scripts.cli import output
+from scripts.cli import output, progress
 from scripts.engine import history, pipeline
 from scripts.engine.pipeline import Event, Step
 from scripts.errors import DevError, with_option
@@ -26,7 +26,7 @@ def run(
     following: str = "",
     line: str = "",
     say: Say = output.say,
-    show: Show = output.show,
+    show: Show = progress.show,
 ) -> None:
     """Run the steps, never two pipelines at once, and print what to do next: `following`.
 

@@ -91,7 +91,7 @@ def render(found: Found) -> str:
     """The text of app.toml, with a comment for each part."""
     lines = [
         f"# What this app is. Every part is optional; {ROOT.name}/docs/app.md lists the keys.",
-        "# Paths are relative to this file. Written by ./invoke init from what it found here.",
+        "# Paths are relative to this file. The task init wrote it from what it found here.",
         f"name = {_quoted(found.name)}  # the database and the user pool have this name",
         "",
         "[postgres]",
@@ -111,7 +111,7 @@ def render(found: Found) -> str:
             "[messages]  # Cruddur's direct messages",
             f"table = {_quoted(found.messages)}",
         ]
-    lines += ["", "[env]  # more variables for ./invoke env and run, made of its own"]
+    lines += ["", "[env]  # more variables for the tasks env and run, built from the others"]
     if found.connection:
         lines += [f'{name} = "${{DATABASE_URL}}"' for name in found.connection]
         lines += [

@@ -72,7 +72,7 @@ def find_undo(settings: Settings) -> Saved | None:
 def list_snapshots(settings: Settings) -> list[Saved]:
     """The snapshots, the newest first."""
     return [
-        Saved(one.name, one.made, "./invoke snapshot.save", one.content, one.size)
+        Saved(one.name, one.made, f"./invoke snapshot.save {one.name}", one.content, one.size)
         for one in reversed(snapshots.list_all(settings))
     ]
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from scripts import stacks, state
-from scripts.cli import output
+from scripts.cli import output, progress
 from scripts.dynamodb import bulk_load, json_lines, parallel_scan, s3, tables
 from scripts.dynamodb.bulk_load import Rejected, Tally, Writer
 from scripts.environment import ddb_steps
@@ -81,7 +81,7 @@ def load(settings: Settings, path: Path, table: str, rate: int | None) -> None:
             output.say(f"at most {meter}, of the capacity; to set it: --rate N")
         writer = Writer(aws, description, meter, tally)
         try:
-            with output.progress("item", tally.acknowledged) as show:
+            with progress.count("item", tally.acknowledged) as show:
                 done = writer.run(json_lines.read(parts, skip=tally.lines), checkpoint.save, show)
         except DevError as error:
             raise DevError(error.reason, f"{error.hint}; the same command resumes") from None
@@ -96,7 +96,7 @@ def load(settings: Settings, path: Path, table: str, rate: int | None) -> None:
 def load_rows(settings: Settings, path: Path, table: str) -> None:
     """Load a CSV file into a table of Postgres."""
     database = stacks.get_database(settings)
-    with output.progress("row") as show:
+    with progress.count("row") as show:
         done = csv_load.load(database, path, table, show)
     rows = count(done.inserted, "new row")
     output.say(f"{table} has {rows} from {path}; {done.already_there:,} already existed")
@@ -156,7 +156,7 @@ def import_table(settings: Settings, url: str, table: str, as_json: bool) -> Non
             "write <table>.json in the folder that [dynamodb] tables names",
         )
     definition = definitions[table]
-    with output.progress("item") as show:
+    with progress.count("item") as show:
         report = s3.import_table(aws, definition, s3.parse(url), show)
     output.write_report(report, as_json)
     if report.status != "COMPLETED":
@@ -173,7 +173,7 @@ def _shown(aws: Aws, table: str) -> Iterator[Iterator[bytes]]:
             show(number, min(number / expected, 1.0) if expected else 0.0)
             yield json_lines.to_line(item)
 
-    with output.progress("item") as show:
+    with progress.count("item") as show:
         yield lines()
 
 

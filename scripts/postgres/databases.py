@@ -144,8 +144,8 @@ def load_seed(
         raise DevError(
             f"{notes.describe_change(note, 'seed', digests)} {database};"
             " to load it again could duplicate rows",
-            "./invoke db.seed --again loads it all the same; ./invoke db.reset rebuilds the"
-            " database with it, and saves the present one for undo",
+            "./invoke db.seed --again (loads it all the same); ./invoke db.reset (rebuilds the"
+            " database with it; undo reverts that)",
         )
     note = {kind: note[kind] for kind in note if kind != "empty"} | {"seed": digests}
     _load(database, paths, note, live)

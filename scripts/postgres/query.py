@@ -103,7 +103,7 @@ def _not_a_query(reason: str) -> QueryError:
     what = f"{word[1]} is refused" if word and word[1] != "multi-query plan" else ""
     return QueryError(
         what or "only one statement can be run at a time",
-        "write a SELECT, WITH, VALUES, TABLE, EXPLAIN or SHOW; ./invoke db.connect can do more",
+        "write a SELECT, WITH, VALUES, TABLE, EXPLAIN or SHOW; otherwise: ./invoke db.connect",
     )
 
 
@@ -164,7 +164,7 @@ def _find_secret(texts: list[tuple[str, str]]) -> str | None:
 
 def _refusal(query: str, what: str, why: str) -> QueryError:
     place = query.lower().find(what.removesuffix("()").lower())
-    return QueryError(f"{what} {why}", "./invoke db.connect has no such limits", place + 1)
+    return QueryError(f"{what} {why}", "to run it without limits: ./invoke db.connect", place + 1)
 
 
 def _texts(plan: Any, key: str = "") -> Iterator[tuple[str, str]]:

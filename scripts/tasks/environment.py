@@ -214,7 +214,7 @@ def doctor(call: Call, all: bool = False, fix: bool = False) -> None:
 def env(
     call: Call,
     format: Annotated[str, Choice(("dotenv", "shell", "json", "github"))] = "dotenv",
-    output: str = "",
+    output: Annotated[str, Text("FILE", "standard output")] = "",
 ) -> None:
     """Print the variables with which an app connects."""
     from scripts.environment import variables

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.cli import output, plans
+from scripts.cli import output, plans, progress
 from scripts.engine.pipeline import Event, Step
 from tests.conftest import PROJECT, clean_environment
 
@@ -183,13 +183,13 @@ def test_a_line_has_no_control_characters(text: str, shown: str) -> None:
     ],
 )
 def test_an_event_is_a_plain_line(event: Event, line: str) -> None:
-    assert output.event_line(event, width=3) == line
+    assert progress.event_line(event, width=3) == line
 
 
 def test_without_a_terminal_each_end_is_a_line_and_a_start_is_none(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with output.show([Step("a", "", str), Step("long", "", str)]) as show:
+    with progress.show([Step("a", "", str), Step("long", "", str)]) as show:
         show(Event("started", "a", 0.0))
         show(Event("finished", "a", 1.0, 1.0, "made it"))
     assert capsys.readouterr() == ("", "done  a      1.00 s  made it\n")
@@ -198,7 +198,7 @@ def test_without_a_terminal_each_end_is_a_line_and_a_start_is_none(
 def test_without_a_terminal_a_long_step_says_how_far_it_is_every_ten_seconds(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with output.show([Step("a", "", str)]) as show:
+    with progress.show([Step("a", "", str)]) as show:
         for seconds in (1.0, 10.0, 11.0, 19.9, 20.0):
             show(Event("progress", "a", seconds, seconds, f"{seconds:.0f} of 30"))
     assert capsys.readouterr().err == "goes  a  10.00 s  10 of 30\ngoes  a  20.00 s  20 of 30\n"
@@ -238,15 +238,15 @@ def run_on_a_terminal(code: str, environment: Mapping[str, str]) -> tuple[str, s
 def test_the_board_is_for_a_terminal_that_nobody_wants_plain(
     environment: Mapping[str, str], live: str
 ) -> None:
-    code = "from scripts.cli import output; print(output.is_live())"
+    code = "from scripts.cli import progress; print(progress.is_live())"
     assert run_on_a_terminal(code, environment)[0] == live
 
 
 BOARD = """
-from scripts.cli import output
+from scripts.cli import progress
 from scripts.engine.pipeline import Event, Step
 
-with output.show([Step("first", "", str), Step("second", "", str)]) as show:
+with progress.show([Step("first", "", str), Step("second", "", str)]) as show:
     show(Event("started", "first", 0.0))
     show(Event("failed", "first", 1.0, 1.25, "it [bold]broke[/nonsense]"))
     show(Event("blocked", "second", 1.0, detail="needs first"))
@@ -301,10 +301,10 @@ def test_a_reader_that_goes_ends_the_output_quietly(tmp_path: Path, lines: int) 
 
 PROGRESS = """
 import time
-from scripts.cli import output
+from scripts.cli import output, progress
 
-output._LIVE_SECONDS = 0.0
-with output.progress("item", before=100) as show:
+progress._LIVE_SECONDS = 0.0
+with progress.count("item", before=100) as show:
     show(100, 0.25)
     time.sleep(0.01)
     show(1_600, 0.5)
@@ -331,7 +331,7 @@ def test_progress_fits_a_narrow_terminal() -> None:
 def test_without_a_terminal_short_work_shows_no_progress(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with output.progress("item") as show:
+    with progress.count("item") as show:
         show(100, 0.5)
     assert capsys.readouterr() == ("", "")
 

@@ -72,12 +72,12 @@ SHOWS = "all tasks: ./invoke"
 @pytest.mark.parametrize(
     ("words", "reason", "hint"),
     [
-        (["stup"], "there is no task stup", f"did you mean setup? {SHOWS}"),
+        (["stup"], "there is no task stup", f"did you mean setup or step? {SHOWS}"),
         (["seed"], "there is no task seed", f"did you mean db.seed or ddb.seed? {SHOWS}"),
         (["ddb.scna"], "there is no task ddb.scna", f"did you mean ddb.scan? {SHOWS}"),
         (["nonsense"], "there is no task nonsense", SHOWS),
         (["it's"], "there is no task it's", SHOWS),
-        (["--help", "stup"], "there is no task stup", f"did you mean setup? {SHOWS}"),
+        (["--help", "stup"], "there is no task stup", f"did you mean setup or step? {SHOWS}"),
         (
             ["setup", "--stak", "docker"],
             "setup has no option --stak",
@@ -152,7 +152,7 @@ Load a CSV file in one transaction.
 Values:
 
   PATH    CSV file; its first line names the columns
-  TABLE   table name
+  TABLE   table name: users, billing.invoices
 
 Options:
 

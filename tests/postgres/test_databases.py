@@ -363,8 +363,8 @@ def test_a_changed_seed_is_loaded_only_when_told(seeded: Database, tmp_path: Pat
     assert failure(lambda: databases.load_seed(seeded, (seed,))) == (
         f"sql/seed.sql changed since the seed was loaded into {seeded};"
         " to load it again could duplicate rows"
-        "\nhint: ./invoke db.seed --again loads it all the same; ./invoke db.reset rebuilds the"
-        " database with it, and saves the present one for undo"
+        "\nhint: ./invoke db.seed --again (loads it all the same); ./invoke db.reset (rebuilds the"
+        " database with it; undo reverts that)"
     )
     assert (contents(seeded), databases.loaded(seeded)) == before
     assert databases.load_seed(seeded, (seed,), again=True) == "seeded: activities 1, users 3"
@@ -386,7 +386,7 @@ def test_a_changed_schema_is_not_applied_to_empty_tables(created: Database, tmp_
     assert failure(lambda: databases.load_schema(created, (schema,))) == (
         f"sql/schema.sql changed since the schema was loaded into {created},"
         " which contains: kept 0, billing.invoices 1"
-        "\nhint: ./invoke db.reset rebuilds it, and saves the present one for undo"
+        "\nhint: ./invoke db.reset (rebuilds the database; undo reverts it)"
     )
     assert databases.count_rows(created) == {"kept": 0, "billing.invoices": 1}
 

@@ -325,7 +325,7 @@ def test_down_stops_a_server_that_no_record_tells_of(checkout: Checkout) -> None
 
 
 def test_the_lock_holds_on_a_full_disk(tmp_path: Path) -> None:
-    where = settings.load(tmp_path, {})
+    where = settings.Settings(root=tmp_path)
     with full_disk(), state.lock(where, "reset", print):
         assert state.find_lock_holder(where) == "another command"
 

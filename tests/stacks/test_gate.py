@@ -40,7 +40,7 @@ from tests.stacks.conftest import (
     sign_up,
 )
 
-USE_OURS = "use AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY as ./invoke env prints them"
+USE_OURS = "use AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of ./invoke env"
 LIST_TABLES = {"X-Amz-Target": "DynamoDB_20120810.ListTables"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
@@ -224,7 +224,7 @@ def test_a_web_socket_is_refused(aws: Aws) -> None:
 
 @pytest.fixture
 def client_id(aws: Aws) -> str:
-    pool = user_pool.create_pool(aws)
+    pool = user_pool.create_pool(aws, by_email=False)
     made = clients.cognito(aws).create_user_pool_client(UserPoolId=pool, ClientName="app")
     return str(made["UserPoolClient"]["ClientId"])
 

@@ -298,8 +298,8 @@ def test_a_refused_login_is_final_and_the_server_runs_on(
     said = failure(checkout, **{f"POSTGRES_{variable}": value, "READY_TIMEOUT": "3600"})
     assert said == (
         f"postgres on 127.0.0.1:{before['port']} does not accept the password of {user}",
-        "hint: POSTGRES_USER and POSTGRES_PASSWORD must be those it was made with;"
-        " to start afresh: ./invoke down --volumes up",
+        "hint: set POSTGRES_USER and POSTGRES_PASSWORD to those that it was created with;"
+        " to start over without its data: ./invoke down --volumes setup",
     )
     assert record(checkout, "postgres") == before
     assert states(checkout)["postgres"] == "healthy"
@@ -329,7 +329,7 @@ def test_a_server_without_a_free_connection_is_looked_at_and_cleared(checkout: C
         checkout.run("setup")
         assert len(json.loads(checkout.run("db.sessions", "--json").stdout)) == held
         done = checkout.run("db.kill-sessions").stderr
-        assert done.startswith(f"ended {held} sessions of cruddur on ")
+        assert done.startswith(f"closed {held} connections to cruddur on ")
     assert ask(checkout, "SELECT 1") == "1"
     assert record(checkout, "postgres") == before
 

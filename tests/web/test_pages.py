@@ -4,7 +4,6 @@ import json
 import re
 import threading
 from dataclasses import replace
-from pathlib import Path
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -130,9 +129,9 @@ def test_production_is_shown_and_never_changed(production: Pages) -> None:
         ("undo", {"confirmed": ""}, "confirmed", "type {db} to confirm"),
         ("snapshot.restore", {"name": "a"}, "confirmed", "type {db} to confirm"),
         ("snapshot.delete", {"name": "a", "confirmed": "b"}, "confirmed", "type a to confirm"),
-        ("snapshot.save", {"name": "a b"}, "name", "a b cannot be a snapshot's name: "),
-        ("snapshot.save", {}, "name", " cannot be a snapshot's name: "),
-        ("snapshot.save", {"name": "../x"}, "name", "../x cannot be a snapshot's name: "),
+        ("snapshot.save", {"name": "a b"}, "name", "a b is not a valid snapshot name: "),
+        ("snapshot.save", {}, "name", " is not a valid snapshot name: "),
+        ("snapshot.save", {"name": "../x"}, "name", "../x is not a valid snapshot name: "),
     ],
 )
 def test_an_action_without_its_name_is_refused_at_the_field(
@@ -305,9 +304,9 @@ def test_every_page_has_a_title_and_one_heading(pages: Pages) -> None:
 
 
 def test_an_app_without_messages_or_users_is_described(
-    seeded: Database, environment: Settings, tmp_path: Path
+    seeded: Database, environment: Settings
 ) -> None:
-    elsewhere = replace(environment, root=tmp_path)
+    elsewhere = replace(environment, app=replace(environment.app, messages=None))
     assert not conversations.is_offered(elsewhere)
     pages = Pages(elsewhere)
     assert "Messages" not in pages.get("/").text

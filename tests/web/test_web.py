@@ -51,7 +51,7 @@ def test_the_seeded_conversation_is_shown_newest_at_the_bottom(site: Site) -> No
     page = site.enter("Korney Belov")
     expect(rows(page)).to_have_count(1)
     expect(rows(page).first).to_contain_text("Smirnov Hale")
-    expect(rows(page).first.locator("time")).to_have_text(re.compile(r"28 Mar"))
+    expect(rows(page).first.locator("time")).to_have_text(re.compile(r"\d\d:\d\d|\d+ \w+"))
     expect(bubbles(page)).to_have_count(20)
     times = page.locator(".bubble").evaluate_all("all => all.map(one => one.dataset.at)")
     assert times == sorted(times)
@@ -96,7 +96,8 @@ def test_a_message_moves_the_conversation_to_the_top_for_both(site: Site) -> Non
     expect(bubbles(theirs).last).to_have_class("bubble theirs")
     write(theirs, "and to you")
     expect(last(mine)).to_have_text("and to you", timeout=SOON)
-    assert bubbles(mine).count() == bubbles(theirs).count() == 22
+    for page in (mine, theirs):
+        expect(bubbles(page)).to_have_count(22)
 
 
 def test_what_is_written_elsewhere_appears_without_a_reload(site: Site) -> None:
@@ -288,7 +289,7 @@ def test_a_stopped_environment_says_how_to_start_it_and_comes_back(
         answer = stopped.goto(page.url)
         assert answer
         assert answer.status == 503
-        expect(stopped.get_by_role("main")).to_contain_text("does not run at")
+        expect(stopped.get_by_role("main")).to_contain_text("is not running at")
         expect(stopped.locator("code")).to_have_text("./invoke up")
         expect(stopped.get_by_text("This page reloads automatically")).to_be_visible()
         assert "Traceback" not in stopped.content()
@@ -317,8 +318,8 @@ def test_the_task_serves_until_it_is_interrupted(checkout: Checkout) -> None:
     assert (first.returncode, out, talk) == (130, "", "")
     _, talk = second.communicate(timeout=20)
     assert (second.returncode, talk.splitlines()[0]) == (
-        1,
-        "WEB_PORT=0 is not a number from 1 to 65535",
+        2,
+        "--port=0 is not a whole number from 1 to 65,535",
     )
 
 

@@ -9,7 +9,7 @@ from scripts.stacks.embedded.emulator.request import Request
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
-USE_OURS = "use AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY as ./invoke env prints them"
+USE_OURS = "use AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of ./invoke env"
 STATUS = 403
 
 # The codes of AWS for a key that it does not accept, and for a request that is not allowed.

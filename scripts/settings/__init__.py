@@ -2,133 +2,32 @@
 
 Precedence: a task's flag, the environment, `.env`, the remembered stack, the default. An empty
 value counts as unset. The app is the one of DEV_APP, by default the one that this tool ships.
+
+forms  the forms of values: each function parses a text, or raises DevError
 """
 
 import dataclasses
-import ipaddress
 import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from scripts import app
 from scripts.app import App
 from scripts.errors import DevError
+from scripts.settings import forms
 
-_LEAVE_OUT = "correct it, or leave it out for the default"
-ROOT = Path(__file__).resolve().parent.parent  # of this tool
+ROOT = Path(__file__).resolve().parents[2]  # of this tool
 APP_VARIABLE = "DEV_APP"
 NO_APP = App(ROOT, "app")  # until app.toml is read
-_RESERVED_ROLES = ("public", "none", "user", "current_user", "current_role", "session_user")
-_SYSTEM_DATABASES = ("postgres", "template0", "template1")
-
-
-def whole_number(name: str, text: str, low: int, high: int) -> int:
-    """The number that `text` writes; DevError with `name` unless it lies in low..high."""
-    if not re.fullmatch(r"[0-9]{1,12}", text) or not low <= int(text) <= high:
-        raise DevError(f"{name}={text} is not a number from {low} to {high}", _LEAVE_OUT)
-    return int(text)
-
-
-def _port(name: str, text: str) -> int:
-    return whole_number(name, text, 1, 65535)
-
-
-def _seconds(name: str, text: str) -> int:
-    return whole_number(name, text, 1, 3600)
-
-
-def _text(name: str, text: str) -> str:
-    if not text.isprintable():
-        raise DevError(f"{name} has characters that cannot be printed", _LEAVE_OUT)
-    return text
-
-
-def _role(name: str, text: str) -> str:
-    if not app.IDENTIFIER.fullmatch(text):
-        raise DevError(
-            f"{name}={text} is not a letter or _ and then letters, digits or _, 50 at most",
-            _LEAVE_OUT,
-        )
-    return text
-
-
-def _superuser(name: str, text: str) -> str:
-    if text.lower() in _RESERVED_ROLES or text.lower().startswith("pg_"):
-        raise DevError(f"{name}={text} is a name that PostgreSQL reserves", _LEAVE_OUT)
-    return _role(name, text)
-
-
-def _folder(name: str, text: str) -> str:
-    if not text.startswith("/"):
-        raise DevError(f"{name}={text} is not an absolute path", _LEAVE_OUT)
-    return _text(name, text)
-
-
-def _database(name: str, text: str) -> str:
-    if text in _SYSTEM_DATABASES:
-        raise DevError(f"{name}={text} is a database of Postgres' own", _LEAVE_OUT)
-    return _role(name, text)
-
-
-def _account(name: str, text: str) -> str:
-    if not re.fullmatch(r"[0-9]{12}", text):
-        raise DevError(f"{name}={text} is not an account of 12 digits", _LEAVE_OUT)
-    return text
-
-
-def _url(name: str, text: str) -> str:
-    if not _is_url(text, "http", "https"):
-        raise DevError(f"{name}={text} is not a URL", _LEAVE_OUT)
-    return text
-
-
-def _database_url(name: str, text: str) -> str:
-    """A postgresql:// URL, which may hold a password: so it is not shown."""
-    if not _is_url(text, "postgresql", "postgres"):
-        hint = f"{name}=postgresql://user:password@host:5432/database"
-        raise DevError(f"{name} is not the URL of a database (its value is not shown)", hint)
-    return text
-
-
-def _is_url(text: str, *schemes: str) -> bool:
-    try:
-        url = urlsplit(text)
-        return url.scheme in schemes and bool(url.hostname) and url.port != 0
-    except ValueError:
-        return False
-
-
-def _address(name: str, text: str) -> str:
-    try:
-        return str(ipaddress.ip_address(text))
-    except ValueError:
-        raise DevError(f"{name}={text} is not an IP address", _LEAVE_OUT) from None
-
-
-def _password(name: str, text: str) -> str:
-    """A password that Cognito's default policy accepts; it is not shown."""
-    rules = {
-        "8 to 256 characters": ".{8,256}",
-        "an uppercase letter": ".*[A-Z].*",
-        "a lowercase letter": ".*[a-z].*",
-        "a digit": ".*[0-9].*",
-        "a symbol": r""".*[$^*.\[\]{}()?"!@#%&/\\,><':;|_~`+=-].*""",
-        "no space or control character": r"[^\s\x00-\x1f\x7f]*",
-    }
-    broken = [rule for rule, form in rules.items() if not re.fullmatch(form, text, re.DOTALL)]
-    if broken:
-        raise DevError(f"{name} (not shown) must have {', '.join(broken)}", _LEAVE_OUT)
-    return text
 
 
 def _setting(
     variable: str,
     default: Any,
     help: str,
-    parse: Callable[[str, str], Any] = _text,
+    parse: Callable[[str, str], Any] = forms.printable,
     secret: bool = False,
 ) -> Any:
     metadata = {"variable": variable, "help": help, "parse": parse, "secret": secret}
@@ -148,48 +47,51 @@ class Settings:
         "DEV_THROWAWAY",
         "",
         "name of a temporary environment to use instead of the usual one",
-        _role,
+        forms.role,
     )
     postgres_port: int = _setting(
-        "POSTGRES_PORT", 5432, "Postgres port; unset: this one or the next free one", _port
+        "POSTGRES_PORT", 5432, "Postgres port; unset: this one or the next free one", forms.port
     )
     postgres_user: str = _setting(
-        "POSTGRES_USER", "postgres", "local Postgres superuser", _superuser
+        "POSTGRES_USER", "postgres", "local Postgres superuser", forms.superuser
     )
     postgres_password: str = _setting(
         "POSTGRES_PASSWORD", "", "its password; empty: a random one for this checkout", secret=True
     )
     postgres_db: str = _setting(
-        "POSTGRES_DB", "", "the app's database; empty: the app's name", _database
+        "POSTGRES_DB", "", "the app's database; empty: the app's name", forms.database
     )
     postgres_home: str = _setting(
         "POSTGRES_HOME",
         "",
         "PostgreSQL installation to use (14 or newer): the folder that contains bin/;"
         " empty: the embedded one",
-        _folder,
+        forms.folder,
     )
     aws_region: str = _setting("AWS_REGION", "us-east-1", "AWS region of every request")
     emulator_port: int = _setting(
-        "AWS_EMULATOR_PORT", 4566, "AWS emulator port; unset: this one or the next free one", _port
+        "AWS_EMULATOR_PORT",
+        4566,
+        "AWS emulator port; unset: this one or the next free one",
+        forms.port,
     )
     emulator_account: str = _setting(
         "AWS_EMULATOR_ACCOUNT",
         "000000000000",
         "account ID in the emulator; each account has its own data",
-        _account,
+        forms.account,
     )
     dynamodb_port: int = _setting(
         "DYNAMODB_PORT",
         8000,
         "DynamoDB Local port (docker stack); unset: this one or the next free one",
-        _port,
+        forms.port,
     )
     docker_publish: str = _setting(
         "DOCKER_PUBLISH_ADDRESS",
         "",
         "address on which a remote Docker engine publishes ports; empty: the engine's address",
-        _address,
+        forms.address,
     )
     pool_name: str = _setting(
         "COGNITO_POOL_NAME", "", "name of the local Cognito user pool; empty: the app's name"
@@ -198,18 +100,22 @@ class Settings:
         "COGNITO_PASSWORD",
         "Local-Passw0rd!",
         "password of every local user; shown by env and status",
-        _password,
+        forms.password,
         secret=True,
     )
     web_port: int = _setting(
-        "WEB_PORT", 4600, "port of the web pages; unset: this one or the next free one", _port
+        "WEB_PORT", 4600, "port of the web pages; unset: this one or the next free one", forms.port
     )
     ready_timeout: int = _setting(
-        "READY_TIMEOUT", 30, "timeout for a service to become ready, in seconds", _seconds
+        "READY_TIMEOUT", 30, "timeout for a service to become ready, in seconds", forms.seconds
     )
 
     prod_database_url: str = _setting(
-        "PROD_DATABASE_URL", "", "URL of the database of the aws stack", _database_url, secret=True
+        "PROD_DATABASE_URL",
+        "",
+        "URL of the database of the aws stack",
+        forms.database_url,
+        secret=True,
     )
     aws_profile: str = _setting(
         "AWS_PROFILE", "", "AWS profile of the aws stack; empty: the default profile"
@@ -226,7 +132,7 @@ class Settings:
         "IP_LOOKUP_URL",
         "https://checkip.amazonaws.com",
         "URL that returns your public IP address",
-        _url,
+        forms.url,
     )
 
     @property
