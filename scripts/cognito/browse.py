@@ -27,7 +27,7 @@ class Account:
 
 
 def list_accounts(database: Database, aws: Aws) -> list[Account]:
-    """Every user of the pool, by username. Raises NotFoundError where there is no pool."""
+    """Every user of the pool, by handle, or else by e-mail address. Raises NotFoundError where there is no pool."""
     pool = user_pool.get_pool(aws)
     everybody = users.list_users(database)
     by_sub = {user.cognito_user_id: user for user in everybody if user.cognito_user_id}
@@ -47,4 +47,10 @@ def list_accounts(database: Database, aws: Aws) -> list[Account]:
                 is_linked=linked is not None,
             )
             found.append(account)
-    return sorted(found, key=lambda account: account.username)
+    return sorted(found, key=_name)
+
+
+def _name(account: Account) -> str:
+    """How people recognize the user: the username may be a sub."""
+    attributes = account.attributes
+    return attributes.get("preferred_username") or attributes.get("email") or account.username

@@ -19,7 +19,7 @@ def test_a_user_has_attributes_status_and_a_row(
     assert list(found) == ["ada", "korney", "smirnov"]
     korney, smirnov, ada = found["korney"], found["smirnov"], found["ada"]
     assert korney.attributes["email"] == "korney@example.com"
-    assert (korney.enabled, korney.status) == (True, "FORCE_CHANGE_PASSWORD")
+    assert (korney.enabled, korney.status) == (True, "CONFIRMED")
     assert korney.user
     assert (korney.user.handle, korney.is_linked) == ("korney", True)
     assert smirnov.user

@@ -104,7 +104,7 @@ def test_an_app_signs_everybody_in_with_the_variables_of_env(
 
 
 def test_status_tells_the_password_while_the_emulator_runs(running: Checkout) -> None:
-    line = f"users sign in with the password {LOCAL}\n"
+    line = f"sign-in:   every user with the password {LOCAL}\n"
     assert line in running.run("status").stderr
     kill_emulator(running.settings())
     assert line not in running.run("status", expect=1).stderr
@@ -243,7 +243,7 @@ def test_a_password_that_cannot_be_set_is_said_and_the_old_one_stays(
     running: Checkout, aws: Aws, text: str, words: list[str], message: str
 ) -> None:
     done = set_password(running, text, *words)
-    assert (done.returncode, done.stderr) == (1, message)
+    assert (done.returncode, done.stderr) == (2, message)
     assert by_password(aws, "korney@example.com")
 
 
@@ -276,7 +276,7 @@ def test_a_password_is_typed_unseen(running: Checkout, aws: Aws, again: str, mes
         for question in [question for question in typed if shown.endswith(question)]:
             os.write(screen, f"{typed.pop(question)}\n".encode())
     os.close(screen)
-    assert process.wait(30) == int(again != OTHER)
+    assert process.wait(30) == (0 if again == OTHER else 2)
     assert message in shown
     assert OTHER not in shown
     assert by_password(aws, "korney@example.com", OTHER if again == OTHER else LOCAL)
