@@ -96,7 +96,7 @@ def test_creating_users_again_changes_nothing(seeded: Database, aws: Aws, pool: 
 def test_only_who_is_missing_is_created(seeded: Database, aws: Aws, pool: str) -> None:
     before = subs(aws, pool)
     add_users(seeded, "newcomer")
-    assert sync.create_users(seeded, aws) == "1 users created"
+    assert sync.create_users(seeded, aws) == "1 user created"
     after = subs(aws, pool)
     assert {handle: after[handle] for handle in before} == before
     assert after.keys() - before.keys() == {"newcomer"}
