@@ -210,7 +210,7 @@ def test_a_stuck_load_says_how_much_is_acknowledged(
         message = failure(lambda: run_load(environment, path))
     assert re.fullmatch(
         f"{NAME} took none of 25 items in {batch_write.PATIENCE} tries;"
-        " 1,000 items are acknowledged"
+        " acknowledged: 1,000 items"
         "\nhint: try again later, or raise the table's write capacity; the same command resumes",
         message,
     )
@@ -268,7 +268,9 @@ def test_a_second_load_of_the_same_file_is_kept_out(
     path = write_lines(tmp_path / "items.json", [make_item(1)])
     checkpoint = transfer._checkpoint(environment, table, [path])
     with checkpoint.locked():
-        assert failure(lambda: run_load(environment, path)).startswith("this load runs already")
+        assert failure(lambda: run_load(environment, path)).startswith(
+            "this load is already running"
+        )
 
 
 def test_a_checkpoint_is_of_these_very_files(

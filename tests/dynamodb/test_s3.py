@@ -118,7 +118,7 @@ def test_an_import_never_touches_a_table_that_is_there(
     tables.ensure_table(aws, definition)
     transfer.export_to_s3(environment, str(write_file(tmp_path, 30)), URL)
     assert failure(lambda: transfer.import_table(environment, URL, NAME, as_json=False)) == (
-        f"the table {NAME} is there already, and an import only makes new ones"
+        f"the table {NAME} already exists, and an import only creates new tables"
         "\nhint: ./invoke ddb.load PATH (adds items to a table)"
     )
     assert found(aws) == []
@@ -175,7 +175,7 @@ def test_what_an_import_cannot_make_is_said(aws: Aws, definition: Item) -> None:
     other = definition | {"LocalSecondaryIndexes": []}
     place = s3.parse(URL)
     assert failure(lambda: s3.import_table(aws, other, place, lambda *_: None)) == (
-        "an import cannot make a table with LocalSecondaryIndexes"
+        "an import cannot create a table with LocalSecondaryIndexes"
         "\nhint: ./invoke ddb.schema-load ddb.load PATH (can)"
     )
 

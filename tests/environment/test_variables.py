@@ -242,7 +242,7 @@ def test_without_a_job_it_prints_what_would_go_there(checkout: Checkout) -> None
 def test_outside_a_job_setup_exports_nothing_and_starts_nothing(checkout: Checkout) -> None:
     done = checkout.run("setup", "--export-env", expect=1)
     assert done.stderr == (
-        "this is no job of GitHub Actions: GITHUB_ENV is not set\n"
+        "not in a GitHub Actions job: GITHUB_ENV is not set\n"
         'hint: in a shell: eval "$(./invoke env --format shell)"\n'
     )
     assert not checkout.settings().state.exists()
