@@ -27,7 +27,7 @@ class Account:
 
 
 def list_accounts(database: Database, aws: Aws) -> list[Account]:
-    """Every user of the pool, by handle, or else by e-mail address. Raises NotFoundError where there is no pool."""
+    """Every user of the pool, by handle or e-mail address. Raises NotFoundError without a pool."""
     pool = user_pool.get_pool(aws)
     everybody = users.list_users(database)
     by_sub = {user.cognito_user_id: user for user in everybody if user.cognito_user_id}
