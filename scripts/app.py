@@ -150,6 +150,11 @@ class App:
     env: Mapping[str, str | bool] = field(default_factory=dict)
     steps: tuple[AppStep, ...] = ()
 
+    @property
+    def messages_table(self) -> str:
+        """The table of the direct messages, "" without any."""
+        return self.messages.table if self.messages else ""
+
     def list_files(self, paths: Sequence[Path]) -> str:
         """Files in one line, as the user names them."""
         return ", ".join(map(self.relative, paths)) or "nothing"

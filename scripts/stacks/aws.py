@@ -31,6 +31,7 @@ def targets(settings: Settings) -> Targets:
             postgres_home=settings.postgres_home,
         ),
         aws=Aws(
+            messages=settings.app.messages_table,
             region=settings.aws_region,
             profile=settings.aws_profile,
             pool_name=settings.pool_name,

@@ -7,14 +7,13 @@ from scripts import stacks
 from scripts.cli import output
 from scripts.cli.values import Number, Text
 from scripts.engine.pipeline import Step
-from scripts.errors import count
+from scripts.errors import UsageError, count
 from scripts.settings import Settings
 from scripts.targets import Loss
 from scripts.tasks.kinds import JSON, STACK, Call, listing, pipeline, replacement, step, task
 
-TABLE = "cruddur-messages"
 MOST_FURTHER = 10_000_000  # messages of ddb.seed; conversations.py has the same limit
-Table = Annotated[str, Text("TABLE")]
+Table = Annotated[str, Text("TABLE", unset="the table of the app's messages")]
 
 schema_load = step("ddb.schema-load", "Create the tables; wait until they are ACTIVE.")
 
@@ -25,6 +24,13 @@ def list_tables(call: Call) -> list[dict[str, str]]:
     from scripts.dynamodb import tables
 
     return [{"table": name} for name in tables.list_tables(stacks.get_aws(call.settings))]
+
+
+def _choose(call: Call, table: str) -> str:
+    chosen = table or call.settings.app.messages_table
+    if not chosen:
+        raise UsageError("TABLE is missing: the app has no messages", "./invoke ddb.list-tables")
+    return chosen
 
 
 def _table_loss(settings: Settings, table: str) -> Loss | None:
@@ -60,15 +66,16 @@ def seed(settings: Settings, messages: Annotated[int, Number(0, MOST_FURTHER)] =
 )
 def scan(
     call: Call,
-    table: Table = TABLE,
+    table: Table = "",
     limit: Annotated[int | None, Number(1, 10**12 - 1, unset="all items")] = None,
 ) -> None:
     """Print the items of a table."""
     from scripts.dynamodb import tables
 
-    items = tables.scan(stacks.get_aws(call.settings), table, limit)
+    chosen = _choose(call, table)
+    items = tables.scan(stacks.get_aws(call.settings), chosen, limit)
     shown = output.write_items(items, call.json)
-    output.say(f"{'first ' if shown == limit else ''}{count(shown, 'item')} of {table}")
+    output.say(f"{'first ' if shown == limit else ''}{count(shown, 'item')} of {chosen}")
 
 
 @task(
@@ -82,7 +89,7 @@ def scan(
 def load(
     call: Call,
     path: str,
-    table: Table = TABLE,
+    table: Table = "",
     rate: Annotated[
         int | None, Number(1, 10**9, unset="0.9 of the table's provisioned capacity")
     ] = None,
@@ -90,9 +97,9 @@ def load(
     """Load items from files; resumes if interrupted."""
     from scripts.environment import transfer
 
-    target = stacks.targets(call.settings).aws
-    if not call.would(f"write the items of {path} into the table {table} in {target}"):
-        transfer.load(call.settings, Path(path), table, rate)
+    target, chosen = stacks.targets(call.settings).aws, _choose(call, table)
+    if not call.would(f"write the items of {path} into the table {chosen} in {target}"):
+        transfer.load(call.settings, Path(path), chosen, rate)
 
 
 @task(
@@ -130,10 +137,10 @@ def export_to_s3(call: Call, source: str, url: str) -> None:
     name="import",
     help={"url": "s3://bucket/prefix", "table": "table name, defined in ddb/tables"},
 )
-def import_table(call: Call, url: str, table: Table = TABLE) -> None:
+def import_table(call: Call, url: str, table: Table = "") -> None:
     """Create a table from items in S3 (ImportTable)."""
     from scripts.environment import transfer
 
-    target = stacks.targets(call.settings).aws
-    if not call.would(f"create the table {table} in {target} from the items in {url}"):
-        transfer.import_table(call.settings, url, table, call.json)
+    target, chosen = stacks.targets(call.settings).aws, _choose(call, table)
+    if not call.would(f"create the table {chosen} in {target} from the items in {url}"):
+        transfer.import_table(call.settings, url, chosen, call.json)

@@ -54,6 +54,7 @@ def targets(settings: Settings) -> Targets:
     return Targets(
         database=local_database(settings, postgres.host, postgres.port),
         aws=Aws(
+            messages=settings.app.messages_table,
             region=settings.aws_region,
             endpoint=f"http://{emulator}",
             access_key=settings.emulator_account,
