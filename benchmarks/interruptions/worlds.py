@@ -3,6 +3,7 @@
 import compileall
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -195,10 +196,9 @@ class World:
         ours = self.settings()
         for field in settings.declared():
             if field.name in ("postgres_port", "emulator_port"):
-                line = f'"{field.metadata["variable"]}", {{}},'
-                assert line.format(field.default) in text
-                port = line.format(getattr(ours, field.name))
-                text = text.replace(line.format(field.default), port)
+                line = rf'("{field.metadata["variable"]}",\s+){field.default},'
+                text, count = re.subn(line, rf"\g<1>{getattr(ours, field.name)},", text)
+                assert count == 1
         path.write_text(text, encoding="utf-8")
 
     def _shrink(self, left: int) -> bool:
