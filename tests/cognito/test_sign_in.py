@@ -100,7 +100,7 @@ def test_who_is_not_in_the_pool_is_said_with_some_who_are(aws: Aws, pool: str) -
     assert type(error) is NotFoundError
     assert error.message == (
         "there is no user nobody in the pool cruddur; users: korney, smirnov\n"
-        "hint: ./invoke cognito.list-users shows all of them"
+        "hint: all users: ./invoke cognito.list-users"
     )
 
 
