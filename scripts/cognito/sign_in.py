@@ -27,7 +27,7 @@ def get_user(aws: Aws, pool: str, name: str) -> PoolUser:
     for user in users:
         if name and name in (user.handle, user.email, user.username):
             return user
-    some = ", ".join(sorted(user.handle or user.label for user in users)[:10]) or "none"
+    some = ", ".join([user.handle or user.label for user in users][:10]) or "none"
     raise NotFoundError(
         f"there is no user {name} in the pool {aws.pool_name}; users: {some}",
         "all users: ./invoke cognito.list-users",

@@ -129,11 +129,12 @@ def create_users(aws: Aws, pool: str, users: Sequence[Item]) -> None:
 
 
 def list_users(aws: Aws, pool: str) -> list[PoolUser]:
-    """Every user of the pool.
+    """Every user of the pool, by handle.
 
     Without AttributesToGet: with it, one user who lacks an attribute fails the whole call.
     """
-    return [_pool_user(user) for user in _list_raw(aws, pool)]
+    found = [_pool_user(user) for user in _list_raw(aws, pool)]
+    return sorted(found, key=lambda user: (user.handle, user.label))
 
 
 def save_users(aws: Aws, pool: str) -> list[Item]:

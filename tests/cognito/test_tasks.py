@@ -159,7 +159,7 @@ def test_no_token_for_a_user_who_does_not_exist(running: Checkout, aws: Aws) -> 
     done = running.run("cognito.token", "nobody", expect=1)
     assert done.stderr == (
         "there is no user nobody in the pool cruddur; users: korney, smirnov\n"
-        "hint: ./invoke cognito.list-users shows all of them\n"
+        "hint: all users: ./invoke cognito.list-users\n"
     )
 
 

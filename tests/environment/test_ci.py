@@ -122,7 +122,7 @@ def test_a_setup_that_fails_is_told_with_its_line_and_the_command_does_not_run(
         'relation "nope" does not exist%0A  | INSERT INTO nope VALUES (1);%0A'
         "hint: correct sql/seed.sql; nothing of it was kept"
     ]
-    assert "go on with: ./invoke ci\n" in done.stderr
+    assert "then rerun: ./invoke ci\n" in done.stderr
     assert re.search(
         r"^\| db.seed \| failed \| \d+\.\d\d \|$", (tmp_path / "summary.md").read_text(), re.M
     )

@@ -262,6 +262,7 @@ def test_an_unknown_format_is_named(checkout: Checkout) -> None:
 
 
 def test_of_production_it_tells_what_it_knows(tmp_path: Path) -> None:
+    (tmp_path / "app.toml").write_text('name = "cruddur"\n[cognito]\n')
     chosen = project.load(
         tmp_path,
         {
