@@ -8,7 +8,7 @@ import json
 import sys
 import uuid
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +77,11 @@ def seed_messages() -> None:
     lines = (ROOT / "ddb" / "seeds" / f"{TABLE}.txt").read_text(encoding="utf-8").splitlines()
     lines = [line for line in lines if line and not line.startswith("#")]
     group = lines[0].split()[1]
-    at = datetime.fromisoformat(lines[1].split()[1])
-    for index, line in enumerate(lines[2:]):
-        handle, _, text = line.partition(": ")
+    one, two = sorted(people)[:2]
+    at = datetime.now(UTC) - timedelta(minutes=len(lines))
+    for index, line in enumerate(lines[1:]):
+        speaker, _, text = line.partition(": ")
+        handle = {"1": one, "2": two}[speaker]
         time = (at + timedelta(minutes=index)).isoformat(timespec="microseconds")
         item = {
             "pk": f"MSG#{group}",
@@ -91,7 +93,6 @@ def seed_messages() -> None:
             "user_handle": handle,
         }
         put(client, item)
-    one, two = people
     for mine, theirs in ((one, two), (two, one)):
         item = {
             "pk": f"GRP#{people[mine]['uuid']}",

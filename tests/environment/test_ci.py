@@ -206,7 +206,7 @@ def test_what_a_kill_leaves_is_removed_by_the_next_run(checkout: Checkout) -> No
     checkout.settings().throwaways.joinpath("mine").mkdir()
     done = checkout.run("ci", "--", "true")
     assert f"ci: removing {name}, left over from a run that was killed\n" in done.stderr
-    assert not running.is_running()
+    assert not running.is_running() or running.status() == psutil.STATUS_ZOMBIE
     assert leftovers(checkout, done.stderr) == ["mine"]
 
 

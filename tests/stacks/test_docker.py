@@ -91,7 +91,8 @@ def test_no_daemon(checkout: Checkout, url: str) -> None:
         f"no Docker engine runs at {url}\n"
         f"hint: start it (Docker Desktop, or: sudo systemctl start docker); {OTHERWISE}"
     )
-    rows = json.loads(checkout.run("status", "--json", env={"DOCKER_HOST": url}, expect=1).stdout)
+    words = ("status", "--stack", "docker", "--json")
+    rows = json.loads(checkout.run(*words, env={"DOCKER_HOST": url}, expect=1).stdout)
     assert {(row["state"], row["reason"]) for row in rows} == {
         ("down", f"no Docker engine runs at {url}")
     }
@@ -177,7 +178,7 @@ def test_a_container_that_ends_at_its_start(checkout: Checkout) -> None:
     said = failure(up(checkout), "dynamodb").splitlines()
     assert said[0].startswith("the container of dynamodb ended with code ")
     assert any(line.startswith("  dynamodb.log: Unrecognized option") for line in said)
-    assert said[-1] == "hint: ./invoke logs dynamodb"
+    assert said[-1] == "hint: ./invoke --stack docker logs dynamodb"
 
 
 def test_a_service_that_is_not_healthy_in_time(checkout: Checkout) -> None:
@@ -186,7 +187,11 @@ def test_a_service_that_is_not_healthy_in_time(checkout: Checkout) -> None:
     start = "aws is not healthy after 3 s (READY_TIMEOUT); ListUserPools: no answer ("
     assert said[0].startswith(start)
     assert said[1] == "  aws.log: starting"
-    assert said[2] == "hint: ./invoke logs aws; a slow machine: set READY_TIMEOUT higher"
+    hint = "hint: ./invoke --stack docker logs aws; a slow machine: set READY_TIMEOUT higher"
+    assert said[2] == hint
+        said[2]
+        == "hint: ./invoke --stack docker logs aws; a slow machine: set READY_TIMEOUT higher"
+    )
 
 
 def test_a_volume_of_another_postgres(checkout: Checkout) -> None:
@@ -203,7 +208,7 @@ def test_a_volume_of_another_postgres(checkout: Checkout) -> None:
         "the volume of postgres holds data of PostgreSQL 17,"
         " and postgres:18-alpine is PostgreSQL 18\n"
         "hint: keep it: dump it with its own version, see docs/stacks.md;"
-        " or start over without it: ./invoke down --volumes setup"
+        " or start over without it: ./invoke --stack docker down --volumes setup"
     )
 
 
@@ -212,7 +217,7 @@ def test_a_lost_password_is_said_at_once(checkout: Checkout) -> None:
     shutil.rmtree(checkout.root / ".dev")
     said = failure(up(checkout, READY_TIMEOUT="60"), "postgres").splitlines()
     assert "does not accept the password of postgres" in said[0]
-    assert said[1].endswith("to start afresh: ./invoke down --volumes up")
+    assert said[1].endswith("without its data: ./invoke --stack docker down --volumes setup")
 
 
 @pytest.fixture
