@@ -17,10 +17,9 @@ from scripts.targets import Aws, Database
 CONNECT_SECONDS = 5
 REDIRECT = "AWS_ENDPOINT_URL"  # and those that begin with it: AWS_ENDPOINT_URL_DYNAMODB
 _NOT_LET_IN = (
-    *("AccessDenied", "AccessDeniedException", "AuthFailure", "ExpiredToken"),
-    *("ExpiredTokenException", "InvalidAccessKeyId", "InvalidClientTokenId"),
-    *("InvalidSignatureException", "SignatureDoesNotMatch"),
-    *("UnauthorizedOperation", "UnrecognizedClientException"),
+    *("AccessDenied", "AccessDeniedException", "AuthFailure", "UnrecognizedClientException"),
+    *("ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId", "InvalidClientTokenId"),
+    *("InvalidSignatureException", "SignatureDoesNotMatch", "UnauthorizedOperation"),
 )
 _FAILED = "InternalError"  # an emulator's own trouble: a full disk, say
 
