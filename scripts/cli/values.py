@@ -19,8 +19,19 @@ class BadValueError(ValueError):
         self.hint = hint
 
 
+class _Named:
+    """A type of values with a name for Invoke and the help."""
+
+    name: str
+
+    @property
+    def __name__(self) -> str:
+        """What Invoke calls the type."""
+        return self.name
+
+
 @dataclass(frozen=True)
-class Text:
+class Text(_Named):
     """Any text but an empty one: an empty word is never a path, a table or a name.
 
     `unset` says for the help what applies by default, where the parameter has no such value.
@@ -28,11 +39,6 @@ class Text:
 
     name: str = "TEXT"
     unset: str = ""
-
-    @property
-    def __name__(self) -> str:
-        """What Invoke calls the type."""
-        return self.name
 
     @property
     def limits(self) -> str:
@@ -47,18 +53,13 @@ class Text:
 
 
 @dataclass(frozen=True)
-class Number:
+class Number(_Named):
     """A whole number of a range."""
 
     low: int
     high: int
     unset: str = ""
     name: str = "NUMBER"
-
-    @property
-    def __name__(self) -> str:
-        """What Invoke calls the type."""
-        return self.name
 
     @property
     def limits(self) -> str:
@@ -73,17 +74,12 @@ class Number:
 
 
 @dataclass(frozen=True)
-class Choice:
+class Choice(_Named):
     """One of a few names."""
 
     choices: tuple[str, ...]
     unset: str = ""
     name: str = "NAME"
-
-    @property
-    def __name__(self) -> str:
-        """What Invoke calls the type."""
-        return self.name
 
     @property
     def limits(self) -> str:

@@ -82,7 +82,8 @@ def run(settings: Settings, command: Sequence[str]) -> None:
 def describe(settings: Settings) -> list[str]:
     """The addresses of the running environment, without secrets; [] if it does not run."""
     try:
-        database, values = stacks.get_database(settings), collect(settings)
+        database = stacks.get_database(settings)
+        values = collect(settings, database)
     except DevError:
         return []
     user = quote(database.user, safe="")
