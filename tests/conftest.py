@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from scripts import clients, settings, stacks
@@ -63,6 +64,11 @@ def copy_project(folder: Path) -> Path:
         else:
             shutil.copy(source, folder / part)
     return folder
+
+
+def runs(pid: int) -> bool:
+    """A zombie, which in a container may wait long for its reaper, does not."""
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
 def remove_state(root: Path) -> None:

@@ -26,7 +26,7 @@ from scripts.engine.checks import Check, Finding, note, ok
 from scripts.environment import reset
 from scripts.postgres import copies, databases
 from scripts.settings import Settings, declared
-from tests.conftest import Checkout
+from tests.conftest import Checkout, runs
 from tests.contents import run
 from tests.docker_engine import docker, remove_containers
 from tests.stacks.test_embedded import AS_ROOT
@@ -48,11 +48,6 @@ def edit(checkout: Checkout, part: str, old: str, new: str) -> None:
     path = checkout.root / part
     assert old in path.read_text()
     path.write_text(path.read_text().replace(old, new))
-
-
-def runs(pid: int) -> bool:
-    """A zombie, which in a container may wait long for its reaper, does not."""
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
 def failed(found: dict[str, Finding]) -> set[str]:

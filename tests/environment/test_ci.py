@@ -18,7 +18,7 @@ from scripts import settings, shell, state
 from scripts.environment import ci
 from scripts.stacks import ports
 from scripts.stacks.embedded import postgres_server
-from tests.conftest import PROJECT, Checkout
+from tests.conftest import PROJECT, Checkout, runs
 from tests.docker_engine import remove_containers
 from tests.environment.test_variables import APP, SEEN
 from tests.test_architecture import namespace  # noqa: F401 - a fixture
@@ -206,7 +206,7 @@ def test_what_a_kill_leaves_is_removed_by_the_next_run(checkout: Checkout) -> No
     checkout.settings().throwaways.joinpath("mine").mkdir()
     done = checkout.run("ci", "--", "true")
     assert f"ci: removing {name}, left over from a run that was killed\n" in done.stderr
-    assert not running.is_running() or running.status() == psutil.STATUS_ZOMBIE
+    assert not runs(running.pid)
     assert leftovers(checkout, done.stderr) == ["mine"]
 
 
