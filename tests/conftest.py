@@ -19,6 +19,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from playwright.sync_api import Browser
 
 from scripts import clients, settings, stacks
 from scripts.cognito import users
@@ -29,6 +30,7 @@ from scripts.settings import Settings
 from scripts.targets import Aws, Database
 from tests.contents import run
 from tests.docker_engine import why_not
+from tests.web import browser as chromium
 
 # Started in a shell's background, or by nohup, we ignore Ctrl-C or a hang-up, and so would all whom
 # the tests interrupt.
@@ -149,6 +151,17 @@ def engine() -> None:
     """An engine with the images. A skip without, or a failure where REQUIRE_DOCKER is set."""
     if reason := why_not():
         (pytest.fail if os.environ.get("REQUIRE_DOCKER") else pytest.skip)(reason)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium, one for each worker. A skip without, or a failure on CI."""
+    path = chromium.find()
+    if not path:
+        missing = f"no Chromium: none of {', '.join(chromium.NAMES)} is installed"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
+    with chromium.launch(path) as running:
+        yield running
 
 
 @pytest.fixture

@@ -254,7 +254,7 @@ def _wait(
 
 
 def _describe_end(process: psutil.Process) -> str:
-    code = process.poll() if isinstance(process, psutil.Popen) else None
+    code = process.wait(5)  # None when another process started it
     return "it ended" if code is None else f"it ended with code {code}"
 
 

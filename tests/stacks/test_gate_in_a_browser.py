@@ -1,13 +1,12 @@
 """What a web page of another origin can do with the embedded AWS emulator, in a real browser."""
 
 import http.server
-import os
 import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
 from scripts import clients
 from scripts.cognito import user_pool
@@ -16,7 +15,6 @@ from scripts.stacks.embedded.emulator import gate
 from scripts.stacks.embedded.emulator.services import COGNITO
 from scripts.targets import Aws
 from tests.stacks.conftest import PASSWORD, sign_dynamodb
-from tests.web import browser as chromium
 
 FETCH = """async ([url, options]) => {
     try {
@@ -42,18 +40,15 @@ class Empty(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def page() -> Iterator[Page]:
-    path = chromium.find()
-    if not path:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("no Chromium")
+def page(browser: Browser) -> Iterator[Page]:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Empty) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
+        opened = browser.new_page()
         try:
-            with chromium.launch(path) as launched:
-                opened = launched.new_page()
-                opened.goto(f"http://localhost:{server.server_port}/")
-                yield opened
+            opened.goto(f"http://localhost:{server.server_port}/")
+            yield opened
         finally:
+            opened.close()
             server.shutdown()
 
 
@@ -62,7 +57,7 @@ def fetch(page: Page, url: str, **options: Any) -> Any:
 
 
 def test_it_signs_a_user_up_and_in(page: Page, aws: Aws) -> None:
-    pool = user_pool.create_pool(aws)
+    pool = user_pool.create_pool(aws, by_email=False)
     made = clients.cognito(aws).create_user_pool_client(UserPoolId=pool, ClientName="app")
     client_id = made["UserPoolClient"]["ClientId"]
 

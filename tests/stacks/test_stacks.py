@@ -21,7 +21,7 @@ from tests.conftest import PROJECT, Checkout
 from tests.docker_engine import remove_containers
 
 STACKS = ("embedded", "docker")
-NOW = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+")
+NOW = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d\.\d+")
 
 
 @pytest.fixture
@@ -68,13 +68,15 @@ def content(checkout: Checkout) -> dict[str, Any]:
     )
     assert dump.returncode == 0, dump.stderr
     pool = json.loads(checkout.run("cognito.list-users", "--json").stdout)
-    text = NOW.sub("a time", dump.stdout)  # the seed's rows carry the time of their loading
+    # What is seeded carries the time of its loading.
+    text = NOW.sub("a time", dump.stdout)
+    items = NOW.sub("a time", checkout.run("ddb.scan", "--json").stdout)
     for user in pool:  # each pool gives ids of its own
         text = text.replace(user["sub"], f"the sub of {user['handle']}")
     lines = [line for line in text.splitlines() if line and not line.startswith(("--", "\\"))]
     return {
         "dump": sorted(lines),
-        "items": sorted(checkout.run("ddb.scan", "--json").stdout.splitlines()),
+        "items": sorted(items.splitlines()),
         "handles": sorted(user["handle"] for user in pool),
     }
 
@@ -213,9 +215,8 @@ def test_the_chosen_stack_stays_until_down_or_another(make: Callable[[str], Chec
     done = checkout.run("status", env={"DEV_STACK": "embedded"}, expect=1)
     assert done.stderr.startswith("stack: embedded (DEV_STACK, from: environment)\n")
     beside = checkout.run("up", "--stack", "embedded").stderr
-    assert beside.startswith(
-        "the docker stack of this checkout runs too; to stop it: ./invoke down --stack docker\n"
-    )
+    stop = "./invoke down --stack docker"
+    assert f"\nthe docker stack of this checkout is running too; to stop it: {stop}\n" in beside
     assert choice().startswith("stack: embedded (chosen")
     checkout.run("down", "--stack", "docker")
     assert choice().startswith("stack: embedded (chosen")

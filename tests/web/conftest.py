@@ -1,24 +1,12 @@
-"""A browser for the tests of the pages, its windows, and a site to look at."""
+"""Windows of the browser, and a site to look at."""
 
-import os
 from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page
 
 from scripts.settings import Settings
-from tests.web import browser as chromium
 from tests.web.site import Site, serve
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    path = chromium.find()
-    if not path:
-        missing = f"no Chromium: none of {', '.join(chromium.NAMES)} is installed"
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
-    with chromium.launch(path) as running:
-        yield running
 
 
 @pytest.fixture
