@@ -292,8 +292,8 @@ def _aws_errors(aws: Aws) -> Iterator[None]:
             raise DevError(f"{aws} failed: {reason}", "./invoke logs aws") from None
         if code not in _NOT_LET_IN:
             raise
-        hint = "./invoke up" if aws.endpoint else "log in, or ask for the permission"
-        raise DevError(f"{aws} does not let us in: {reason}", hint) from None
+        hint = "./invoke up" if aws.endpoint else "log in, or request the permission"
+        raise DevError(f"{aws} denied access: {reason}", hint) from None
 
 
 def _first_line(error: Exception) -> str:

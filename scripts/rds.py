@@ -63,7 +63,7 @@ def find_my_cidr(url: str) -> str:
 def get_rule(aws: Aws, group: str, rule: str) -> Rule:
     """The rule of a security group. Raises DevError where there is no such rule of that group."""
     if not group or not rule:
-        raise DevError("which rule of which group?", "set DB_SG_ID and DB_SG_RULE_ID")
+        raise DevError("DB_SG_ID or DB_SG_RULE_ID is not set", "set DB_SG_ID and DB_SG_RULE_ID")
     client = clients.ec2(aws)
     try:
         found = client.describe_security_group_rules(SecurityGroupRuleIds=[rule])
@@ -80,7 +80,7 @@ def get_rule(aws: Aws, group: str, rule: str) -> Rule:
                 cidr=answer.get("CidrIpv4") or answer.get("CidrIpv6") or "",
                 description=answer.get("Description", ""),
             )
-    raise DevError(f"{group} has no rule {rule} for who comes in", "see DB_SG_ID and DB_SG_RULE_ID")
+    raise DevError(f"{group} has no inbound rule {rule}", "check DB_SG_ID and DB_SG_RULE_ID")
 
 
 def update_rule(aws: Aws, rule: Rule, cidr: str) -> Rule:

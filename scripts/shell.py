@@ -58,7 +58,7 @@ def get_user(name: str) -> pwd.struct_passwd:
         return pwd.getpwnam(name)
     except KeyError:
         raise DevError(
-            f"this machine has no user {name}, as which PostgreSQL runs under root",
+            f"this machine has no user {name}, who runs PostgreSQL when root uses this tool",
             "run as an ordinary user",
         ) from None
 

@@ -154,7 +154,7 @@ def lock(settings: Settings, command: str, say: Callable[[str], None]) -> Iterat
             holder = file.read() or "another command"
             if time.monotonic() > deadline:
                 raise DevError(
-                    f"{holder} still runs after {LOCK_SECONDS:.0f} s", "wait, or stop it"
+                    f"{holder} is still running after {LOCK_SECONDS:.0f} s", "wait, or stop it"
                 )
             if not waiting:
                 say(f"waiting for {holder} ...")
@@ -239,7 +239,7 @@ def ensure_password(settings: Settings) -> str:
             return password
         path = ensure_folder(settings.state) / "password"
         if path.exists():
-            raise DevError(f"{path} holds no password, it is damaged", f"rm {quote(str(path))}")
+            raise DevError(f"{path} contains no password; it is damaged", f"rm {quote(str(path))}")
         password = secrets.token_urlsafe(24)
         write(path, password)
         return password

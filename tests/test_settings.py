@@ -135,7 +135,7 @@ def test_the_example_with_every_line_in_force_gives_the_defaults(tmp_path: Path)
         ("READY_TIMEOUT", "1.5", "=1.5 is not a number from 1 to 3600"),
         ("READY_TIMEOUT", "٣", "=٣ is not a number from 1 to 3600"),
         ("AWS_EMULATOR_ACCOUNT", "12345", "=12345 is not an account of 12 digits"),
-        ("POSTGRES_DB", "template1", "=template1 is a database of Postgres' own"),
+        ("POSTGRES_DB", "template1", "=template1 is a database of Postgres itself"),
         ("POSTGRES_DB", "a-b", f"=a-b {NAME_RULE}"),
         ("POSTGRES_USER", 'a"b', f'=a"b {NAME_RULE}'),
         ("POSTGRES_USER", "1a", f"=1a {NAME_RULE}"),

@@ -38,7 +38,7 @@ def get_tokens(aws: Aws, name: str) -> Tokens:
     """Sign a user in with the local password. Raises DevError if the pool refuses it."""
     if not aws.user_password:
         raise DevError(
-            f"no password is known in {aws}, so nobody can be signed in from here",
+            f"there is no local password for {aws}, so this tool cannot sign users in",
             "sign in through the app, and take the token from there",
         )
     pool = user_pool.get_pool(aws)

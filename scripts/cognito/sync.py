@@ -63,7 +63,7 @@ def create_users(database: Database, aws: Aws) -> str:
     user_pool.in_parallel(aws, finish, unfinished)
     if refused := [user.handle for user in _find_missing(everybody, _list_pool(aws, everybody))]:
         raise DevError(
-            f"the pool {aws.pool_name} did not take {shorten(refused)}",
+            f"the pool {aws.pool_name} rejected {shorten(refused)}",
             "./invoke cognito.list-users",
         )
     local = sum(emails[user.handle] != user.email for user in missing)

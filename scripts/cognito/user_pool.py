@@ -62,7 +62,7 @@ def get_pool(aws: Aws) -> str:
         return pool
     raise NotFoundError(
         f"there is no user pool {aws.pool_id or aws.pool_name} in {aws}",
-        "./invoke setup" if aws.owned else "set AWS_COGNITO_USER_POOL_ID to one that is there",
+        "./invoke setup" if aws.owned else "set AWS_COGNITO_USER_POOL_ID to an existing pool",
     )
 
 

@@ -80,9 +80,9 @@ def parse(shown: str, text: str) -> list[Script]:
             raise _broken(f"{shown}:{number}", str(error)) from None
     for script in scripts:
         if len(script.handles) != 2:
-            raise _broken(shown, f"{script.group} is not a talk of two users")
+            raise _broken(shown, f"{script.group} is not a conversation of two users")
     if not scripts:
-        raise _broken(shown, "it holds no conversation")
+        raise _broken(shown, "it contains no conversation")
     return scripts
 
 
@@ -92,7 +92,7 @@ def _new_group(text: str, scripts: Sequence[Script]) -> str:
     except ValueError:
         raise ValueError(f"{text} is not a uuid") from None
     if group in {script.group for script in scripts}:
-        raise ValueError(f"the @group {group} is in the file already")
+        raise ValueError(f"the @group {group} is already in the file")
     return group
 
 

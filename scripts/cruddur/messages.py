@@ -110,7 +110,7 @@ def send(aws: Aws, group: str, author: Person, text: str) -> Message:
         rows = list_rows(aws, group)
         if author.uuid not in {row.owner for row in rows}:
             raise DevError(
-                f"{author.handle} takes no part in the conversation {group}",
+                f"{author.handle} is not a participant in the conversation {group}",
                 f"./invoke ddb.patterns.list-conversations {author.handle}",
             )
         last = max(map(_moment, rows))
@@ -120,14 +120,14 @@ def send(aws: Aws, group: str, author: Person, text: str) -> Message:
         if _transact(aws, [_put_new(aws, items.of_message(message)), *moves]):
             return message
         time.sleep(random.uniform(0, 0.2))  # noqa: S311 - so that those who collided do not again
-    raise DevError(f"others write to the conversation {group} all the time", "try again")
+    raise DevError(f"other writers keep changing the conversation {group}", "try again")
 
 
 def start(aws: Aws, author: Person, other: Person, text: str) -> Message:
     """Start a conversation: both users' rows and the first message, in one transaction."""
     if author.uuid == other.uuid:
         raise InvalidError(
-            f"{author.handle} cannot talk with {other.handle} alone", "name two users"
+            f"a conversation needs two users, not {author.handle} twice", "name two users"
         )
     group = str(uuid.uuid4())
     message = Message(
@@ -166,7 +166,7 @@ def replace_rows(aws: Aws, group: str, wanted: Collection[Conversation]) -> None
     changes = [_delete(aws, row) for row in rows if (row.owner, row.at) not in keys]
     changes += [_put(aws, items.of_conversation(row)) for row in wanted if row not in rows]
     if changes and not _transact(aws, changes):
-        raise DevError(f"others write to the conversation {group}", "try again")
+        raise DevError(f"other writers keep changing the conversation {group}", "try again")
 
 
 def parse_time(text: str) -> datetime:

@@ -44,7 +44,7 @@ def save(aws: Aws, name: str, folder: Path) -> int:
 def find_damage(name: str, definition: Any, folder: Path, expected: int) -> str:
     """Why a saved table could not be restored, with the file; "" if all of it is readable."""
     if problems := tables.shape_problems(definition):
-        return f"{folder}: its definition is no CreateTable request: {problems}"
+        return f"{folder}: its definition is not a CreateTable request: {problems}"
     if definition["TableName"] != name:
         return f"{folder}: its definition is of the table {definition['TableName']}"
     try:
@@ -56,7 +56,7 @@ def find_damage(name: str, definition: Any, folder: Path, expected: int) -> str:
     except KeyError as error:
         return f"{folder}: its definition gives no type of the key {error}"
     if found != expected:
-        return f"{folder}: {count(found, 'item')}, saved were {expected:,}"
+        return f"{folder}: {count(found, 'item')}, {expected:,}"
     return ""
 
 
@@ -74,7 +74,7 @@ def restore(aws: Aws, definition: Item, folder: Path, expected: int) -> None:
     if done.acknowledged != expected:
         raise DevError(
             f"{name} took {done.acknowledged:,} of {count(expected, 'item')} of {folder}",
-            "the same command tries again",
+            "run the same command again",
         )
 
 

@@ -185,7 +185,7 @@ def _send(aws: Aws, table: str, texts: list[bytes], meter: Meter | None) -> list
             return texts
         if code in _INVALID:
             raise _InvalidError(reason) from None
-        raise DevError(f"{aws} lets no item into {table}: {code}: {reason}") from None
+        raise DevError(f"{aws} does not accept items in {table}: {code}: {reason}") from None
     if meter:
         meter.settle(units, answer.get("ConsumedCapacity", []))
     left = answer.get("UnprocessedItems", {}).get(table, [])

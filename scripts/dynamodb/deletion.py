@@ -61,7 +61,7 @@ def delete(aws: Aws, name: str, find: Callable[[Aws, str], Item | None]) -> None
             why = f": {reason}" if reason else ""
             raise DevError(
                 f"the table {name} in {aws} is not deleted after {SECONDS:.0f} s{why}",
-                "the same command tries again",
+                "run the same command again",
             )
 
 

@@ -65,7 +65,9 @@ def list_parts(path: Path) -> list[Path]:
         if is_file_name(part) and part.is_file() and not part.name.startswith((".", "manifest-"))
     ]
     if not parts:
-        raise DevError(f"{path} holds no file of items", f"their names end in {', '.join(ENDINGS)}")
+        raise DevError(
+            f"{path} contains no file of items", f"their names end in {', '.join(ENDINGS)}"
+        )
     return parts
 
 
@@ -86,8 +88,8 @@ def read(parts: list[Path], skip: int = 0) -> Iterator[Line]:
                         yield Line(part, number, seen, text, (before + raw.tell()) / total)
         except (OSError, EOFError, zlib.error) as error:
             raise DevError(
-                f"{part}:{number + 1}: the file cannot be read on: {error}",
-                "make the file anew; what was read until there is not lost",
+                f"{part}:{number + 1}: the rest of the file cannot be read: {error}",
+                "create the file again; the items before this line were read",
             ) from None
         before += part.stat().st_size
 
@@ -165,7 +167,7 @@ def _lines(raw: IO[bytes]) -> Iterator[bytes]:
 
 
 def _reject(constant: str) -> None:
-    raise json.JSONDecodeError(f"{constant} is no JSON", constant, 0)
+    raise json.JSONDecodeError(f"{constant} is not JSON", constant, 0)
 
 
 _decode = json.JSONDecoder(parse_constant=_reject).decode

@@ -42,6 +42,6 @@ def _read_page(aws: Aws, table: str, request: Item) -> tuple[list[Item], Item | 
         last = page.get("LastEvaluatedKey")
         return page["Items"], request | {"ExclusiveStartKey": last} if last else None
     raise DevError(
-        f"{table} gave no page in {batch_write.PATIENCE} tries",
+        f"{table} returned no page in {batch_write.PATIENCE} tries",
         "try again later, or raise the table's read capacity",
     )

@@ -46,7 +46,7 @@ def parse(url: str) -> Place:
     """The place that s3://bucket/prefix names. Raises UsageError for anything else."""
     found = _URL.fullmatch(url)
     if not found:
-        raise UsageError(f"{url} is not a place in S3", "write it like s3://bucket/prefix")
+        raise UsageError(f"{url} is not an S3 URL", "write it like s3://bucket/prefix")
     prefix = (found[2] or "").strip("/")
     return Place(found[1], f"{prefix}/" if prefix else "")
 
@@ -86,7 +86,7 @@ def list_objects(aws: Aws, place: Place) -> list[Item]:
         found = [entry for page in pages for entry in page.get("Contents", [])]
     except client.exceptions.NoSuchBucket:
         raise NotFoundError(
-            f"there is no bucket {place.bucket} in {aws}", "make it, or name another"
+            f"there is no bucket {place.bucket} in {aws}", "create it, or name another"
         ) from None
     return [entry for entry in found if not entry["Key"].endswith("/")]
 
@@ -175,7 +175,7 @@ def _report(table: str, done: Item) -> Report:
     size: Any = done.get("ProcessedSizeBytes", 0)
     words = [done.get("FailureCode"), done.get("FailureMessage")]
     if done.get("ErrorCount") and "CloudWatchLogGroupArn" in done:
-        words.append(f"each error is in {done['CloudWatchLogGroupArn']}")
+        words.append(f"all errors are in {done['CloudWatchLogGroupArn']}")
     return Report(
         status=done["ImportStatus"],
         table=table,

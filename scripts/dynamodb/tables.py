@@ -32,13 +32,13 @@ def read_definitions(folder: Path) -> list[Item]:
     """Every table definition of a folder, as CreateTable requests. DevError names a bad one."""
     definitions = [read_definition(path) for path in sorted(folder.glob("*.json"))]
     if not definitions:
-        raise DevError(f"{folder} holds no table definition", "git checkout ddb/tables")
+        raise DevError(f"{folder} contains no table definition", "git checkout ddb/tables")
     return definitions
 
 
 def read_definition(path: Path) -> Item:
     """One table definition, checked as far as the CreateTable request's shape goes."""
-    hint = "write what `aws dynamodb create-table --cli-input-json` takes"
+    hint = "write the input of `aws dynamodb create-table --cli-input-json`"
     shown = f"ddb/tables/{path.name}"
     try:
         definition = json.loads(path.read_bytes())

@@ -132,7 +132,7 @@ def _clear_leftovers(settings: Settings) -> None:
             try:
                 _tear_down(replace(settings, stack=stack, throwaway=folder.name))
             except DevError as error:  # the engine is off, say: a later run tries again
-                output.say(f"ci: {folder.name} stays: {error.reason}")
+                output.say(f"ci: {folder.name} was kept: {error.reason}")
 
 
 def _tear_down(environment: Settings) -> None:

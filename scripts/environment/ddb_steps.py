@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from scripts import stacks
+from scripts import errors, stacks
 from scripts.cognito import users
 from scripts.cruddur import conversation_file, conversations, items
 from scripts.cruddur.conversation_file import Script
@@ -34,7 +34,7 @@ def make(settings: Settings) -> list[Step]:
             f"write the seed conversation and items into {target}",
             lambda: _seed(settings),
             needs=("ddb.schema-load", "db.seed"),
-            probe=lambda: pipeline.done_if(_is_seeded(settings), "is there"),
+            probe=lambda: pipeline.done_if(_is_seeded(settings), "already exists"),
         ),
         Step(
             "check",
@@ -55,10 +55,10 @@ def _seed(settings: Settings) -> str:
     done = []
     if scripts:
         written = conversations.seed(aws, scripts, _people(settings))
-        done.append(f"{written} messages written")
+        done.append(f"{errors.count(written, 'message')} written")
     for table, path in seed.list_files(settings.app.dynamodb.seeds).items():
         count = seed.seed(aws, table, path, _show)
-        done.append(f"{table}: {count:,} items written")
+        done.append(f"{table}: {errors.count(count, 'item')} written")
     return "; ".join(done) or "no seed files"
 
 
@@ -94,10 +94,11 @@ def seed_further(settings: Settings, count: int) -> Step:
     return Step(
         "ddb.seed --messages",
         f"write {count:,} further messages into {stacks.targets(settings).aws}",
-        lambda: f"{further(conversations.seed_further):,} messages written",
+        lambda: f"{errors.count(further(conversations.seed_further), 'message')} written",
         needs=("ddb.seed",),
         probe=lambda: pipeline.done_if(
-            further(conversations.is_seeded_further), f"{count:,} are there"
+            further(conversations.is_seeded_further),
+            f"{errors.count(count, 'message')} already written",
         ),
     )
 

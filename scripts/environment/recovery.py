@@ -81,7 +81,7 @@ def _forget(settings: Settings, change: Change) -> str:
     if change.postgres:
         copies.drop(copies.beside(stacks.get_database(settings), copies.NEXT))
     journal.clear(settings)
-    return f"{change.command} had not taken effect: all is as it was before"
+    return f"{change.command} had not taken effect; nothing was changed"
 
 
 def _is_decided(settings: Settings, change: Change, kept: SavedState | None) -> bool:

@@ -63,9 +63,9 @@ def reset(settings: Settings, confirmed: str = "") -> list[Step]:
         after=tuple(step.name for step in before),
     )
     chosen = [
-        *(step.after("keep") if step.name == "cognito.create-pool" else step for step in before),
+        *(step.after("save") if step.name == "cognito.create-pool" else step for step in before),
         *change,
-        *(step.after("settle") if step.name == "ddb.schema-load" else step for step in after),
+        *(step.after("complete") if step.name == "ddb.schema-load" else step for step in after),
     ]
     return steps.restrict(
         [*setup.up(settings), *setup.after_recovery(settings, chosen)], [*built, *change]
@@ -235,15 +235,13 @@ def _change(
     keep: Callable[[], str],
     commit: Callable[[], str],
     after: tuple[str, ...] = (),
-    intent: str = "bring the tables and users after it",
+    intent: str = "replace the tables and users as well",
 ) -> list[Step]:
     """The three steps that every change ends with; `after` are those that make what is to come."""
     database = stacks.targets(settings).database
     servers = ("postgres", "aws", "dynamodb")
     return [
-        Step("keep", "save what will be replaced, for: ./invoke undo", keep, servers),
-        Step(
-            "swap", f"put the other database in the place of {database}", commit, ("keep", *after)
-        ),
-        Step("settle", intent, lambda: transaction.complete(settings), ("swap",)),
+        Step("save", "save what will be replaced, for: ./invoke undo", keep, servers),
+        Step("swap", f"replace {database} with the new database", commit, ("save", *after)),
+        Step("complete", intent, lambda: transaction.complete(settings), ("swap",)),
     ]

@@ -32,7 +32,7 @@ def up(settings: Settings) -> list[Step]:
     return [
         Step(
             service.name,
-            f"{'start it' if service.ours else 'ask whether it answers'} at {service.address()}",
+            f"{'start it' if service.ours else 'check that it responds'} at {service.address()}",
             service.start,
             probe=partial(_find_running, service),
         )
@@ -45,16 +45,16 @@ def down(settings: Settings, volumes: bool = False) -> list[Step]:
     stopping = [
         Step(
             service.name,
-            f"stop it at {service.address()}; its data {'goes too' if volumes else 'stays'}"
+            f"stop it at {service.address()}; its data is {'deleted' if volumes else 'kept'}"
             if service.ours
-            else "nothing, it is not ours",
+            else "leave it running: this tool does not manage it",
             partial(_stop_and_erase if volumes and service.ours else _stop, service),
         )
         for service in stacks.get(settings).services(settings)
     ]
     forget = Step(
         "snapshots",
-        "remove the files of snapshots and of what undo would bring back",
+        "remove the files of snapshots and of saved states",
         lambda: transaction.erase(settings),
         needs=tuple(step.name for step in stopping),
     )
@@ -127,12 +127,12 @@ def after_recovery(settings: Settings, chosen: Sequence[Step]) -> list[Step]:
 
 
 def _find_running(service: stacks.Service) -> str | None:
-    return pipeline.done_if(service.health() is None, f"runs at {service.address()}")
+    return pipeline.done_if(service.health() is None, f"running at {service.address()}")
 
 
 def _stop(service: stacks.Service) -> str:
     if not service.ours:
-        return "runs on, it is not ours"
+        return "left running: this tool does not manage it"
     return "stopped" if service.stop() else "was not running"
 
 
@@ -141,4 +141,4 @@ def _stop_and_erase(service: stacks.Service) -> str:
     service.erase()
     if left := service.data():
         raise DevError(f"{left} is still there", "./invoke down --volumes")
-    return f"{stopped}; removed {data}" if data else f"{stopped}; had no data"
+    return f"{stopped}; removed {data}" if data else f"{stopped}; it had no data"

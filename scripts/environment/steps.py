@@ -113,7 +113,7 @@ def _db_steps(
             f"create the database {where}",
             lambda: databases.create(database()),
             needs=("postgres",),
-            probe=lambda: pipeline.done_if(databases.exists(database()), "is there"),
+            probe=lambda: pipeline.done_if(databases.exists(database()), "already exists"),
         ),
         Step(
             "db.schema-load",
@@ -133,7 +133,7 @@ def _db_steps(
 
 
 def _find_loaded(database: Database, kind: databases.Kind, files: Sequence[Path]) -> str | None:
-    return pipeline.done_if(databases.is_loaded(database, kind, files), "is loaded")
+    return pipeline.done_if(databases.is_loaded(database, kind, files), "already loaded")
 
 
 def _build_steps(
@@ -176,21 +176,21 @@ def _cognito_steps(
             f"create the user pool {target.aws.pool_name} and its client in {target.aws}",
             lambda: user_pool.complete_pool(aws(), by_email),
             needs=("aws",),
-            probe=lambda: pipeline.done_if(user_pool.is_complete(aws()), "is there"),
+            probe=lambda: pipeline.done_if(user_pool.is_complete(aws()), "already exists"),
         ),
         Step(
             "cognito.create-users",
             f"create a user in the pool {target.aws.pool_name} for each user in Postgres",
             lambda: sync.create_users(database(), aws()),
             needs=("cognito.create-pool", "db.seed"),
-            probe=lambda: pipeline.done_if(sync.is_complete(database(), aws()), "has every user"),
+            probe=lambda: pipeline.done_if(sync.is_complete(database(), aws()), "all users exist"),
         ),
         Step(
             "cognito.sync",
             f"write each user's Cognito id into {where}",
             lambda: str(sync.sync(database(), aws())),
             needs=("cognito.create-users",),
-            probe=lambda: pipeline.done_if(sync.is_synced(database(), aws()), "ids are the pool's"),
+            probe=lambda: pipeline.done_if(sync.is_synced(database(), aws()), "IDs match the pool"),
         ),
     ]
 

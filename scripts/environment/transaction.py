@@ -80,7 +80,7 @@ def commit(
     )
     if not saved.postgres:
         journal.write(settings, change)
-        return f"going: {', '.join(change.tables) or 'nothing'}"
+        return f"tables: {', '.join(change.tables) or 'nothing'}"
     database = stacks.get_database(settings)
     if saved.oid:
         databases.check_disposable(database, confirmed)
@@ -109,7 +109,7 @@ def complete(settings: Settings, lenient: bool = False) -> str:
         tables.ensure_table(stacks.get_aws(settings), definition)
     if source:
         restore(settings, Path(change.source), source, damage, lenient)
-        done.append(f"back: {source}")
+        done.append(f"restored: {source}")
     if change.users and (others := _settle_users(settings, change)):
         done.append(others)
     done += _set_aside(settings, change, damage)
@@ -171,7 +171,7 @@ def list_damage(settings: Settings) -> list[str]:
 
 def list_data(settings: Settings) -> list[str]:
     """What is saved in files for this stack, one line per folder."""
-    return [f"kept states: the folder {home}" for home in _homes(settings) if home.exists()]
+    return [f"saved states: the folder {home}" for home in _homes(settings) if home.exists()]
 
 
 def erase(settings: Settings) -> str:
@@ -218,7 +218,7 @@ def _find_incoming(settings: Settings, suffix: str, source: Path | None) -> int 
     database = copies.beside(stacks.get_database(settings), suffix)
     oid = copies.find_oid(database)
     if oid is None or (suffix == copies.PREV and source and saved_state.get(source).oid != oid):
-        raise NotFoundError(f"{database} is not the one that was kept", "./invoke setup")
+        raise NotFoundError(f"{database} is not the one that was saved", "./invoke setup")
     return oid
 
 

@@ -83,7 +83,7 @@ def describe(settings: Settings) -> list[str]:
     """The addresses of the running environment, without secrets; [] if it does not run."""
     try:
         database = stacks.get_database(settings)
-        values = collect(settings, database)
+        values = _collect_own(settings, database)
     except DevError:
         return []
     user = quote(database.user, safe="")
@@ -125,7 +125,7 @@ def export(
     github.append(environ, "GITHUB_ENV", text)
     output.say(f"{len(values)} variables added to the job")
     if winning := [name for name in in_the_way(values, environ) if name in environ]:
-        output.say(f"the job has variables that may win over them: {', '.join(winning)}")
+        output.say(f"these variables of the job may override them: {', '.join(winning)}")
 
 
 def list_secrets(settings: Settings) -> list[str]:

@@ -74,10 +74,8 @@ def _find_users_damage(path: Path, expected: int) -> str:
     except (ValueError, RecursionError) as error:
         return f"{path} is not JSON: {error}"
     if not isinstance(users, list) or not all(map(_is_user, users)):
-        return f"{path} does not hold users as they are saved"
-    return (
-        "" if len(users) == expected else f"{path}: {len(users):,} users, saved were {expected:,}"
-    )
+        return f"{path} does not contain saved users"
+    return "" if len(users) == expected else f"{path}: {len(users):,} users, {expected:,}"
 
 
 def _is_user(user: Any) -> bool:

@@ -157,7 +157,8 @@ def drop(database: Database) -> None:
         return
     if not database.owned:
         raise RefusedError(
-            f"{database} is in the way, and not ours to drop", "drop or rename it by hand"
+            f"{database} already exists and was not created by this tool",
+            "drop or rename it by hand",
         )
     with databases.maintenance(database) as cursor:
         ownership.check_tagged(cursor, f"^{re.escape(database.name)}$")

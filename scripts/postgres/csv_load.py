@@ -191,7 +191,7 @@ class _Loader:
             )
         self._others = [name for name in needed if name not in self._columns]
         if missing := [name for name in self._others if needed[name]]:
-            raise DevError(f"{self._path}:1: the header lacks {', '.join(missing)}", hint)
+            raise DevError(f"{self._path}:1: the header has no column {', '.join(missing)}", hint)
         if not all(is_plain for _, _, is_plain in found):
             self._is_straight = False
             self._make_temporary_table()
@@ -238,9 +238,7 @@ class _Loader:
         return self._bad_row(f":{chunk.lines + reader.line_num}", _reason(problem), "")
 
     def _bad_row(self, line: str, reason: str, row: str) -> DevError:
-        return DevError(
-            f"{self._path}{line}: {reason}{row}", "correct the row; nothing of the file was kept"
-        )
+        return DevError(f"{self._path}{line}: {reason}{row}", "correct the row; nothing was loaded")
 
     def _run(self, template: str, column: str = "") -> None:
         self._cursor.execute(self._sql(template, column))
@@ -278,8 +276,8 @@ def _read_header(file: IO[bytes], path: Path) -> tuple[list[str], bytes]:
     columns = [name.strip() for name in rows[0]] if rows else []
     if not any(columns):
         raise DevError(
-            f"{path} is empty" if not text else f"{path}:1 names no column",
-            "its first line must name the columns",
+            f"{path} is empty" if not text else f"{path}:1 has no column names",
+            "write the names of the columns in the first line",
         )
     if twice := [name for name, count in Counter(columns).items() if count > 1]:
         raise DevError(f"{path}:1: the header names {', '.join(twice)} twice", "name each once")

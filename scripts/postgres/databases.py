@@ -119,7 +119,7 @@ def load_schema(database: Database, paths: Sequence[Path], live: str = "") -> st
         (has_tables,) = cursor.fetchone()
     if has_tables:
         changed = notes.describe_change(loaded(database), "schema", digests)
-        found = describe_counts(count_rows(database)) or "tables of others"
+        found = describe_counts(count_rows(database)) or "tables of other users"
         raise DevError(
             f"{changed} {database}, which contains: {found}",
             "./invoke db.reset (rebuilds the database; undo reverts it)",
@@ -144,7 +144,7 @@ def load_seed(
         raise DevError(
             f"{notes.describe_change(note, 'seed', digests)} {database};"
             " to load it again could duplicate rows",
-            "./invoke db.seed --again (loads it all the same); ./invoke db.reset (rebuilds the"
+            "./invoke db.seed --again (loads it anyway); ./invoke db.reset (rebuilds the"
             " database with it; undo reverts that)",
         )
     note = {kind: note[kind] for kind in note if kind != "empty"} | {"seed": digests}

@@ -12,7 +12,7 @@ _STATEMENT = re.compile(r"^psql:.*?:\d+: STATEMENT:\s+(.*?)\s*(?=^psql:|^WARNING
 _LINE_IN_STATEMENT = re.compile(r"^LINE (\d+): ", re.M)
 _LINE_IN_DATA = re.compile(r"^CONTEXT:\s+COPY \S+, line (\d+)", re.M)
 NO_TABLE = "created no table"
-_ENDED = "something before ended the transaction, each file is one transaction"
+_ENDED = "an earlier statement ended the transaction; each file is one transaction"
 _EXTENSION = re.compile(r'extension "(.*)" is not available')
 _ROLE = re.compile(r'role "(.*)" already exists')
 _CREATE_ROLE = re.compile(r"\bCREATE\s+(?:ROLE|USER|GROUP)\b[^;]*", re.I)
@@ -48,14 +48,14 @@ def shown(path: Path) -> str:
 
 
 def _correct(path: Path) -> str:
-    return f"correct {shown(path)}; nothing of it was kept"
+    return f"correct {shown(path)}; nothing was changed"
 
 
 def _find_hint(cause: str, statement: str) -> str:
     """The hint for an error that is not a mistake in the file; "" for any other."""
     if _EXTENSION.search(cause):
         return (
-            "the file may be right, but this PostgreSQL does not have the extension; use one that"
+            "the file may be correct, but this PostgreSQL does not have the extension; use one that"
             " has it: ./invoke setup --stack docker, or set"
             " POSTGRES_HOME=<folder of a PostgreSQL installation that has it>"
         )

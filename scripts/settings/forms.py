@@ -66,7 +66,7 @@ def folder(name: str, text: str) -> str:
 def database(name: str, text: str) -> str:
     """The name of a database that is not Postgres' own."""
     if text in _SYSTEM_DATABASES:
-        raise DevError(f"{name}={text} is a database of Postgres' own", _LEAVE_OUT)
+        raise DevError(f"{name}={text} is a database of Postgres itself", _LEAVE_OUT)
     return role(name, text)
 
 

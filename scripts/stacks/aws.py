@@ -85,7 +85,10 @@ def checks(settings: Settings, chosen: bool) -> list[Check]:
 
 def _service(name: str, address: str, health: Callable[[], str | None]) -> Service:
     def start() -> str:
-        raise DevError(f"{name} at {address} does not answer: {health()}", "it starts elsewhere")
+        raise DevError(
+            f"{name} at {address} does not answer: {health()}",
+            "check that it is running and reachable",
+        )
 
     return Service(
         name=name,

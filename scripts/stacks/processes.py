@@ -131,8 +131,7 @@ def has_crashed(server: Server) -> bool:
 
 def stop(server: Server) -> bool:
     """Stop the server gracefully, by force when that takes too long. False if it did not run."""
-    process = find(server)
-    if process:
+    if process := find(server):
         end(process, server.stop_signal)
     ran = process is not None or stop_strays(server)
     record = _read_record(server)
@@ -254,7 +253,8 @@ def _wait(
 
 
 def _describe_end(process: psutil.Process) -> str:
-    code = process.wait(5)  # None when another process started it
+    psutil.wait_procs([process], timeout=5)  # the last of its threads may still be ending
+    code = getattr(process, "returncode", None)  # None when another process started it
     return "it ended" if code is None else f"it ended with code {code}"
 
 

@@ -36,7 +36,7 @@ def serve(settings: Settings, say: Callable[[str], None], opens: bool = False) -
     """
     server = listen(settings)
     address = f"http://{ADDRESS}:{server.server_port}/"
-    say(f"the pages are at {address}, Ctrl-C ends them")
+    say(f"the pages are at {address}; Ctrl-C stops the server")
     if opens:  # beside the server: a browser in the terminal is waited for
         threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
     try:

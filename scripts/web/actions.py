@@ -49,7 +49,7 @@ def _find_undo_loss(settings: Settings) -> Loss | None:
 
 _UP: tuple[str, Compose] = ("up", lambda settings, name, confirmed: setup.up(settings))
 _DOWN: tuple[str, Compose] = ("down", lambda settings, name, confirmed: setup.down(settings))
-_KEPT = "What is there now is saved: Undo brings it back."
+_KEPT = "The current state is saved: Undo restores it."
 
 ACTIONS = {
     "setup": Action(
@@ -58,7 +58,7 @@ ACTIONS = {
         [("setup", lambda settings, name, confirmed: setup.setup(settings))],
     ),
     "up": Action("Start", "Starts the services.", [_UP]),
-    "down": Action("Stop", "Stops the services. Their data stays.", [_DOWN]),
+    "down": Action("Stop", "Stops the services. Their data is kept.", [_DOWN]),
     "restart": Action("Restart", "Stops the services and starts them again.", [_DOWN, _UP]),
     "reset": Action(
         "Reset",
@@ -83,7 +83,7 @@ ACTIONS = {
     ),
     "snapshot.restore": Action(
         "Restore",
-        f"Replaces the present state by the snapshot. {_KEPT}",
+        f"Replaces the current state with the snapshot. {_KEPT}",
         [("snapshot.restore", reset.snapshot_restore)],
         destructive=True,
         finds_loss=lambda settings: reset.find_loss(settings, True, None),
@@ -156,7 +156,7 @@ def _get(settings: Settings, command: str) -> Action:
     if command not in ACTIONS:
         abort(404, f"there is no action {command}")
     if not is_local(settings):
-        abort(403, f"the pages change local stacks only, and this is {settings.stack}")
+        abort(403, f"the pages only change local stacks, and this is {settings.stack}")
     return ACTIONS[command]
 
 
@@ -186,7 +186,7 @@ def _check(settings: Settings, action: Action, name: str, confirmed: str) -> Non
         except DevError as error:
             raise FieldError("name", f"{error.reason}: {error.hint}") from None
         if folder.exists():
-            raise FieldError("name", f"there is a snapshot {name}; choose another name")
+            raise FieldError("name", f"the snapshot {name} already exists; choose another name")
     wanted = _get_wanted(settings, action, name)
     if action.destructive and confirmed != wanted:
         raise FieldError("confirmed", f"type {wanted} to confirm")

@@ -35,7 +35,7 @@ def pages(settings: Settings) -> Blueprint:
     @blueprint.post("/token/<path:username>")
     def token(username: str) -> ResponseReturnValue:
         if not actions.is_local(settings):
-            abort(403, "tokens of local stacks only are given")
+            abort(403, "only tokens of local stacks are shown")
         tokens = sign_in.get_tokens(stacks.get_aws(settings), username)
         return {"value": tokens.access_token}
 

@@ -159,7 +159,7 @@ def _start(desk: Desk) -> ResponseReturnValue:
     """Write to somebody: into our conversation, or as the first message of a new one."""
     other = desk.people.get(request.form.get("other", ""))
     if other is None:
-        raise FieldError("other", "nobody is chosen", "choose whom to write to")
+        raise FieldError("other", "no user is chosen", "choose a user to write to")
     with _blaming_text():
         if existing := desk.find_with(other):
             return _written(desk, messages.send(desk.aws, existing.group, desk.me, _text()))

@@ -44,7 +44,7 @@ def pages(settings: Settings, live: LiveRun) -> Blueprint:
     @blueprint.post("/variables/<name>")
     def reveal(name: str) -> ResponseReturnValue:
         if not actions.is_local(settings):
-            abort(403, "passwords of local stacks only are shown")
+            abort(403, "only passwords of local stacks are shown")
         values = variables.collect(settings)
         if name not in values:
             abort(404, f"there is no variable {name}")

@@ -38,9 +38,9 @@ def protect(app: Flask, port: int) -> None:
     @app.before_request
     def check() -> None:
         if request.headers.get("Host", "").lower() not in hosts:
-            abort(400, f"this server answers to {' and '.join(sorted(hosts))} only")
+            abort(400, f"this server accepts requests to {' and '.join(sorted(hosts))} only")
         if _is_embedded_elsewhere():
-            abort(403, "another site may link to these pages, and nothing else")
+            abort(403, "another site may only link to these pages")
         if request.method == "POST" and request.url_rule and not _has_token():
             abort(403, "this page is older than its server, or not from it: load it again")
 

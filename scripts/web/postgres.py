@@ -90,7 +90,7 @@ def _read_view(table: Table) -> View:
     offset = request.args.get("offset", "0")
     if not offset.isdecimal() or len(offset) > 9 or int(offset) > rows.MOST_SKIPPED:
         raise InvalidError(
-            f"{offset} rows cannot be skipped", "sort or filter to come to the rows you need"
+            f"{offset} rows cannot be skipped", "sort or filter to find the rows you need"
         )
     return View(
         sort=request.args.get("sort", ""),

@@ -92,8 +92,8 @@ def test_the_first_speaker_is_the_first_handle() -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("", "talks.txt: it holds no conversation"),
-        ("# nothing\n\n", "talks.txt: it holds no conversation"),
+        ("", "talks.txt: it contains no conversation"),
+        ("# nothing\n\n", "talks.txt: it contains no conversation"),
         (TALK, "talks.txt:1: a message before its @group"),
         (f"{GROUP}{STARTS}\nHello!\n", "talks.txt:4: not a `handle: text` line: Hello!"),
         (
@@ -115,9 +115,9 @@ def test_the_first_speaker_is_the_first_handle() -> None:
         ),
         (
             f"{GROUP}{STARTS}{TALK}@group {UUID(int=2)}\n",
-            f"talks.txt: {UUID(int=2)} is not a talk of two users",
+            f"talks.txt: {UUID(int=2)} is not a conversation of two users",
         ),
-        (f"{GROUP}@group {UUID(int=2)}\n", f"talks.txt: {ID} is not a talk of two users"),
+        (f"{GROUP}@group {UUID(int=2)}\n", f"talks.txt: {ID} is not a conversation of two users"),
         (
             f"{GROUP}@starts 0001-01-01T00:00:00+01:00\n",
             "talks.txt:2: 0001-01-01T00:00:00+01:00 is out of range",
@@ -126,15 +126,18 @@ def test_the_first_speaker_is_the_first_handle() -> None:
         (f"{GROUP}@starts 2026-13-28T15:00Z\n", "talks.txt:2: month must be in 1..12"),
         (
             f"{GROUP}{STARTS}{TALK}{GROUP.upper().lower()}",
-            f"talks.txt:5: the @group {ID} is in the file already",
+            f"talks.txt:5: the @group {ID} is already in the file",
         ),
         (
             f"{GROUP}{STARTS}{TALK}@group {ID.upper()}\n",
-            f"talks.txt:5: the @group {ID} is in the file already",
+            f"talks.txt:5: the @group {ID} is already in the file",
         ),
-        (f"{GROUP}{STARTS}korney: hi\n", f"talks.txt: {ID} is not a talk of two users"),
-        (f"{GROUP}{STARTS}{TALK}third: hi\n", f"talks.txt: {ID} is not a talk of two users"),
-        (GROUP + STARTS, f"talks.txt: {ID} is not a talk of two users"),
+        (f"{GROUP}{STARTS}korney: hi\n", f"talks.txt: {ID} is not a conversation of two users"),
+        (
+            f"{GROUP}{STARTS}{TALK}third: hi\n",
+            f"talks.txt: {ID} is not a conversation of two users",
+        ),
+        (GROUP + STARTS, f"talks.txt: {ID} is not a conversation of two users"),
     ],
 )
 def test_what_is_broken_is_named_with_its_line(text: str, problem: str) -> None:

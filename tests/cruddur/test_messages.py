@@ -270,7 +270,7 @@ def test_a_message_that_cannot_be_written_moves_no_row(
     before = list_items(table)
     monkeypatch.setattr(messages, "_PATIENCE", 0.3)
     assert failure(lambda: messages.send(table, group, KORNEY, "slower")) == (
-        f"others write to the conversation {group} all the time\nhint: try again"
+        f"other writers keep changing the conversation {group}\nhint: try again"
     )
     assert list_items(table) == before
 

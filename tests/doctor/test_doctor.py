@@ -493,11 +493,11 @@ def test_a_server_that_no_record_tells_of(checkout: Checkout) -> None:
     assert look(checkout, expect=1)["unknown servers"] == Finding(
         "unknown servers",
         "FAIL",
-        f"of this checkout, and no record tells of it: aws (pid {pid})",
+        f"belongs to this checkout, but has no record: aws (pid {pid})",
         "./invoke up",
     )
     done = checkout.run("doctor", "--fix")
-    assert "unknown servers: stopped the servers that no record told of\n" in done.stderr
+    assert "unknown servers: stopped the servers without a record\n" in done.stderr
     assert not runs(pid)
 
 
@@ -508,7 +508,7 @@ def test_what_a_killed_start_left(checkout: Checkout) -> None:
     (home / "password.draft").touch()
     found = look(checkout)["unfinished cluster"]
     assert found.state == "note"
-    assert found.reason.startswith("a start was killed, or goes on: ")
+    assert found.reason.startswith("a start was killed, or is still running: ")
     checkout.run("doctor", "--fix")
     assert look(checkout)["unfinished cluster"].state == "ok"
     assert (home / "data").is_dir()

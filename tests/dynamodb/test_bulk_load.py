@@ -369,10 +369,10 @@ def test_further_messages_are_the_same_every_time(aws: Aws, environment: Setting
     told = [event.detail for event in events if event.kind == "progress"]
     assert told[-1] == "300 of 300 messages"
     assert [event.detail for event in events if event.detail and event.kind != "progress"] == [
-        "is there",
+        "already exists",
         "300 messages written",
-        "is there",
-        "300 are there",
+        "already exists",
+        "300 messages already written",
     ]
     after = list(parallel_scan.scan(aws, NAME))
     assert len(after) == len(before) + 300 + 2

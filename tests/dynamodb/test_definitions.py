@@ -15,7 +15,7 @@ from tests.conftest import PROJECT
 
 FOLDER = PROJECT / "ddb" / "tables"
 SHIPPED = json.loads((FOLDER / "cruddur-messages.json").read_bytes())
-HINT = "\nhint: write what `aws dynamodb create-table --cli-input-json` takes"
+HINT = "\nhint: write the input of `aws dynamodb create-table --cli-input-json`"
 KEY = "pk (S) + sk (S)"
 INDEX = "message_group_uuid (S) + sk (S)"
 
@@ -93,7 +93,7 @@ def test_a_folder_without_definitions_is_named(tmp_path: Path) -> None:
     with pytest.raises(DevError) as error:
         tables.read_definitions(tmp_path)
     assert str(error.value.message) == (
-        f"{tmp_path} holds no table definition\nhint: git checkout ddb/tables"
+        f"{tmp_path} contains no table definition\nhint: git checkout ddb/tables"
     )
 
 

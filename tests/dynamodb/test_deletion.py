@@ -173,7 +173,7 @@ def test_a_refusal_that_lasts_is_an_error_with_its_reason(
         deletion.delete(aws, TABLE, lambda *_: ACTIVE)
     assert error.value.message == (
         f"the table {TABLE} in {aws} is not deleted after 0 s: LimitExceededException: 50 at a time"
-        "\nhint: the same command tries again"
+        "\nhint: run the same command again"
     )
 
 

@@ -65,7 +65,7 @@ def test_any_bytes_are_an_item_or_a_reason(text: bytes) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (b'{"Item": {"a": NaN}}', "not JSON: NaN is no JSON at column 1"),
+        (b'{"Item": {"a": NaN}}', "not JSON: NaN is not JSON at column 1"),
         (b'{"Item": {"pk":', "not JSON: Expecting value at column 16"),
         (b'{"Item": []}', 'not an item: write {"Item": {...}}'),
         (b'{"Item": {}, "Key": {}}', 'not an item: write {"Item": {...}}'),
@@ -138,7 +138,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_items_is_named(tmp_path: Path) -> None:
-    assert failure(tmp_path).startswith(f"{tmp_path} holds no file of items")
+    assert failure(tmp_path).startswith(f"{tmp_path} contains no file of items")
 
 
 def test_a_file_has_its_name_when_it_is_whole(tmp_path: Path) -> None:

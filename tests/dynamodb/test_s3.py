@@ -188,7 +188,7 @@ def test_what_an_import_cannot_make_is_said(aws: Aws, definition: Item) -> None:
             f"s3://{BUCKET}/none/ holds no object\nhint: ./invoke ddb.export-to-s3",
         ),
         ("s3://nope/x", "there is no bucket nope in "),
-        ("http://items/x", "http://items/x is not a place in S3\nhint: write it like s3://"),
+        ("http://items/x", "http://items/x is not an S3 URL\nhint: write it like s3://"),
     ],
 )
 def test_a_place_without_items_has_its_sentence(

@@ -95,9 +95,9 @@ def test_a_step_starts_while_one_it_does_not_need_still_runs() -> None:
 
 def test_a_step_whose_probe_has_a_reason_is_skipped_and_its_dependents_run() -> None:
     never = broken(AssertionError("the action of a skipped step ran"))
-    events = run([step("a", action=never, probe=lambda: "is there"), step("b", "a")])
+    events = run([step("a", action=never, probe=lambda: "already exists"), step("b", "a")])
     assert kinds(events) == {"a": ["started", "skipped"], "b": ["started", "finished"]}
-    assert details(events) == {"a": "is there", "b": "did it"}
+    assert details(events) == {"a": "already exists", "b": "did it"}
 
 
 def test_a_step_whose_probe_has_no_reason_is_done() -> None:
@@ -255,7 +255,7 @@ def test_a_step_sees_which_steps_have_not_ended() -> None:
 
 
 def test_events_carry_the_time_of_the_run_and_the_time_of_the_work() -> None:
-    events = run([step("a"), step("b", "a"), step("c", probe=lambda: "is there")])
+    events = run([step("a"), step("b", "a"), step("c", probe=lambda: "already exists")])
     assert all(event.at >= event.seconds >= 0 for event in events)
     assert {event.seconds for event in events if event.kind == "started"} == {0}
     ran = [(event.kind, event.at) for event in events if event.step in "ab"]

@@ -120,7 +120,7 @@ def test_a_setup_that_fails_is_told_with_its_line_and_the_command_does_not_run(
     assert errors == [
         "::error title=db.seed,file=checkout/sql/seed.sql,line=3::sql/seed.sql:3: "
         'relation "nope" does not exist%0A  | INSERT INTO nope VALUES (1);%0A'
-        "hint: correct sql/seed.sql; nothing of it was kept"
+        "hint: correct sql/seed.sql; nothing was changed"
     ]
     assert "then rerun: ./invoke ci\n" in done.stderr
     assert re.search(

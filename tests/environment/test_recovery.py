@@ -236,7 +236,7 @@ def test_a_change_whose_old_database_was_dropped_can_only_be_completed(
     with pytest.raises(DevError) as error:
         recovery.revert(two)
     assert error.value.message == (
-        "./invoke undo cannot be reverted: the database that it replaced does not exist any more"
+        "./invoke undo cannot be reverted: the database that it replaced no longer exists"
         "\nhint: ./invoke setup (completes it)"
     )
     assert content(two) == before

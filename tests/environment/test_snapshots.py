@@ -161,7 +161,7 @@ def test_half_a_snapshot_is_none_and_is_swept_away(lived_in: Settings) -> None:
 def cut_part(folder: Path) -> str:
     (part,) = (folder / "tables" / messages.TABLE).iterdir()
     part.write_bytes(part.read_bytes()[:-9])
-    return f"{part}:1: the file cannot be read on: Compressed file ended before the"
+    return f"{part}:1: the rest of the file cannot be read: Compressed file ended before the"
 
 
 def garble_line(folder: Path) -> str:
@@ -186,7 +186,7 @@ def remove_items(folder: Path) -> str:
 
 def garble_users(folder: Path) -> str:
     (folder / "users.json").write_text('[{"Username": 1}]')
-    return f"{folder / 'users.json'} does not hold users as they are saved"
+    return f"{folder / 'users.json'} does not contain saved users"
 
 
 def empty_users(folder: Path) -> str:
@@ -215,7 +215,7 @@ def garble_definition(folder: Path) -> str:
         folder, lambda values: values["tables"][messages.TABLE]["definition"].pop("KeySchema")
     )
     items = folder / "tables" / messages.TABLE
-    return f'{items}: its definition is no CreateTable request: Missing parameter "KeySchema"'
+    return f'{items}: its definition is not a CreateTable request: Missing parameter "KeySchema"'
 
 
 def change_oid(folder: Path) -> str:
@@ -293,7 +293,7 @@ def test_nothing_is_copied_on_a_server_that_is_not_ours(lived_in: Settings) -> N
     with pytest.raises(RefusedError) as error:
         copies.clear_names(theirs, "")
     assert error.value.reason == f"{database.name}__prev on {database.host}:{database.port}" + (
-        " is in the way, and not ours to drop"
+        " already exists and was not created by this tool"
     )
     assert databases.exists(database)
 

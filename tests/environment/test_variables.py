@@ -225,7 +225,7 @@ def test_the_job_gets_them_and_the_log_never_shows_password_and_key(
     assert app(clean_environment() | seen) == SEEN
     more = checkout.run("env", "--format", "github", env=job | {"AWS_PROFILE": "nobody"})
     assert more.stderr.splitlines()[-1] == (
-        "the job has variables that may win over them: AWS_PROFILE"
+        "these variables of the job may override them: AWS_PROFILE"
     )
 
 

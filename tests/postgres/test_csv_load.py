@@ -15,7 +15,7 @@ from scripts.settings import Settings
 from scripts.targets import Database
 
 KORNEY = "0b9fd7a4-6f0e-4d6e-9f4b-2d1c6a3f7e10"
-HINT = "\nhint: correct the row; nothing of the file was kept"
+HINT = "\nhint: correct the row; nothing was loaded"
 
 
 @pytest.fixture
@@ -236,7 +236,7 @@ def test_a_bad_row_far_down_is_named_by_its_line(
     ("text", "table", "reason"),
     [
         ("", "users", "{path} is empty\nhint: its first line must name the columns"),
-        ("\n", "users", "{path}:1 names no column\nhint: its first line must name the columns"),
+        ("\n", "users", "{path}:1 has no column names\nhint: its first line must name the columns"),
         (
             "user_uuid,message\n",
             "activities",
@@ -258,7 +258,7 @@ def test_a_bad_row_far_down_is_named_by_its_line(
         (
             "handle\n",
             "users",
-            "{path}:1: the header lacks display_name, email\nhint: the columns of users:"
+            "{path}:1: the header has no column display_name, email\nhint: the columns of users:"
             " uuid, display_name, handle, email, cognito_user_id, created_at",
         ),
     ],

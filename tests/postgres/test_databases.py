@@ -18,7 +18,7 @@ from scripts.settings import Settings
 from scripts.targets import Database
 
 TABLE = "CREATE TABLE kept (x integer PRIMARY KEY);\n"
-HINT = "\nhint: correct sql/schema.sql; nothing of it was kept"
+HINT = "\nhint: correct sql/schema.sql; nothing was changed"
 
 
 @pytest.fixture
@@ -263,7 +263,7 @@ def test_a_wrong_seed_row_leaves_no_row_of_the_seed(
         'sql/seed.sql:3: duplicate key value violates unique constraint "users_handle_key"\n'
         "  | INSERT INTO users (display_name, handle, email) VALUES\n"
         "  |   ('B', 'b', 'b@example.com'), ('C', 'a', 'c@example.com');\n"
-        "hint: correct sql/seed.sql; nothing of it was kept"
+        "hint: correct sql/seed.sql; nothing was changed"
     )
     assert databases.count_rows(created) == {"activities": 0, "users": 0}
 
@@ -363,7 +363,7 @@ def test_a_changed_seed_is_loaded_only_when_told(seeded: Database, tmp_path: Pat
     assert failure(lambda: databases.load_seed(seeded, (seed,))) == (
         f"sql/seed.sql changed since the seed was loaded into {seeded};"
         " to load it again could duplicate rows"
-        "\nhint: ./invoke db.seed --again (loads it all the same); ./invoke db.reset (rebuilds the"
+        "\nhint: ./invoke db.seed --again (loads it anyway); ./invoke db.reset (rebuilds the"
         " database with it; undo reverts that)"
     )
     assert (contents(seeded), databases.loaded(seeded)) == before
@@ -540,7 +540,7 @@ def test_nothing_is_written_after_a_file_gave_up_its_transaction(
 ) -> None:
     schema = write_sql(tmp_path, f"{TABLE}{statement}\n\nCREATE TABLE later (x integer);\n")
     assert failure(lambda: databases.load_schema(created, (schema,))) == (
-        "sql/schema.sql:4: something before ended the transaction, each file is one transaction"
+        "sql/schema.sql:4: an earlier statement ended the transaction; each file is one transaction"
         + HINT
     )
     assert databases.count_rows(created) == {}
@@ -549,7 +549,7 @@ def test_nothing_is_written_after_a_file_gave_up_its_transaction(
 def test_a_file_that_only_rolls_back_is_an_error(created: Database, tmp_path: Path) -> None:
     schema = write_sql(tmp_path, TABLE + "ROLLBACK;\n")
     assert failure(lambda: databases.load_schema(created, (schema,))) == (
-        "sql/schema.sql: something before ended the transaction, each file is one transaction"
+        "sql/schema.sql: an earlier statement ended the transaction; each file is one transaction"
         + HINT
     )
 

@@ -92,7 +92,7 @@ def test_an_error_names_the_included_file(created: Database, tmp_path: Path) -> 
     path = write(tmp_path, files | {"one/c.sql": "SELECT 1;\n\nSELECT\n  nope;\n"})
     assert failure(created, path) == (
         'one/c.sql:4: column "nope" does not exist\n  | SELECT\n  |   nope;'
-        "\nhint: correct one/c.sql; nothing of it was kept"
+        "\nhint: correct one/c.sql; nothing was changed"
     )
 
 
@@ -100,7 +100,7 @@ def test_an_error_after_an_included_file_names_the_file(created: Database, tmp_p
     path = write(tmp_path, {"a.sql": f"{TABLE}\\i b.sql\nSELECT nope;\n", "b.sql": "SELECT 1;\n"})
     assert failure(created, path) == (
         'db app/a.sql:3: column "nope" does not exist\n  | SELECT nope;'
-        "\nhint: correct db app/a.sql; nothing of it was kept"
+        "\nhint: correct db app/a.sql; nothing was changed"
     )
 
 
@@ -110,7 +110,7 @@ def test_a_bad_row_names_the_file_that_is_copied(created: Database, tmp_path: Pa
     assert failure(created, path) == (
         'one/x.csv:3: invalid input syntax for type integer: "three"'
         "\n  | \\copy kept from x.csv csv"
-        "\nhint: correct one/x.csv; nothing of it was kept"
+        "\nhint: correct one/x.csv; nothing was changed"
     )
 
 
@@ -120,7 +120,7 @@ def test_a_missing_included_file_is_an_error_where_it_is_included(
     path = write(tmp_path, {"a.sql": f"{TABLE}\\ir nope.sql\n"})
     assert failure(created, path) == (
         f"db app/a.sql:2: {path.parent}/nope.sql: No such file or directory"
-        "\nhint: correct db app/a.sql; nothing of it was kept"
+        "\nhint: correct db app/a.sql; nothing was changed"
     )
 
 
@@ -201,7 +201,7 @@ def test_an_excerpt_keeps_its_tabs(created: Database, tmp_path: Path) -> None:
     path = write(tmp_path, {"a.sql": "SELECT\n\tnope;\n"})
     assert failure(created, path) == (
         'db app/a.sql:2: column "nope" does not exist\n  | SELECT\n  | \tnope;'
-        "\nhint: correct db app/a.sql; nothing of it was kept"
+        "\nhint: correct db app/a.sql; nothing was changed"
     )
 
 
@@ -209,7 +209,7 @@ def test_a_missing_extension_is_not_blamed_on_the_file(created: Database, tmp_pa
     path = write(tmp_path, {"a.sql": "CREATE EXTENSION nonesuch;\n"})
     assert failure(created, path) == (
         'db app/a.sql:1: extension "nonesuch" is not available\n  | CREATE EXTENSION nonesuch;'
-        "\nhint: the file may be right, but this PostgreSQL does not have the extension; use one"
+        "\nhint: the file may be correct, but this PostgreSQL does not have the extension; use one"
         " that has it: ./invoke setup --stack docker, or set"
         " POSTGRES_HOME=<folder of a PostgreSQL installation that has it>"
     )

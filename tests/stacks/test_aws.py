@@ -107,7 +107,7 @@ def test_how_to_go_on_names_the_stack(production: Production) -> None:
     assert failed.stderr.endswith(
         "hint: Fix the error above, then rerun: ./invoke --stack aws setup\n"
     )
-    assert "hint: set AWS_COGNITO_USER_POOL_ID to one that is there\n" in failed.stderr
+    assert "hint: set AWS_COGNITO_USER_POOL_ID to an existing pool\n" in failed.stderr
 
 
 def test_undo_is_not_promised_where_nothing_is_kept(filled: Production) -> None:
@@ -195,7 +195,7 @@ def test_status_and_up_and_down_ask_but_start_and_stop_nothing(production: Produ
     plan = production.run("up", "--plan").stdout
     assert [line.split()[1] for line in plan.splitlines()[1:]] == ["done", "done"]
     down = production.run("down", "--volumes", "--yes").stderr
-    assert down.count("runs on, it is not ours") == 2
+    assert down.count("left running: this tool does not manage it") == 2
     assert down.count("stack aws: account") == 1
     rows = json.loads(production.run("status", "--json").stdout)
     assert [row["state"] for row in rows] == ["healthy", "healthy"]
@@ -274,7 +274,7 @@ def test_a_reset_that_is_confirmed_keeps_the_database_and_backs_up_the_table(
     kept = copies.beside(filled.database, copies.PREV)
     assert databases.count_rows(kept) == {"activities": 1, "users": 2}
     again = filled.run("reset", "--confirm", filled.database.name, expect=3)
-    assert f"{kept} is in the way, and not ours to drop" in again.stderr
+    assert f"{kept} already exists and was not created by this tool" in again.stderr
     assert databases.count_rows(kept) == {"activities": 1, "users": 2}
     filled.run("undo", "--confirm", filled.database.name)
     assert databases.count_rows(filled.database) == {"activities": 1, "users": 2}

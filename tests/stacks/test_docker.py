@@ -20,7 +20,7 @@ from tests.conftest import PROJECT, Checkout, clean_environment
 from tests.docker_engine import docker, remove_containers
 from tests.stacks.test_embedded import AS_ROOT, other_python, packages
 
-OTHERWISE = "or do without Docker: ./invoke setup --stack embedded"
+OTHERWISE = "or, without Docker: ./invoke setup --stack embedded"
 FILE = "docker-compose.yml"
 
 

@@ -161,7 +161,7 @@ def test_our_own_commands_say_what_helps(aws: Aws) -> None:
     with pytest.raises(DevError) as error:
         tables.list_tables(replace(aws, access_key="000000000000"))
     reason = f"the request is signed with another key; {USE_OURS}"
-    assert error.value.reason == f"{aws.endpoint} does not let us in: {reason}"
+    assert error.value.reason == f"{aws.endpoint} denied access: {reason}"
     assert error.value.hint == "./invoke up"
 
 
@@ -187,7 +187,10 @@ def test_own_host_names_are_answered(aws: Aws, host: str) -> None:
 )
 def test_other_host_names_are_refused(aws: Aws, host: str) -> None:
     names = ", ".join(f"{name}:{port(aws)}" for name in ("127.0.0.1", "[::1]", "localhost"))
-    error = {"__type": "AccessDeniedException", "message": f"this emulator answers to {names} only"}
+    error = {
+        "__type": "AccessDeniedException",
+        "message": f"this emulator accepts requests to {names} only",
+    }
     for path in (gate.HEALTH, "/"):
         answer = ask(aws, "GET", path, {"Host": host.format(port(aws))})
         assert said(answer) == (403, error)
@@ -195,7 +198,7 @@ def test_other_host_names_are_refused(aws: Aws, host: str) -> None:
 
 def test_a_page_with_the_key_is_refused_too(aws: Aws) -> None:
     answer = ask(aws, "POST", "/", sign_dynamodb(aws, "ListTables", "{}") | PAGE, "{}")
-    message = "a page of another origin may call public operations of Cognito only"
+    message = "a page of another origin may only call public operations of Cognito"
     assert said(answer) == (403, {"__type": "AccessDeniedException", "message": message})
     assert answer.lets_read() is None
 
@@ -427,6 +430,6 @@ def test_a_lost_key_is_made_anew_by_up(emulator: Emulator) -> None:
     assert "its key is missing" in status.stdout
     refused = emulator.checkout.run("ddb.list-tables", expect=1).stderr
     reason = f"the request is signed with another key; {USE_OURS}"
-    assert refused == f"{emulator.aws()} does not let us in: {reason}\nhint: ./invoke up\n"
+    assert refused == f"{emulator.aws()} denied access: {reason}\nhint: ./invoke up\n"
     emulator.checkout.run("up")
     assert tables.list_tables(stacks.get_aws(settings)) == ["cruddur-messages"]

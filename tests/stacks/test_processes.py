@@ -34,7 +34,7 @@ def test_a_damaged_password_is_said_and_can_be_left(checkout: Checkout, content:
     path.write_bytes(content)
     checkout.run("status", expect=1)
     talk = checkout.run("up", expect=1).stderr
-    assert f"{path} holds no password, it is damaged\n      hint: rm {path}\n" in talk
+    assert f"{path} contains no password; it is damaged\n      hint: rm {path}\n" in talk
     path.unlink()
     assert "does not accept the password of postgres" in checkout.run("up", expect=1).stderr
     checkout.run("down", "--volumes", "--yes")

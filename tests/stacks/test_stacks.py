@@ -117,7 +117,7 @@ def test_the_data_goes_only_when_it_was_agreed(make: Callable[[str], Checkout], 
     neighbour.run("up")
     checkout.run("setup", "--stack", stack)
     plan = checkout.run("down", "--volumes", "--plan")
-    assert plan.stdout.count("its data goes too") == len(stacks.list_data(checkout.settings()))
+    assert plan.stdout.count("its data is deleted") == len(stacks.list_data(checkout.settings()))
     refused = checkout.run("down", "--volumes", expect=3).stderr
     going = stacks.list_data(checkout.settings())
     assert [line in refused for line in going] == [True] * len(going)

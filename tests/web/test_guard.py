@@ -162,7 +162,7 @@ def test_a_conversation_starts_with_somebody_else_only(site: Site) -> None:
     for other in ("", "x", site.me.uuid):
         answer = site.post(f"{site.home}new", other=other, text="hello", token=site.token())
         assert answer.status_code == 400
-        assert answer.get_json()["reason"] == "nobody is chosen"
+        assert answer.get_json()["reason"] == "no user is chosen"
         assert answer.get_json()["field"] == "other"
     ada = Person("5d8cd6b4-93a6-4d3a-9b44-0f2f3a9a1c11", "ada", "Ada")
     with clients.cursor(stacks.get_database(site.settings)) as cursor:

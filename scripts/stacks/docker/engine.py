@@ -23,7 +23,7 @@ _PROJECT = "com.docker.compose.project"
 _SERVICE = "com.docker.compose.service"
 _VOLUME = "com.docker.compose.volume"
 _FOLDER = "com.docker.compose.project.working_dir"
-OTHERWISE = "or do without Docker: ./invoke setup --stack embedded"
+OTHERWISE = "or, without Docker: ./invoke setup --stack embedded"
 _HINTS: dict[type[BaseException], str] = {
     FileNotFoundError: "start it (Docker Desktop, or: sudo systemctl start docker)",
     ConnectionRefusedError: "start it (Docker Desktop, or: sudo systemctl start docker)",

@@ -62,7 +62,7 @@ def _leftovers() -> Finding:
     lines, fixes = [], []
     for project, folder in gone.items():
         containers, volumes = engine.list_names(project)
-        lines.append(f"{', '.join(containers)} of {folder}, which is gone")
+        lines.append(f"{', '.join(containers)} of {folder}, which no longer exists")
         fixes.append(shlex.join(["docker", "rm", "--force", *containers]))
         fixes += [shlex.join(["docker", "volume", "rm", *volumes])] if volumes else []
     return note("\n".join(lines), "\n".join(fixes))

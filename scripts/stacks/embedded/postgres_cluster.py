@@ -94,7 +94,7 @@ def ensure_home(settings: Settings) -> Path:
     if not home:
         home, name = link.readlink(), state.identity(settings)
         raise DevError(
-            f"{link} leads to {home}, the data of another folder: was this one copied or moved?",
+            f"{link} points to {home}, the data of another folder: was this one copied or moved?",
             f"a copy: rm {link}; moved: mv {home} {SHARED_HOME / name}-moved and link it again",
         )
     _take_over(home, settings)

@@ -112,13 +112,13 @@ def _strays_found(settings: Settings) -> Finding:
     ]
     if not strays:
         return ok("none")
-    return fail(f"of this checkout, and no record tells of it: {', '.join(strays)}", "./invoke up")
+    return fail(f"belongs to this checkout, but has no record: {', '.join(strays)}", "./invoke up")
 
 
 def _stop(settings: Settings) -> list[str]:
     for server in _servers(settings):
         processes.stop_strays(server)
-    return ["stopped the servers that no record told of"]
+    return ["stopped the servers without a record"]
 
 
 def _servers(settings: Settings) -> list[processes.Server]:
@@ -129,7 +129,8 @@ def _drafts_found(drafts: list[Path]) -> Finding:
     if not drafts:
         return ok("none")
     return note(
-        f"a start was killed, or goes on: {', '.join(map(str, drafts))}", "./invoke doctor --fix"
+        f"a start was killed, or is still running: {', '.join(map(str, drafts))}",
+        "./invoke doctor --fix",
     )
 
 
@@ -146,7 +147,7 @@ def _leftovers_found() -> Finding:
     leftovers = postgres_cluster.list_leftovers()
     if not leftovers:
         return ok("none")
-    lines = [f"{_describe(home)}, of a checkout that is gone" for home in leftovers]
+    lines = [f"{_describe(home)}, of a checkout that no longer exists" for home in leftovers]
     removal = shlex.join(["rm", "-r", *map(str, leftovers)])
     return note("\n".join(lines), f"{removal}, unless the checkout was moved")
 

@@ -77,7 +77,7 @@ def is_public(asked: Request) -> bool:
 
 def _check_host(asked: Request, hosts: set[str]) -> None:
     if asked.headers.get("host", "").lower() not in hosts:
-        raise RefusedError(f"this emulator answers to {', '.join(sorted(hosts))} only")
+        raise RefusedError(f"this emulator accepts requests to {', '.join(sorted(hosts))} only")
 
 
 async def _admit(
@@ -96,7 +96,7 @@ async def _admit_signed(
 ) -> None:
     claim = signature.find_claim(asked, key)
     if "origin" in asked.headers and not asked.presigned:
-        raise RefusedError("a page of another origin may call public operations of Cognito only")
+        raise RefusedError("a page of another origin may only call public operations of Cognito")
     body = await _read_body(receive)
     if body is None:
         return

@@ -40,7 +40,7 @@ def check(request: Request, service: str, body: bytes) -> None:
     else:
         enabled = _JSON.get(request.target.partition(".")[0]) == service
     if not enabled:
-        raise RefusedError(f"this emulator answers {ENABLED}, not this request to {service}")
+        raise RefusedError(f"this emulator supports {ENABLED}, not this request to {service}")
 
 
 def is_bucket(path: str) -> bool:
