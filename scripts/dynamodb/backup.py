@@ -56,7 +56,7 @@ def find_damage(name: str, definition: Any, folder: Path, expected: int) -> str:
     except KeyError as error:
         return f"{folder}: its definition gives no type of the key {error}"
     if found != expected:
-        return f"{folder}: {count(found, 'item')}, {expected:,}"
+        return f"{folder}: {count(found, 'item')}, expected {expected:,}"
     return ""
 
 
@@ -73,7 +73,7 @@ def restore(aws: Aws, definition: Item, folder: Path, expected: int) -> None:
     done = writer.run(json_lines.read(parts), _accept, lambda *_: None) if parts else Tally()
     if done.acknowledged != expected:
         raise DevError(
-            f"{name} took {done.acknowledged:,} of {count(expected, 'item')} of {folder}",
+            f"{name} accepted {done.acknowledged:,} of {count(expected, 'item')} of {folder}",
             "run the same command again",
         )
 

@@ -103,13 +103,13 @@ def write_items(aws: Aws, table: str, items: Sequence[Item]) -> int:
             refused = write(aws, table, texts[start : start + MOST_ITEMS], add)
         except StuckError as error:
             raise DevError(
-                f"{table} took {written} of {count(len(items), 'item')},"
+                f"{table} accepted {written} of {count(len(items), 'item')},"
                 f" then none in {PATIENCE} tries",
                 error.hint,
             ) from None
         if refused:
             raise DevError(
-                f"{table} took {written} of {count(len(items), 'item')}, and refuses"
+                f"{table} accepted {written} of {count(len(items), 'item')}, and refuses"
                 f" {refused[0].text.decode()}: {refused[0].reason}",
                 "correct the item",
             )
@@ -146,7 +146,7 @@ def write(
         left = unprocessed
         if tries == PATIENCE:
             raise StuckError(
-                f"{table} took none of {count(len(left), 'item')} in {PATIENCE} tries",
+                f"{table} accepted none of {count(len(left), 'item')} in {PATIENCE} tries",
                 "try again later, or raise the table's write capacity",
             )
         if left:

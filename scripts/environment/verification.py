@@ -75,7 +75,7 @@ def _find_users_damage(path: Path, expected: int) -> str:
         return f"{path} is not JSON: {error}"
     if not isinstance(users, list) or not all(map(_is_user, users)):
         return f"{path} does not contain saved users"
-    return "" if len(users) == expected else f"{path}: {len(users):,} users, {expected:,}"
+    return "" if len(users) == expected else f"{path}: {len(users):,} users, expected {expected:,}"
 
 
 def _is_user(user: Any) -> bool:

@@ -110,7 +110,7 @@ def test_whom_the_pool_does_not_take_is_said(seeded: Database, aws: Aws) -> None
     add_users(seeded, "taken")
     add_pool_user(aws, pool, "taken", email="other@example.com")
     assert failure(lambda: sync.create_users(seeded, aws)) == (
-        "the pool cruddur did not take taken\nhint: ./invoke cognito.list-users"
+        "the pool cruddur rejected taken\nhint: ./invoke cognito.list-users"
     )
 
 

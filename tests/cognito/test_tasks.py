@@ -174,7 +174,7 @@ def test_no_token_on_the_aws_stack(running: Checkout, aws: Aws) -> None:
     }
     done = running.run("cognito.token", "korney", "--stack", "aws", env=env, expect=1)
     assert done.stderr.endswith(
-        "no password is known in AWS us-east-1, so nobody can be signed in from here\n"
+        "there is no local password for AWS us-east-1, so this tool cannot sign users in\n"
         "hint: sign in through the app, and take the token from there\n"
     )
     done = running.run("cognito.set-password", "korney", "--stack", "aws", env=env, expect=1)

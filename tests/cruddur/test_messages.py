@@ -240,7 +240,7 @@ def test_starting_a_conversation_writes_two_rows_and_the_message(table: Aws) -> 
 
 def test_nobody_starts_a_conversation_alone(table: Aws) -> None:
     assert failure(lambda: messages.start(table, KORNEY, KORNEY, "hi"), InvalidError) == (
-        "korney cannot talk with korney alone\nhint: name two users"
+        "a conversation needs two users, not korney twice\nhint: name two users"
     )
     assert list_items(table) == []
 
@@ -292,7 +292,7 @@ def test_eight_writers_lose_no_message_and_share_no_time(table: Aws, group: str)
 
 def test_a_stranger_cannot_write_into_a_conversation(table: Aws, group: str) -> None:
     assert failure(lambda: messages.send(table, group, STRANGER, "hi")) == (
-        f"stranger takes no part in the conversation {group}{LIST_HINT} stranger"
+        f"stranger is not a participant in the conversation {group}{LIST_HINT} stranger"
     )
     assert list_texts(table, group) == ["first"]
 

@@ -575,7 +575,7 @@ def test_the_docker_stack_and_containers_of_a_checkout_that_is_gone(
         shutil.move(checkout.root, f"{checkout.root}-moved")
         found = look(other, "--stack", "embedded")
         shutil.move(f"{checkout.root}-moved", checkout.root)
-        assert f"of {checkout.root}, which is gone" in found["leftover containers"].reason
+        assert f"of {checkout.root}, which no longer exists" in found["leftover containers"].reason
         assert f"docker rm --force {project}-" in found["leftover containers"].fix
         assert "docker volume rm" in found["leftover containers"].fix
         assert docker("ps", "--quiet", "--filter", f"name={project}")

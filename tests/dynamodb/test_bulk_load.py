@@ -209,7 +209,7 @@ def test_a_stuck_load_says_how_much_is_acknowledged(
         patch.setattr(clients.dynamodb(aws), "_make_api_call", taking_forty)
         message = failure(lambda: run_load(environment, path))
     assert re.fullmatch(
-        f"{NAME} took none of 25 items in {batch_write.PATIENCE} tries;"
+        f"{NAME} accepted none of 25 items in {batch_write.PATIENCE} tries;"
         " acknowledged: 1,000 items"
         "\nhint: try again later, or raise the table's write capacity; the same command resumes",
         message,

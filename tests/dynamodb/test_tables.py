@@ -325,7 +325,7 @@ def test_writing_gives_up_with_the_count_of_what_was_acknowledged(
 ) -> None:
     batches.answer = taking(25, 3, 0)
     assert failure(lambda: write_items(aws, NAME, make_items(30))) == (
-        f"{NAME} took 28 of 30 items, then none in {PATIENCE} tries"
+        f"{NAME} accepted 28 of 30 items, then none in {PATIENCE} tries"
         "\nhint: try again later, or raise the table's write capacity"
     )
     assert batches.sizes == [25, 5, *[2] * PATIENCE]

@@ -175,7 +175,7 @@ def drop_line(folder: Path) -> str:
     (part,) = (folder / "tables" / messages.TABLE).iterdir()
     lines = gzip.decompress(part.read_bytes()).splitlines()
     part.write_bytes(gzip.compress(b"\n".join(lines[:-1])))
-    return f"{part.parent}: {len(lines) - 1} items, saved were {len(lines)}"
+    return f"{part.parent}: {len(lines) - 1} items, expected {len(lines)}"
 
 
 def remove_items(folder: Path) -> str:

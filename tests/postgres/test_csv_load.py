@@ -235,8 +235,12 @@ def test_a_bad_row_far_down_is_named_by_its_line(
 @pytest.mark.parametrize(
     ("text", "table", "reason"),
     [
-        ("", "users", "{path} is empty\nhint: its first line must name the columns"),
-        ("\n", "users", "{path}:1 has no column names\nhint: its first line must name the columns"),
+        ("", "users", "{path} is empty\nhint: write the names of the columns in the first line"),
+        (
+            "\n",
+            "users",
+            "{path}:1 has no column names\nhint: write the names of the columns in the first line",
+        ),
         (
             "user_uuid,message\n",
             "activities",

@@ -453,7 +453,7 @@ def test_a_look_up_service_that_is_away_is_said() -> None:
 def test_a_rule_of_another_group_is_not_touched(aws: Aws, rule: rds.Rule) -> None:
     with pytest.raises(DevError) as error:
         rds.get_rule(aws, "sg-other", rule.id)
-    assert error.value.reason == f"sg-other has no rule {rule.id} for who comes in"
+    assert error.value.reason == f"sg-other has no inbound rule {rule.id}"
 
 
 def test_five_thousand_users_are_synced(

@@ -315,7 +315,7 @@ def test_services_that_no_app_needs_are_off(aws: Aws, service: str) -> None:
 def not_enabled(service: str) -> Any:
     return {
         "__type": "AccessDeniedException",
-        "message": "this emulator answers DynamoDB, Cognito user pools, S3, EC2 security groups"
+        "message": "this emulator supports DynamoDB, Cognito user pools, S3, EC2 security groups"
         f" and sts:GetCallerIdentity, not this request to {service}",
     }
 
@@ -334,7 +334,7 @@ def not_enabled(service: str) -> Any:
 def test_the_sdk_says_what_is_enabled(
     aws: Aws, service: str, operation: str, arguments: dict[str, Any]
 ) -> None:
-    with pytest.raises(ClientError, match="this emulator answers DynamoDB, Cognito user pools"):
+    with pytest.raises(ClientError, match="this emulator supports DynamoDB, Cognito user pools"):
         getattr(sdk(aws, service), operation)(**arguments)
 
 

@@ -93,7 +93,7 @@ def test_its_own_host_names_are_answered(site: Site, host: str) -> None:
 def test_other_host_names_are_refused_in_a_sentence(site: Site, path: str, host: str) -> None:
     answer = site.get(path, host)
     assert answer.status_code == 400
-    assert "this server answers to 127.0.0.1:4600 and localhost:4600 only" in answer.text
+    assert "this server accepts requests to 127.0.0.1:4600 and localhost:4600 only" in answer.text
     assert "Korney" not in answer.text
 
 

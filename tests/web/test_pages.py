@@ -71,7 +71,7 @@ def test_no_route_is_answered_under_a_foreign_name(pages: Pages) -> None:
     for path in rules(pages.app, "GET"):
         answer = pages.client.get(path, headers={"Host": "example.com"})
         assert answer.status_code == 400, path
-        assert "this server answers to" in answer.text
+        assert "this server accepts requests to" in answer.text
 
 
 def test_every_route_that_writes_needs_the_token(pages: Pages) -> None:
@@ -110,7 +110,7 @@ def test_production_is_shown_and_never_changed(production: Pages) -> None:
         answer = production.post(path, confirmed=production.settings.postgres_db)
         assert answer.status_code == 403
         assert answer.get_json()["reason"] == (
-            "the pages change local stacks only, and this is aws"
+            "the pages only change local stacks, and this is aws"
         )
         assert production.get(path).status_code == 403
     assert production.post("/variables/PGPASSWORD").status_code == 403
