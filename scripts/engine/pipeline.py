@@ -1,6 +1,7 @@
 """Runs steps in parallel, by their dependencies, and emits events about them."""
 
 import contextlib
+import errno
 import queue
 import threading
 import time
@@ -10,6 +11,8 @@ from functools import partial
 from typing import Literal
 
 from scripts.errors import DevError
+
+_OF_THE_DISK = {errno.EACCES, errno.EDQUOT, errno.EIO, errno.ENOSPC, errno.EPERM, errno.EROFS}
 
 
 @dataclass(frozen=True)
@@ -175,4 +178,8 @@ def _attempt(step: Step) -> tuple[Event, BaseException | None]:
     except DevError as error:
         return Event("failed", step.name, 0, detail=str(error.message)), error
     except BaseException as error:  # noqa: BLE001 - else the run would never end
+        if isinstance(error, OSError) and error.errno in _OF_THE_DISK:  # which is no bug of ours
+            reason = f"{error.filename or 'a file'} cannot be written: {error.strerror}"
+            failure = DevError(reason, "check its owner, permissions and free space")
+            return Event("failed", step.name, 0, detail=str(failure.message)), failure
         return Event("failed", step.name, 0, detail=f"{type(error).__name__}: {error}"), error

@@ -1,3 +1,4 @@
+import errno
 import json
 import threading
 import traceback
@@ -399,3 +400,23 @@ def test_a_step_says_how_far_it_is_before_it_ends() -> None:
 
 def test_outside_of_a_run_nobody_hears_how_far_it_is() -> None:
     pipeline.report("1 of 2")
+
+
+def test_a_disk_that_takes_no_file_fails_a_step_without_a_traceback() -> None:
+    def rename() -> str:
+        raise OSError(errno.EROFS, "Read-only file system", "first")
+
+    events: list[Event] = []
+    with pytest.raises(FailedError, match="failed: a"):
+        pipeline.run([Step("a", "", rename)], events.append)
+    assert events[-1].detail == (
+        "first cannot be written: Read-only file system\n"
+        "hint: check its owner, permissions and free space"
+    )
+    bug = OSError(errno.ENOTDIR, "Not a directory", "first")
+    with pytest.raises(NotADirectoryError):
+        pipeline.run([Step("a", "", lambda: throw(bug))], events.append)
+
+
+def throw(error: Exception) -> str:
+    raise error
