@@ -173,7 +173,7 @@ def test_a_line_has_no_control_characters(text: str, shown: str) -> None:
     ("event", "line"),
     [
         (Event("finished", "a", 3.0, 1.234, "made it"), "done  a     1.23 s  made it"),
-        (Event("skipped", "a", 3.0, 0.004, "already exists"), "same  a     0.00 s  is there"),
+        (Event("skipped", "a", 3.0, 0.004, "already exists"), "same  a     0.00 s  already exists"),
         (Event("blocked", "a", 3.0, detail="needs b"), "skip  a             needs b"),
         (Event("interrupted", "a", 3.0), "stop  a"),
         (
