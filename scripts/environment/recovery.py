@@ -128,7 +128,8 @@ def _check(settings: Settings, change: Change, kept: SavedState, confirmed: str)
         copies.check_companions(database)
         if kept.oid and not copies.find_name(database, kept.oid):
             raise DevError(
-                f"{change.command} cannot be reverted: the database that it replaced no longer exists",
+                f"{change.command} cannot be reverted:"
+                " the database that it replaced no longer exists",
                 f"{FORWARD} (completes it)",
             )
         if databases.exists(database) and copies.find_oid(database) != kept.oid:
