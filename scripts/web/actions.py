@@ -69,7 +69,7 @@ ACTIONS = {
     ),
     "undo": Action(
         "Undo",
-        "Restores what was replaced or dropped last. What is there now is saved:"
+        "Restores what was replaced or dropped last. The current state is saved:"
         " Undo again redoes the change.",
         [("undo", lambda settings, name, confirmed: reset.undo(settings, confirmed))],
         destructive=True,

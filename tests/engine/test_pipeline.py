@@ -1,5 +1,6 @@
 import errno
 import json
+import shutil
 import threading
 import traceback
 from collections.abc import Callable, Sequence
@@ -410,9 +411,13 @@ def test_a_disk_that_takes_no_file_fails_a_step_without_a_traceback() -> None:
     with pytest.raises(FailedError, match="failed: a"):
         pipeline.run([Step("a", "", rename)], events.append)
     assert events[-1].detail == (
-        "first cannot be written: Read-only file system\n"
-        "hint: check its owner, permissions and free space"
+        "cannot write: Read-only file system: 'first'\n"
+        "hint: check the owner, permissions and free space"
     )
+    full = shutil.Error([("a", "b", "[Errno 28] No space left on device: 'b'")])
+    with pytest.raises(FailedError, match="failed: a"):
+        pipeline.run([Step("a", "", lambda: throw(full))], events.append)
+    assert events[-1].detail.startswith("cannot write: No space left on device: 'b'\n")
     bug = OSError(errno.ENOTDIR, "Not a directory", "first")
     with pytest.raises(NotADirectoryError):
         pipeline.run([Step("a", "", lambda: throw(bug))], events.append)
