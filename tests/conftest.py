@@ -18,10 +18,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
-from playwright.sync_api import Browser
 
 from scripts import clients, settings, stacks
 from scripts.cognito import users
@@ -32,7 +32,9 @@ from scripts.settings import Settings
 from scripts.targets import Aws, Database
 from tests.contents import run
 from tests.docker_engine import why_not
-from tests.web import browser as chromium
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 # Started in a shell's background, or by nohup, we ignore Ctrl-C or a hang-up, and so would all whom
 # the tests interrupt.
@@ -163,8 +165,10 @@ def engine() -> None:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def browser() -> "Iterator[Browser]":
     """Chromium, one for each worker. A skip without, or a failure on CI."""
+    from tests.web import browser as chromium  # Playwright: not for those who need no browser
+
     path = chromium.find()
     if not path:
         missing = f"no Chromium: none of {', '.join(chromium.NAMES)} is installed"

@@ -149,7 +149,7 @@ def break_seed(run: Run) -> Iterator[None]:
         run.end()
     finally:
         path.write_text(good, encoding="utf-8")
-    reasons = ("nothing was changed", "to load it again could duplicate rows")
+    reasons = ("seed.sql; nothing was changed", "to load it again could duplicate rows")
     if run.code != 1 or not any(one in run.world.talk.read_text() for one in reasons):
         run.trouble.append(f"ended with {run.code} in spite of an error in the seed")
     run.only = "old"

@@ -120,7 +120,7 @@ def send(aws: Aws, group: str, author: Person, text: str) -> Message:
         if _transact(aws, [_put_new(aws, items.of_message(message)), *moves]):
             return message
         time.sleep(random.uniform(0, 0.2))  # noqa: S311 - so that those who collided do not again
-    raise DevError(f"other writers keep changing the conversation {group}", "try again")
+    raise _contended(group)
 
 
 def start(aws: Aws, author: Person, other: Person, text: str) -> Message:
@@ -166,7 +166,7 @@ def replace_rows(aws: Aws, group: str, wanted: Collection[Conversation]) -> None
     changes = [_delete(aws, row) for row in rows if (row.owner, row.at) not in keys]
     changes += [_put(aws, items.of_conversation(row)) for row in wanted if row not in rows]
     if changes and not _transact(aws, changes):
-        raise DevError(f"other writers keep changing the conversation {group}", "try again")
+        raise _contended(group)
 
 
 def parse_time(text: str) -> datetime:
@@ -197,6 +197,10 @@ def _delete(aws: Aws, row: Conversation) -> dict[str, Any]:
     key = tables.to_dynamodb({"pk": f"GRP#{row.owner}", "sk": row.at})
     condition = "attribute_exists(pk)"
     return {"Delete": {"TableName": aws.messages, "Key": key, "ConditionExpression": condition}}
+
+
+def _contended(group: str) -> DevError:
+    return DevError(f"other writers keep changing the conversation {group}", "try again")
 
 
 def _transact(aws: Aws, changes: list[dict[str, Any]]) -> bool:

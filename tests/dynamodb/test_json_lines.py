@@ -127,7 +127,7 @@ def test_a_gzip_that_was_cut_is_named_with_its_line(tmp_path: Path) -> None:
     path = tmp_path / "items.json.gz"
     path.write_bytes(gzip.compress(b"\n".join([LINE] * 1000))[:-30])
     assert failure(path).startswith(f"{path}:")
-    assert "cannot be read: Compressed file ended" in failure(path)
+    assert ": the rest of the file cannot be read: Compressed file ended" in failure(path)
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -292,7 +292,7 @@ def test_setup_takes_back_a_change_whose_databases_are_not_exchanged(
         with pytest.raises(RuntimeError):
             run(reset.reset(lived_in))
     done = run(setup.pick(lived_in, "db.create"))
-    assert done["recover"].detail == ("./invoke reset had not taken effect; nothing was changed")
+    assert done["recover"].detail == "./invoke reset had not taken effect; nothing was changed"
     assert content(lived_in) == before
     database = stacks.get_database(lived_in)
     assert copies.list_beside(database) == []
