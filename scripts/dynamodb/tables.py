@@ -28,9 +28,14 @@ class InvalidDataError(DevError):
     """DynamoDB rejects a definition or an item: trying again does not help."""
 
 
+def list_definitions(folder: Path) -> list[str]:
+    """The tables that the files of a folder define: a file is named after its table."""
+    return sorted(path.stem for path in folder.glob("*.json"))
+
+
 def read_definitions(folder: Path) -> list[Item]:
     """Every table definition of a folder, as CreateTable requests. DevError names a bad one."""
-    definitions = [read_definition(path) for path in sorted(folder.glob("*.json"))]
+    definitions = [read_definition(folder / f"{name}.json") for name in list_definitions(folder)]
     if not definitions:
         raise DevError(f"{folder} contains no table definition", "git checkout ddb/tables")
     return definitions

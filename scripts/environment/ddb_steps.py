@@ -24,7 +24,7 @@ def make(settings: Settings) -> list[Step]:
     return [
         Step(
             "ddb.schema-load",
-            f"create the tables {', '.join(_list_names(settings)) or 'of app.toml'} in {target}",
+            f"create the tables {', '.join(list_tables(settings)) or 'of app.toml'} in {target}",
             lambda: _create_tables(settings),
             needs=("aws", "dynamodb"),
             probe=lambda: pipeline.done_if(_are_tables_ready(settings), "tables are ACTIVE"),
@@ -75,6 +75,13 @@ def _show(count: int, share: float) -> None:
     pipeline.report(f"{count:,} items, {share:.0%}")
 
 
+def list_tables(settings: Settings) -> list[str]:
+    """The names of the app's tables, by the files that define them: without the SDK, not checked."""
+    app = settings.app
+    names = tables.list_definitions(app.dynamodb.tables) if app.dynamodb.tables else []
+    return sorted({*names, *([app.messages.table] if app.messages else [])})
+
+
 def read_tables(settings: Settings) -> list[tables.Item]:
     """The definitions of the app's tables; Cruddur's own where only [messages] is given."""
     app = settings.app
@@ -101,10 +108,6 @@ def seed_further(settings: Settings, count: int) -> Step:
             f"{errors.count(count, 'message')} already written",
         ),
     )
-
-
-def _list_names(settings: Settings) -> list[str]:
-    return [one["TableName"] for one in read_tables(settings)]
 
 
 def _create_tables(settings: Settings) -> str:

@@ -66,8 +66,7 @@ def _show_addresses(settings: Settings) -> None:
 def _reset_loss(settings: Settings) -> Loss | None:
     from scripts.environment import ddb_steps, reset
 
-    names = [table["TableName"] for table in ddb_steps.read_tables(settings)]
-    return reset.find_loss(settings, True, names)
+    return reset.find_loss(settings, True, ddb_steps.list_tables(settings))
 
 
 @replacement(_reset_loss)

@@ -38,8 +38,7 @@ class Action:
 
 
 def _find_reset_loss(settings: Settings) -> Loss | None:
-    names = [table["TableName"] for table in ddb_steps.read_tables(settings)]
-    return reset.find_loss(settings, True, names)
+    return reset.find_loss(settings, True, ddb_steps.list_tables(settings))
 
 
 def _find_undo_loss(settings: Settings) -> Loss | None:
