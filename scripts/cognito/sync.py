@@ -42,7 +42,7 @@ class Comparison:
 def is_complete(database: Database, aws: Aws) -> bool:
     """Does the pool have each user in Postgres, with a password if there is a local one?"""
     everybody = users.list_users(database)
-    in_pool = _list_pool(aws, everybody)
+    in_pool = _list_pool(aws, user_pool.get_pool(aws), everybody)
     return not (_find_missing(everybody, in_pool) or _find_unfinished(aws, everybody, in_pool))
 
 
@@ -53,7 +53,7 @@ def create_users(database: Database, aws: Aws) -> str:
     """
     pool = user_pool.get_pool(aws)
     everybody = users.list_users(database)
-    in_pool = _list_pool(aws, everybody)
+    in_pool = _list_pool(aws, pool, everybody)
     missing = _find_missing(everybody, in_pool)
     emails = addresses.assign(missing, (user.email for user in in_pool), aws.pool_name)
     new = [user_pool.describe_user(u.handle, emails[u.handle], u.display_name) for u in missing]
@@ -61,7 +61,8 @@ def create_users(database: Database, aws: Aws) -> str:
     unfinished = _find_unfinished(aws, everybody, in_pool)
     finish = partial(passwords.set_password, aws, pool, password=aws.user_password)
     user_pool.in_parallel(aws, finish, unfinished)
-    if refused := [user.handle for user in _find_missing(everybody, _list_pool(aws, everybody))]:
+    in_pool = _list_pool(aws, pool, everybody)
+    if refused := [user.handle for user in _find_missing(everybody, in_pool)]:
         raise DevError(
             f"the pool {aws.pool_name} rejected {shorten(refused)}",
             "./invoke cognito.list-users",
@@ -81,8 +82,10 @@ def is_synced(database: Database, aws: Aws) -> bool:
 
 def sync(database: Database, aws: Aws) -> Comparison:
     """Write every `sub` into Postgres, by handle; who was matched. Raises DevError for nobody."""
-    users.link_cognito(database, _subs(aws, users.list_users(database)))
-    comparison = compare(database, aws)
+    everybody = users.list_users(database)
+    in_pool = _list_pool(aws, user_pool.get_pool(aws), everybody)
+    users.link_cognito(database, user_pool.subs_by_handle(in_pool))
+    comparison = _compare(everybody, in_pool)
     if not comparison.matched and comparison.only_in_postgres:
         raise DevError(
             f"no handle is in both {database} and the pool: {comparison}",
@@ -107,7 +110,7 @@ def delete_others(database: Database, aws: Aws) -> int:
     pool = user_pool.get_pool(aws)
     everybody = users.list_users(database)
     handles = {user.handle for user in everybody}
-    others = [user for user in _list_pool(aws, everybody) if user.handle not in handles]
+    others = [user for user in _list_pool(aws, pool, everybody) if user.handle not in handles]
     user_pool.delete_users(aws, pool, [user.username for user in others])
     _return_addresses(aws, pool, everybody)
     return len(others)
@@ -116,7 +119,10 @@ def delete_others(database: Database, aws: Aws) -> int:
 def compare(database: Database, aws: Aws) -> Comparison:
     """Who is in Postgres, in the pool, in both."""
     everybody = users.list_users(database)
-    pool_users = _list_pool(aws, everybody)
+    return _compare(everybody, _list_pool(aws, user_pool.get_pool(aws), everybody))
+
+
+def _compare(everybody: Sequence[users.User], pool_users: Sequence[PoolUser]) -> Comparison:
     subs = user_pool.subs_by_handle(pool_users)
     in_pool = {user.handle for user in pool_users if user.handle}
     in_postgres = {user.handle for user in everybody}
@@ -131,9 +137,9 @@ def compare(database: Database, aws: Aws) -> Comparison:
     )
 
 
-def _list_pool(aws: Aws, everybody: Sequence[users.User]) -> list[PoolUser]:
+def _list_pool(aws: Aws, pool: str, everybody: Sequence[users.User]) -> list[PoolUser]:
     """The pool's users, each with a handle if there is a way to find one."""
-    pool_users = user_pool.list_users(aws, user_pool.get_pool(aws))
+    pool_users = user_pool.list_users(aws, pool)
     taken = {user.handle for user in pool_users}
     times = Counter(user.email.lower() for user in everybody)
     handles = {
@@ -164,7 +170,7 @@ def _find_unfinished(
 
 def _return_addresses(aws: Aws, pool: str, everybody: Sequence[users.User]) -> None:
     """Give users with a local address their own one, as far as it is free."""
-    in_pool = _list_pool(aws, everybody)
+    in_pool = _list_pool(aws, pool, everybody)
     local = {u.handle: u for u in in_pool if addresses.is_local(u.email, aws.pool_name)}
     taken = [user.email for user in in_pool if user.handle not in local]
     waiting = [user for user in everybody if user.handle in local]
@@ -183,7 +189,7 @@ def _describe_creation(created: int, local: int, unfinished: int) -> str:
 
 
 def _subs(aws: Aws, everybody: Sequence[users.User]) -> dict[str, str]:
-    return user_pool.subs_by_handle(_list_pool(aws, everybody))
+    return user_pool.subs_by_handle(_list_pool(aws, user_pool.get_pool(aws), everybody))
 
 
 def shorten(names: list[str], most: int = 5) -> str:

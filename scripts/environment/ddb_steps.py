@@ -76,7 +76,7 @@ def _show(count: int, share: float) -> None:
 
 
 def list_tables(settings: Settings) -> list[str]:
-    """The names of the app's tables, by the files that define them: without the SDK, not checked."""
+    """The names of the app's tables, from the names of the files that define them."""
     app = settings.app
     names = tables.list_definitions(app.dynamodb.tables) if app.dynamodb.tables else []
     return sorted({*names, *([app.messages.table] if app.messages else [])})
