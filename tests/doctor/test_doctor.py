@@ -26,6 +26,7 @@ from scripts.engine.checks import Check, Finding, note, ok
 from scripts.environment import reset
 from scripts.postgres import copies, databases
 from scripts.settings import Settings, declared
+from scripts.stacks.embedded import postgres_cluster
 from tests.conftest import Checkout, runs
 from tests.contents import run
 from tests.docker_engine import docker, remove_containers
@@ -512,6 +513,19 @@ def test_what_a_killed_start_left(checkout: Checkout) -> None:
     checkout.run("doctor", "--fix")
     assert look(checkout)["unfinished cluster"].state == "ok"
     assert (home / "data").is_dir()
+
+
+def test_many_leftover_folders_are_not_all_listed(
+    environment: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    homes = [tmp_path / f"dev-{number}" for number in range(9)]
+    for home in homes:
+        home.mkdir()
+    monkeypatch.setattr(postgres_cluster, "list_leftovers", lambda: homes)
+    found = diagnose(environment)["leftover data"]
+    assert [str(home) in found.reason for home in homes] == [True] * 3 + [False] * 6
+    assert found.reason.endswith("\nand 6 further folders, shown once these are removed")
+    assert found.fix == f"rm -r {homes[0]} {homes[1]} {homes[2]}, unless the checkout was moved"
 
 
 def test_servers_of_a_checkout_that_is_gone(

@@ -57,9 +57,16 @@ def erase(settings: Settings) -> None:
 
 
 def list_leftovers() -> list[Path]:
-    """The homes of root's clusters that no checkout leads to any more."""
-    homes = sorted(SHARED_HOME.glob("dev-*")) if os.geteuid() == 0 else []
-    return [home for home in homes if _is_leftover(home)]
+    """The homes of root's clusters that no checkout leads to any more, the newest first."""
+    homes = SHARED_HOME.glob("dev-*") if os.geteuid() == 0 else []
+    return sorted(filter(_is_leftover, homes), key=_find_time, reverse=True)
+
+
+def _find_time(home: Path) -> float:
+    try:
+        return home.stat().st_mtime
+    except FileNotFoundError:  # somebody removed it meanwhile
+        return 0.0
 
 
 def _is_leftover(home: Path) -> bool:

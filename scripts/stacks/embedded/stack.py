@@ -9,6 +9,7 @@ from pathlib import Path
 
 from scripts import state
 from scripts.engine.checks import Check, Finding, fail, note, ok
+from scripts.errors import count
 from scripts.settings import Settings
 from scripts.stacks import Service, local_database, ports, processes
 from scripts.stacks.embedded import (
@@ -17,6 +18,8 @@ from scripts.stacks.embedded import (
     postgres_server,
 )
 from scripts.targets import Aws, Targets
+
+_SHOWN = 3  # folders of checkouts that no longer exist
 
 
 def targets(settings: Settings) -> Targets:
@@ -147,8 +150,12 @@ def _leftovers_found() -> Finding:
     leftovers = postgres_cluster.list_leftovers()
     if not leftovers:
         return ok("none")
-    lines = [f"{_describe(home)}, of a checkout that no longer exists" for home in leftovers]
-    removal = shlex.join(["rm", "-r", *map(str, leftovers)])
+    shown, more = leftovers[:_SHOWN], len(leftovers) - _SHOWN
+    lines = [f"{_describe(home)}, of a checkout that no longer exists" for home in shown]
+    lines += (
+        [f"and {count(more, 'further folder')}, shown once these are removed"] if more > 0 else []
+    )
+    removal = shlex.join(["rm", "-r", *map(str, shown)])
     return note("\n".join(lines), f"{removal}, unless the checkout was moved")
 
 
