@@ -52,7 +52,7 @@ def create_users() -> None:
 
 
 def update_ids() -> None:
-    """Each user's Cognito id into Postgres."""
+    """Each user's Cognito ID into Postgres."""
     users = boto3.client("cognito-idp").list_users(UserPoolId=find_pool())["Users"]
     for user in users:
         values = {pair["Name"]: pair["Value"] for pair in user["Attributes"]}

@@ -107,7 +107,7 @@ class Users:
     handle: str = _key(_text, "the user name: preferred_username in Cognito", "handle")
     email: str = _key(_column, 'the e-mail address, "" for none', "email")
     name: str = _key(_column, 'the displayed name, "" for none', "display_name")
-    cognito_id: str = _key(_column, 'the Cognito id (sub), "" for none', "cognito_user_id")
+    cognito_id: str = _key(_column, 'the Cognito ID (sub), "" for none', "cognito_user_id")
 
 
 @dataclass(frozen=True)
@@ -154,6 +154,11 @@ class App:
     def messages_table(self) -> str:
         """The table of the direct messages, "" without any."""
         return self.messages.table if self.messages else ""
+
+    @property
+    def sign_in(self) -> str:
+        """How users sign in: `email` or `handle`."""
+        return (self.cognito or Cognito()).sign_in
 
     def list_files(self, paths: Sequence[Path]) -> str:
         """Files in one line, as the user names them."""

@@ -3,7 +3,7 @@
 import ipaddress
 from dataclasses import dataclass, field, replace
 
-from scripts.app import Messages, Users
+from scripts.app import Cognito, Messages, Users
 
 UNCHECKED = "local"  # what is given to an emulator that checks no secret
 
@@ -59,7 +59,7 @@ class Aws:
     from `profile`. The pool is found by its id, or else by its name. `owned`: the emulators are
     this checkout's own, wherever they run. `keeps_tags`: DynamoDB Local does not know any.
     `messages` is the table of the app's direct messages. `user_password` is the password of local
-    users; on AWS there is no known one.
+    users; on AWS there is no known one. `sign_in` is how users sign in: `email` or `handle`.
     """
 
     region: str
@@ -74,6 +74,7 @@ class Aws:
     keeps_tags: bool = True
     owned: bool = False
     messages: str = Messages.table
+    sign_in: str = Cognito.sign_in
 
     def __str__(self) -> str:
         apart = f" (DynamoDB: {self.dynamodb_endpoint})" if self.dynamodb_endpoint else ""

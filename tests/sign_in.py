@@ -64,7 +64,7 @@ def find(aws: Aws, handle: str) -> PoolUser:
 
 
 def sub_in_postgres(database: Database, handle: str) -> str | None:
-    """The Cognito id that Postgres has for the user."""
+    """The Cognito ID that Postgres has for the user."""
     return {user.handle: user.cognito_user_id for user in users.list_users(database)}[handle]
 
 

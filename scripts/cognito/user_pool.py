@@ -72,14 +72,14 @@ def is_complete(aws: Aws) -> bool:
     return bool(pool and (not aws.user_password or app_client.find_client(aws, pool)))
 
 
-def complete_pool(aws: Aws, by_email: bool = True) -> str:
+def complete_pool(aws: Aws) -> str:
     """Create what is missing of the pool and its client; returns what that was."""
     if pool := find_pool(aws):
         return f"created the client {app_client.ensure_client(aws, pool)}"
-    return f"created {create_pool(aws, by_email)}"
+    return f"created {create_pool(aws)}"
 
 
-def create_pool(aws: Aws, by_email: bool = True) -> str:
+def create_pool(aws: Aws) -> str:
     """Create the pool and its client; its id. Users sign in by e-mail, or else also by handle."""
     names = ("email", "name", "preferred_username")
     email: Item = {
@@ -90,7 +90,7 @@ def create_pool(aws: Aws, by_email: bool = True) -> str:
         PoolName=aws.pool_name,
         AutoVerifiedAttributes=["email"],
         Schema=[{"Name": n, "AttributeDataType": "String", "Mutable": True} for n in names],
-        **(email if by_email else {"AliasAttributes": ["email"]}),
+        **(email if aws.sign_in == "email" else {"AliasAttributes": ["email"]}),
     )
     app_client.ensure_client(aws, pool["UserPool"]["Id"])
     return str(pool["UserPool"]["Id"])

@@ -131,7 +131,7 @@ def _check(settings: Settings) -> str:
     if app.users:
         everybody = users.list_users(database)
         linked = sum(bool(user.cognito_user_id) for user in everybody)
-        seen.append(f"{linked} of {len(everybody)} users have Cognito ids")
+        seen.append(f"{linked} of {len(everybody)} users have Cognito IDs")
     if scripts := conversation_file.read_app(app):
         people = users.people(everybody if app.users else [])
         seen.append(conversations.verify(stacks.get_aws(settings), scripts, people))

@@ -40,7 +40,7 @@ def make_data(settings: Settings, suffix: str = "", again: bool = False) -> list
 
 
 def link_users(settings: Settings, suffix: str) -> Step:
-    """Write the Cognito ids into a database beside the app's, as far as there are any."""
+    """Write the Cognito IDs into a database beside the app's, as far as there are any."""
     where = copies.beside(stacks.targets(settings).database, suffix)
 
     def find_trouble() -> str | None:
@@ -55,7 +55,7 @@ def link_users(settings: Settings, suffix: str) -> Step:
         linked = sync.link(_get_beside(settings, suffix), stacks.get_aws(settings))
         return f"{errors.count(linked, 'user')} linked"
 
-    intent = f"write each user's Cognito id into {where}"
+    intent = f"write each user's Cognito ID into {where}"
     return Step("cognito.sync", intent, link, needs=("db.seed",), probe=find_trouble)
 
 
@@ -169,12 +169,11 @@ def _cognito_steps(
 ) -> list[Step]:
     target = stacks.targets(settings)
     aws = partial(stacks.get_aws, settings)
-    by_email = settings.app.cognito is None or settings.app.cognito.sign_in == "email"
     return [
         Step(
             "cognito.create-pool",
             f"create the user pool {target.aws.pool_name} and its client in {target.aws}",
-            lambda: user_pool.complete_pool(aws(), by_email),
+            lambda: user_pool.complete_pool(aws()),
             needs=("aws",),
             probe=lambda: pipeline.done_if(user_pool.is_complete(aws()), "already exists"),
         ),
@@ -187,7 +186,7 @@ def _cognito_steps(
         ),
         Step(
             "cognito.sync",
-            f"write each user's Cognito id into {where}",
+            f"write each user's Cognito ID into {where}",
             lambda: str(sync.sync(database(), aws())),
             needs=("cognito.create-users",),
             probe=lambda: pipeline.done_if(sync.is_synced(database(), aws()), "IDs match the pool"),

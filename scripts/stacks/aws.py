@@ -32,6 +32,7 @@ def targets(settings: Settings) -> Targets:
         ),
         aws=Aws(
             messages=settings.app.messages_table,
+            sign_in=settings.app.sign_in,
             region=settings.aws_region,
             profile=settings.aws_profile,
             pool_name=settings.pool_name,

@@ -106,7 +106,7 @@ def test_only_who_is_missing_is_created(seeded: Database, aws: Aws, pool: str) -
 
 
 def test_whom_the_pool_does_not_take_is_said(seeded: Database, aws: Aws) -> None:
-    pool = user_pool.create_pool(aws, by_email=False)
+    pool = user_pool.create_pool(replace(aws, sign_in="handle"))
     add_users(seeded, "taken")
     add_pool_user(aws, pool, "taken", email="other@example.com")
     assert failure(lambda: sync.create_users(seeded, aws)) == (

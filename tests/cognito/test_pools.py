@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from scripts import clients, stacks
+from scripts.app import Cognito
 from scripts.cognito import app_client, passwords, sign_in, sync, user_pool, users
 from scripts.environment import reset, setup
 from scripts.errors import NotFoundError
@@ -54,7 +55,7 @@ def test_the_pool_is_created_as_cruddurs_is(aws: Aws, pool: str) -> None:
 def test_in_a_pool_by_handle_the_handle_and_the_e_mail_address_sign_in(
     seeded: Database, aws: Aws
 ) -> None:
-    user_pool.create_pool(aws, by_email=False)
+    user_pool.create_pool(replace(aws, sign_in="handle"))
     sync.create_users(seeded, aws)
     assert find(aws, "korney").username == "korney"
     for name in ("korney", "korney@example.com"):
@@ -109,6 +110,18 @@ def test_reset_undo_and_snapshots_keep_everybody_able_to_sign_in(
     run(reset.snapshot_restore(lived_in, "mine"))
     by_hand = False  # the pool that the restored one needs is ours
     check("ada", "korney")
+
+
+def test_a_lost_pool_of_an_app_by_handle_is_restored_as_one(lived_in: Settings) -> None:
+    by_handle = replace(lived_in, app=replace(lived_in.app, cognito=Cognito(sign_in="handle")))
+    aws = stacks.get_aws(by_handle)
+    clients.cognito(aws).delete_user_pool(UserPoolId=user_pool.get_pool(aws))
+    run(setup.setup(by_handle))
+    run(reset.snapshot_save(by_handle, "mine"))
+    clients.cognito(aws).delete_user_pool(UserPoolId=user_pool.get_pool(aws))
+    run(reset.snapshot_restore(by_handle, "mine"))
+    for name in ("ada", "ada@x.org"):
+        assert verify(aws, by_password(aws, name)["AccessToken"])["username"] == "ada"
 
 
 # Who is created, and how

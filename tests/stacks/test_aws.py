@@ -466,7 +466,7 @@ def test_five_thousand_users_are_synced(
             "INSERT INTO users (display_name, handle, email)"
             " SELECT 'U', 'user' || n, 'u@example.com' FROM generate_series(1, 5000) n"
         )
-    pool = user_pool.create_pool(aws, by_email=False)
+    pool = user_pool.create_pool(replace(aws, sign_in="handle"))
     client = clients.cognito(aws)
     sync.create_users(database, replace(aws, user_password=""))
     client.admin_create_user(UserPoolId=pool, Username="nameless", MessageAction="SUPPRESS")

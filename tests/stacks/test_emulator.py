@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -202,7 +203,7 @@ def test_accounts_and_regions_stay_apart(emulator: Emulator) -> None:
 
 def test_many_users_are_lines_of_a_log_and_later_changes_of_them_hold(emulator: Emulator) -> None:
     aws = emulator.aws()
-    pool = user_pool.create_pool(aws, by_email=False)
+    pool = user_pool.create_pool(replace(aws, sign_in="handle"))
     for number in range(300):
         user_pool.create_user(aws, pool, f"user-{number}", f"{number}@example.com", "U")
     assert (
@@ -222,7 +223,7 @@ def test_many_users_are_lines_of_a_log_and_later_changes_of_them_hold(emulator: 
 
 
 def test_the_pool_and_its_users_keep_their_ids(emulator: Emulator) -> None:
-    pool = user_pool.create_pool(emulator.aws(), by_email=False)
+    pool = user_pool.create_pool(replace(emulator.aws(), sign_in="handle"))
     for handle in ("korney", "smirnov", "gone"):
         user_pool.create_user(emulator.aws(), pool, handle, f"{handle}@example.com", handle)
     clients.cognito(emulator.aws()).admin_delete_user(UserPoolId=pool, Username="gone")

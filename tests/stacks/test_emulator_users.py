@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import signal
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ MANY = 40
 
 @pytest.fixture
 def pool(emulator: Emulator) -> str:
-    return user_pool.create_pool(emulator.aws(), by_email=False)
+    return user_pool.create_pool(replace(emulator.aws(), sign_in="handle"))
 
 
 @pytest.fixture

@@ -227,7 +227,7 @@ def test_a_web_socket_is_refused(aws: Aws) -> None:
 
 @pytest.fixture
 def client_id(aws: Aws) -> str:
-    pool = user_pool.create_pool(aws, by_email=False)
+    pool = user_pool.create_pool(replace(aws, sign_in="handle"))
     made = clients.cognito(aws).create_user_pool_client(UserPoolId=pool, ClientName="app")
     return str(made["UserPoolClient"]["ClientId"])
 

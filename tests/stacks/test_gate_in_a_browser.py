@@ -3,6 +3,7 @@
 import http.server
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -57,7 +58,7 @@ def fetch(page: Page, url: str, **options: Any) -> Any:
 
 
 def test_it_signs_a_user_up_and_in(page: Page, aws: Aws) -> None:
-    pool = user_pool.create_pool(aws, by_email=False)
+    pool = user_pool.create_pool(replace(aws, sign_in="handle"))
     made = clients.cognito(aws).create_user_pool_client(UserPoolId=pool, ClientName="app")
     client_id = made["UserPoolClient"]["ClientId"]
 

@@ -55,6 +55,7 @@ def targets(settings: Settings) -> Targets:
         database=local_database(settings, postgres.host, postgres.port),
         aws=Aws(
             messages=settings.app.messages_table,
+            sign_in=settings.app.sign_in,
             region=settings.aws_region,
             endpoint=f"http://{emulator}",
             access_key=settings.emulator_account,

@@ -32,6 +32,7 @@ def targets(settings: Settings) -> Targets:
         database=replace(database, postgres_home=settings.postgres_home),
         aws=Aws(
             messages=settings.app.messages_table,
+            sign_in=settings.app.sign_in,
             region=settings.aws_region,
             endpoint=f"http://127.0.0.1:{emulator or settings.emulator_port}",
             access_key=f"{key_id}{settings.emulator_account}",
