@@ -41,8 +41,7 @@ class Comparison:
 
 def is_complete(database: Database, aws: Aws) -> bool:
     """Does the pool have each user in Postgres, with a password if there is a local one?"""
-    everybody = users.list_users(database)
-    in_pool = _list_pool(aws, user_pool.get_pool(aws), everybody)
+    everybody, in_pool = _list_both(database, aws)
     return not (_find_missing(everybody, in_pool) or _find_unfinished(aws, everybody, in_pool))
 
 
@@ -73,8 +72,8 @@ def create_users(database: Database, aws: Aws) -> str:
 
 def is_synced(database: Database, aws: Aws) -> bool:
     """Does every user whose handle is in the pool carry its sub?"""
-    everybody = users.list_users(database)
-    subs = _subs(aws, everybody)
+    everybody, in_pool = _list_both(database, aws)
+    subs = user_pool.subs_by_handle(in_pool)
     return all(
         user.cognito_user_id == subs[user.handle] for user in everybody if user.handle in subs
     )
@@ -82,8 +81,7 @@ def is_synced(database: Database, aws: Aws) -> bool:
 
 def sync(database: Database, aws: Aws) -> Comparison:
     """Write every `sub` into Postgres, by handle; who was matched. Raises DevError for nobody."""
-    everybody = users.list_users(database)
-    in_pool = _list_pool(aws, user_pool.get_pool(aws), everybody)
+    everybody, in_pool = _list_both(database, aws)
     users.link_cognito(database, user_pool.subs_by_handle(in_pool))
     comparison = _compare(everybody, in_pool)
     if not comparison.matched and comparison.only_in_postgres:
@@ -97,7 +95,8 @@ def sync(database: Database, aws: Aws) -> Comparison:
 def link(database: Database, aws: Aws) -> int:
     """Write every `sub` into Postgres, by handle, if there are any; how many rows changed."""
     try:
-        return users.link_cognito(database, _subs(aws, users.list_users(database)))
+        _, in_pool = _list_both(database, aws)
+        return users.link_cognito(database, user_pool.subs_by_handle(in_pool))
     except NotFoundError:  # no pool, or no table users
         return 0
 
@@ -118,8 +117,7 @@ def delete_others(database: Database, aws: Aws) -> int:
 
 def compare(database: Database, aws: Aws) -> Comparison:
     """Who is in Postgres, in the pool, in both."""
-    everybody = users.list_users(database)
-    return _compare(everybody, _list_pool(aws, user_pool.get_pool(aws), everybody))
+    return _compare(*_list_both(database, aws))
 
 
 def _compare(everybody: Sequence[users.User], pool_users: Sequence[PoolUser]) -> Comparison:
@@ -135,6 +133,11 @@ def _compare(everybody: Sequence[users.User], pool_users: Sequence[PoolUser]) ->
         unconfirmed=sorted(user.label for user in pool_users if user.status == "UNCONFIRMED"),
         disabled=sorted(user.label for user in pool_users if not user.enabled),
     )
+
+
+def _list_both(database: Database, aws: Aws) -> tuple[list[users.User], list[PoolUser]]:
+    everybody = users.list_users(database)
+    return everybody, _list_pool(aws, user_pool.get_pool(aws), everybody)
 
 
 def _list_pool(aws: Aws, pool: str, everybody: Sequence[users.User]) -> list[PoolUser]:
@@ -186,10 +189,6 @@ def _describe_creation(created: int, local: int, unfinished: int) -> str:
     if unfinished:
         parts.append(f"{unfinished} given the local password")
     return ", ".join(parts)
-
-
-def _subs(aws: Aws, everybody: Sequence[users.User]) -> dict[str, str]:
-    return user_pool.subs_by_handle(_list_pool(aws, user_pool.get_pool(aws), everybody))
 
 
 def shorten(names: list[str], most: int = 5) -> str:

@@ -153,9 +153,8 @@ def _leftovers_found() -> Finding:
         return ok("none")
     shown, more = leftovers[:_SHOWN], len(leftovers) - _SHOWN
     lines = [f"{_describe(home)}, of a checkout that no longer exists" for home in shown]
-    lines += (
-        [f"and {count(more, 'further folder')}, shown once these are removed"] if more > 0 else []
-    )
+    if more > 0:
+        lines.append(f"and {count(more, 'further folder')}, shown once these are removed")
     removal = shlex.join(["rm", "-r", *map(str, shown)])
     return note("\n".join(lines), f"{removal}, unless the checkout was moved")
 
