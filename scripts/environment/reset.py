@@ -206,6 +206,11 @@ def snapshot_delete(settings: Settings, name: str) -> list[Step]:
     return _alone(settings, step)
 
 
+def find_reset_loss(settings: Settings) -> Loss | None:
+    """What `reset` would take that is not ours to take."""
+    return find_loss(settings, True, ddb_steps.list_tables(settings))
+
+
 def find_loss(settings: Settings, database: bool, names: Sequence[str] | None) -> Loss | None:
     """What a change of the database and these tables would take that is not ours to take.
 

@@ -64,9 +64,9 @@ def _show_addresses(settings: Settings) -> None:
 
 
 def _reset_loss(settings: Settings) -> Loss | None:
-    from scripts.environment import ddb_steps, reset
+    from scripts.environment import reset
 
-    return reset.find_loss(settings, True, ddb_steps.list_tables(settings))
+    return reset.find_reset_loss(settings)
 
 
 @replacement(_reset_loss)

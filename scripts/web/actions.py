@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 
 from scripts import stacks, state
 from scripts.engine.pipeline import Step
-from scripts.environment import ddb_steps, reset, setup, snapshots, transaction
+from scripts.environment import reset, setup, snapshots, transaction
 from scripts.errors import DevError, NotFoundError
 from scripts.settings import Settings
 from scripts.targets import Loss
@@ -37,10 +37,6 @@ class Action:
     finds_loss: Callable[[Settings], Loss | None] | None = None
 
 
-def _find_reset_loss(settings: Settings) -> Loss | None:
-    return reset.find_loss(settings, True, ddb_steps.list_tables(settings))
-
-
 def _find_undo_loss(settings: Settings) -> Loss | None:
     _, saved = transaction.get_last(settings)
     return reset.find_loss(settings, saved.postgres, list(saved.tables))
@@ -64,7 +60,7 @@ ACTIONS = {
         f"Starts over with fresh seed data. {_KEPT}",
         [("reset", lambda settings, name, confirmed: reset.reset(settings, confirmed))],
         destructive=True,
-        finds_loss=_find_reset_loss,
+        finds_loss=reset.find_reset_loss,
     ),
     "undo": Action(
         "Undo",
