@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -253,6 +254,36 @@ def test_security_groups_buckets_and_objects_are_there(emulator: Emulator) -> No
     assert s3.get_bucket_versioning(Bucket="kept")["Status"] == "Enabled"
     assert s3.get_object(Bucket="kept", Key="folder/one")["Body"].read() == b"second"
     assert [row["Key"] for row in s3.list_objects_v2(Bucket="kept")["Contents"]] == ["folder/one"]
+
+
+def test_answers_have_the_content_types_of_aws(emulator: Emulator) -> None:
+    aws = emulator.aws()
+    answers = {
+        "json 1.0": clients.dynamodb(aws).list_tables(),
+        "json 1.1": clients.cognito(aws).list_user_pools(MaxResults=1),
+        "ec2": clients.ec2(aws).describe_security_groups(),
+        "query": clients.sts(aws).get_caller_identity(),
+        "s3": clients.s3(aws).list_buckets(),
+    }
+    sent = {
+        name: answer["ResponseMetadata"]["HTTPHeaders"]["content-type"]
+        for name, answer in answers.items()
+    }
+    assert sent == {
+        "json 1.0": "application/x-amz-json-1.0",
+        "json 1.1": "application/x-amz-json-1.1",
+        "ec2": "text/xml;charset=UTF-8",
+        "query": "text/xml",
+        "s3": "application/xml",
+    }
+
+
+@pytest.mark.skipif(not hasattr(psutil.Process, "memory_maps"), reason="not on this system")
+def test_services_that_are_not_enabled_are_not_imported(emulator: Emulator) -> None:
+    clients.cognito(emulator.aws()).list_user_pools(MaxResults=1)
+    mapped = [Path(file.path).name for file in emulator.process().memory_maps()]
+    assert any(name.startswith("_json.") for name in mapped)
+    assert not any(name.startswith("_yaml.") for name in mapped)  # API Gateway imports it
 
 
 class Writer(threading.Thread):
