@@ -2,10 +2,12 @@
 
 import hashlib
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
 import zipfile
 from collections.abc import Callable, Mapping
@@ -24,6 +26,7 @@ WAITING = "invoke: another ./invoke is installing into .venv; waiting for it ...
 TASKS = """
 import os
 import sys
+import sysconfig
 
 print(os.getcwd() if sys.argv[1:2] == ["setup"] else sys.argv[1:])
 """
@@ -424,6 +427,7 @@ def write_wheel(folder: Path) -> tuple[Path, str]:
     info = "invoke-1.dist-info"
     files = {
         "invoke.py": "import sys\ndef main(): print(sys.argv[1:])\n",
+        "botocore/session.py": "",
         f"{info}/METADATA": "Metadata-Version: 2.1\nName: invoke\nVersion: 1\n",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         f"{info}/entry_points.txt": "[console_scripts]\ninvoke = invoke:main\n",
@@ -458,6 +462,21 @@ def test_a_real_installer_takes_only_what_has_the_pinned_hash(
     assert checkout.run("setup", env=env) == (0, "['setup']\n", installing)
     assert list(checkout.root.glob(".venv/lib/*/site-packages/__pycache__/invoke.*.pyc"))
     assert checkout.run("setup", env=env) == (0, "['setup']\n", "")
+
+
+def test_what_a_first_setup_imports_is_compiled_meanwhile(checkout: Checkout) -> None:
+    (checkout.path / "uv").unlink()
+    wheel, digest = write_wheel(checkout.path)
+    checkout.require(f"invoke @ {wheel.as_uri()} --hash=sha256:{digest}")
+    env = {"PIP_NO_INDEX": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    assert checkout.run("setup", env=env)[0] == 0
+    wait_until(lambda: bool(list(checkout.root.glob(".venv/lib/*/*/botocore/*/session.*.pyc"))))
+
+
+def test_the_modules_that_are_compiled_ahead_exist() -> None:
+    (modules,) = re.findall(r"set -- (botocore/.+)", LAUNCHER.read_text())
+    packages = Path(sysconfig.get_path("purelib"))
+    assert all(list(packages.glob(module)) for module in modules.split())
 
 
 @pytest.mark.parametrize(
