@@ -245,7 +245,7 @@ def test_the_environment_page_follows_what_happens(site: Site) -> None:
     page = site.open_window()
     page.goto(site.address)
     for service, table in (("postgres", "users 2"), ("aws", "cruddur-messages 122")):
-        panel = page.locator(".panel").filter(has_text=service)
+        panel = page.locator(".panel").filter(has=page.get_by_role("heading", name=service))
         expect(panel.locator(".state")).to_have_text("healthy")
         expect(panel).to_contain_text(re.compile(r"Address\s*127\.0\.0\.1:\d+"))
         expect(panel).to_contain_text(re.compile(r"Size\s*[\d.]+ [kM]B"))
