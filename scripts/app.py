@@ -34,7 +34,9 @@ def _text(folder: Path, value: Any) -> str:
 
 def _identifier(folder: Path, value: Any) -> str:
     if not IDENTIFIER.fullmatch(_text(folder, value)):
-        raise _InvalidValueError("must be a letter or _, then letters, digits or _, at most 50")
+        raise _InvalidValueError(
+            "must be letters, digits and _, 50 at most, and not begin with a digit"
+        )
     return str(value)
 
 
@@ -84,18 +86,18 @@ def _key(kind: Kind, help: str, default: Any = dataclasses.MISSING) -> Any:
 
 @dataclass(frozen=True)
 class Postgres:
-    """[postgres]: the SQL files, one or an ordered list each."""
+    """[postgres]: the SQL files. Each key takes one path or an ordered list of paths."""
 
     schema: tuple[Path, ...] = _key(_paths, "SQL that creates the tables", ())
-    seed: tuple[Path, ...] = _key(_paths, "SQL and CSV (<table>.csv) that fills them", ())
+    seed: tuple[Path, ...] = _key(_paths, "SQL and CSV (TABLE.csv) that fills them", ())
 
 
 @dataclass(frozen=True)
 class DynamoDB:
     """[dynamodb]: the folders of table definitions and of items."""
 
-    tables: Path | None = _key(_path, "<table>.json: CreateTable requests", None)
-    seeds: Path | None = _key(_path, "<table>.jsonl or .jsonl.gz: items to load", None)
+    tables: Path | None = _key(_path, "TABLE.json: CreateTable requests", None)
+    seeds: Path | None = _key(_path, "TABLE.jsonl or .jsonl.gz: items to load", None)
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ class Messages:
     """[messages]: Cruddur's direct messages."""
 
     table: str = _key(_text, "the DynamoDB table", "cruddur-messages")
-    seed: Path | None = _key(_path, "conversations as text; without it, a built-in one", None)
+    seed: Path | None = _key(_path, "text file of conversations; without it, a built-in one", None)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ def identity(settings: Settings) -> str:
     """A short name for this checkout, from its path; its servers carry it in their arguments.
 
     A copied checkout gets another one, so it never takes the original's servers for its own; and
-    so does a throw-away environment of this checkout.
+    so does a temporary environment of this checkout.
     """
     return identity_of(_place(settings))
 

@@ -91,7 +91,8 @@ def test_steps_are_read_in_order(tmp_path: Path) -> None:
         ("name = 5", f"app.toml:1: name must be a text{HINT}"),
         (
             'name = "a-b"',
-            "app.toml:1: name must be a letter or _, then letters, digits or _, at most 50" + HINT,
+            "app.toml:1: name must be letters, digits and _, 50 at most, and not begin with a digit"
+            + HINT,
         ),
         ("users = 1", f"app.toml:1: users must be a section: [users]{HINT}"),
         (

@@ -17,7 +17,7 @@ from tests.conftest import PROJECT
 VARIABLES = [field.metadata["variable"] for field in settings.declared()]
 ENV_HINT = "\nhint: write KEY=value, with quotes around a value that has spaces or #"
 LEAVE_OUT = "\nhint: correct it, or leave it out for the default"
-NAME_RULE = "is not a letter or _ and then letters, digits or _, 50 at most"
+NAME_RULE = "must be letters, digits and _, 50 at most, and not begin with a digit"
 
 # Half of it looks like a .env file, so that the parser is not left at the first character.
 env_texts = st.text() | st.lists(
@@ -134,7 +134,7 @@ def test_the_example_with_every_line_in_force_gives_the_defaults(tmp_path: Path)
         ("AWS_EMULATOR_PORT", "70000", "=70000 is not a number from 1 to 65535"),
         ("READY_TIMEOUT", "1.5", "=1.5 is not a number from 1 to 3600"),
         ("READY_TIMEOUT", "٣", "=٣ is not a number from 1 to 3600"),
-        ("AWS_EMULATOR_ACCOUNT", "12345", "=12345 is not an account of 12 digits"),
+        ("AWS_EMULATOR_ACCOUNT", "12345", "=12345 is not an account ID, which has 12 digits"),
         ("POSTGRES_DB", "template1", "=template1 is a database of Postgres itself"),
         ("POSTGRES_DB", "a-b", f"=a-b {NAME_RULE}"),
         ("POSTGRES_USER", 'a"b', f'=a"b {NAME_RULE}'),

@@ -11,7 +11,7 @@ values. So `./invoke` reads its words here, into Invoke's own contexts; the rule
 import copy
 import itertools
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,7 +53,7 @@ def read(
     words: Sequence[str],
     core: ParserContext,
     known: Mapping[str, ParserContext],
-    programs: Mapping[str, str],
+    programs: Collection[str],
 ) -> CommandLine:
     """Read a command line. Raises UsageError that names the word, and the closest known one.
 
@@ -95,7 +95,7 @@ class _Reader:
         words: Sequence[str],
         core: ParserContext,
         known: Mapping[str, ParserContext],
-        programs: Mapping[str, str],
+        programs: Collection[str],
     ) -> None:
         self.words = deque(words)
         self.line = CommandLine(core)
@@ -247,4 +247,4 @@ class _Reader:
 
     def _too_many(self, word: str) -> UsageError:
         takes = " ".join(map(placeholder, self.context.positional_args)) or "no values"
-        return UsageError(f"{self.name} takes {takes}; {word} is one word too many", self.usage)
+        return UsageError(f"unexpected argument {word}: {self.name} takes {takes}", self.usage)

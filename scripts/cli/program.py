@@ -93,13 +93,8 @@ class DevProgram(Program):
         """Read all words at once. Raises UsageError that names the closest word."""
         tasks = self._tasks
         known = {str(context.name): context for context in tasks.to_contexts()}
-        programs = {name: getattr(tasks[name], "program", "") for name in known}
-        self.line = arguments.read(
-            self.argv[1:],
-            self.initial_context,
-            known,
-            {name: words for name, words in programs.items() if words},
-        )
+        programs = {name for name in known if getattr(tasks[name], "program", "")}
+        self.line = arguments.read(self.argv[1:], self.initial_context, known, programs)
         self.core = ParseResult([self.line.core])
         self.core.remainder = shlex.join(self.line.rest)
 
@@ -196,8 +191,7 @@ def overview(tasks: Collection) -> list[str]:
 def usage(name: str, task: DevTask) -> str:
     """The line that shows how to call a task: its options, its values, the words after `--`."""
     values = [arguments.placeholder(one) for one in task.get_arguments() if one.positional]
-    program = [f"[-- {task.program}]"] if task.program else []
-    return " ".join(["./invoke", name, "[options]", *values, *program])
+    return " ".join(["./invoke", name, "[options]", *values, task.program]).rstrip()
 
 
 def describe(argument: Argument) -> str:

@@ -34,7 +34,7 @@ def get_client(aws: Aws, pool: str) -> str:
     if client := find_client(aws, pool):
         return client
     raise NotFoundError(
-        f"the user pool {pool} has no client {aws.pool_name} that allows to sign in by password",
+        f"the user pool {pool} has no client {aws.pool_name} that allows signing in by password",
         "./invoke cognito.create-pool",
     )
 

@@ -76,7 +76,7 @@ def _sign_in(aws: Aws, pool: str, user: PoolUser, name: str) -> Tokens:
             AuthParameters={"USERNAME": user.username, "PASSWORD": aws.user_password},
         )
     except client.exceptions.NotAuthorizedException:
-        raise DevError(f"{name} has another password than the local one", reset) from None
+        raise DevError(f"{name} does not have the local password", reset) from None
     except client.exceptions.UserNotConfirmedException:
         raise DevError(f"{name} signed up, but is not confirmed", reset) from None
     except client.exceptions.PasswordResetRequiredException:

@@ -57,7 +57,7 @@ def list_parts(path: Path) -> list[Path]:
     if not path.is_dir():
         raise DevError(
             f"there is no file or folder {path}",
-            "files of items come from: ./invoke ddb.export TABLE PATH",
+            "create such files with: ./invoke ddb.export TABLE PATH",
         )
     parts = [
         part

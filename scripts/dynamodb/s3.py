@@ -10,7 +10,7 @@ from typing import Any
 from scripts import clients
 from scripts.dynamodb import tables
 from scripts.dynamodb.tables import Item
-from scripts.errors import DevError, NotFoundError, UsageError
+from scripts.errors import DevError, NotFoundError, UsageError, count
 from scripts.targets import Aws
 
 _URL = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(.*))?")
@@ -60,7 +60,8 @@ def check_is_free(aws: Aws, place: Place) -> None:
         _ensure_bucket(aws, place.bucket)
     if found := list_objects(aws, place):
         raise DevError(
-            f"{place} holds {len(found)} objects already", "name another prefix, or remove them"
+            f"{place} already contains {count(len(found), 'object')}",
+            "name another prefix, or remove them",
         )
 
 

@@ -187,7 +187,8 @@ def check_disposable(aws: Aws, table: Item, confirmed: str) -> bool:
     if confirmed == table["TableName"]:
         return False
     raise RefusedError(
-        f"the table {table['TableName']} in {aws} is not disposable, so it is not dropped",
+        f"the table {table['TableName']} in {aws} was not created here by this tool, so it is not"
+        " dropped",
         f"--confirm {table['TableName']}",
     )
 

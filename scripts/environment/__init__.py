@@ -14,7 +14,7 @@ saved_state    what all three stores hold, saved: the manifest, its parts, resto
 verification   is a saved state whole? reads all that restoring it will read
 snapshots      saved states with a name
 runner         how a pipeline is run: locked, shown, recorded
-ci             a throwaway environment for one command
+ci             a temporary environment for one command
 scaffold       init: writes app.toml and a launcher for an existing repository
 variables      the environment variables that an app needs, in several formats
 transfer       load, export and import from the command line, with checkpoints

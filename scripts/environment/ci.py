@@ -1,4 +1,4 @@
-"""`ci`: a throw-away environment, set up, checked, lent to a command, and always torn down."""
+"""`ci`: a temporary environment, set up, checked, lent to a command, and always torn down."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ from scripts.cli import github, output
 from scripts.engine import history
 from scripts.engine.pipeline import Event
 from scripts.environment import runner, setup, variables
-from scripts.errors import DevError
+from scripts.errors import DevError, UsageError
 from scripts.settings import APP_VARIABLE, ROOT, Settings
 
 GRACE_SECONDS = 5.0  # GitHub's runner gives a cancelled job ten in all
@@ -42,14 +42,14 @@ class Outcome:
 
 
 def run(settings: Settings, command: Sequence[str]) -> int:
-    """Set up a throw-away environment, run the command in it, and remove it; the exit code.
+    """Set up a temporary environment, run the command in it, and remove it; the exit code.
 
-    That is the one of the setup where it failed, else the command's. Raises DevError for a stack
-    that has no throw-away environments, and SystemExit where a signal ends it.
+    That is the one of the setup where it failed, else the command's. Raises UsageError for a stack
+    that has no temporary environments, and SystemExit where a signal ends it.
     """
     if not stacks.targets(settings).mock:
-        raise DevError(
-            f"the stack {settings.stack} has no throw-away environments",
+        raise UsageError(
+            f"the stack {settings.stack} has no temporary environments",
             "--stack embedded, or --stack docker",
         )
     _clear_leftovers(settings)
@@ -123,7 +123,7 @@ def _end(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
 
 
 def _clear_leftovers(settings: Settings) -> None:
-    """Remove the throw-away environments whose `ci` was killed."""
+    """Remove the temporary environments whose `ci` was killed."""
     for stack in stacks.MODULES:
         for folder in settings.throwaways.glob(f"{stack}_*"):
             if not state.hold(folder):

@@ -23,6 +23,7 @@ from scripts.targets import Loss
 _UNDO = "./invoke undo (reverts this)"
 _UNDO_AND_BACKUPS = "./invoke undo (restores the database; each table has a backup)"
 _NEXT = {
+    "setup": "./invoke status, ./invoke db.connect",
     "reset": _UNDO,
     "undo": "./invoke undo (again, to redo)",
     "db.drop": _UNDO,
@@ -42,8 +43,9 @@ def get_next_hint(settings: Settings, command: str) -> str:
     """How to go on after a pipeline, "" for nothing to say. In production not all is kept."""
     if command == "undo" and journal.find_pending(settings):
         return ""  # it reverts that change, which cannot be redone
-    told = setup.NEXT | _NEXT
-    return (told if stacks.targets(settings).mock else told | _NEXT_IN_PRODUCTION).get(command, "")
+    told = _NEXT if stacks.targets(settings).mock else _NEXT | _NEXT_IN_PRODUCTION
+    more = command == "setup" and settings.app.messages
+    return told.get(command, "") + (", ./invoke ddb.patterns.get-conversation" if more else "")
 
 
 def reset(settings: Settings, confirmed: str = "") -> list[Step]:

@@ -7,13 +7,12 @@ from scripts import stacks
 from scripts.engine import pipeline
 from scripts.engine.pipeline import Step
 from scripts.environment import ddb_steps, journal, parts, recovery, steps, transaction
-from scripts.errors import DevError
+from scripts.errors import DevError, UsageError
 from scripts.settings import Settings
 
 MOCK_ACCOUNTS = {"cognito.create-pool", "cognito.create-users"}
 MOCK_DATA = {"db.seed", "ddb.seed", "check"}
 DB_SETUP = ("db.create", "db.schema-load", "db.seed")
-NEXT = {"setup": "./invoke status, ./invoke db.connect, ./invoke ddb.patterns.get-conversation"}
 
 
 def setup(settings: Settings, with_seed: bool = False) -> list[Step]:
@@ -64,14 +63,14 @@ def down(settings: Settings, volumes: bool = False) -> list[Step]:
 def pick(settings: Settings, *names: str, again: bool = False) -> list[Step]:
     """Some of the steps that create data, by name; they wait for each other only.
 
-    Raises DevError if none of them is a step of this app.
+    Raises UsageError if none of them is a step of this app.
     """
     data = steps.make_data(settings, again=again)
     without = parts.list_skipped_steps(settings)
     chosen = [step for step in data if step.name in names and step.name not in without]
     if not chosen:
         known = ", ".join(step.name for step in data if step.name not in without)
-        raise DevError(
+        raise UsageError(
             f"{settings.app.name} has no step {', '.join(names)}",
             f"its steps are: {known}; app.toml says what it has",
         )

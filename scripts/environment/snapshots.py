@@ -101,7 +101,9 @@ def check_exists(settings: Settings, name: str) -> None:
     if name in names:
         return
     if not names:
-        raise NotFoundError(f"there is no snapshot {name}", "there are no snapshots yet")
+        raise NotFoundError(
+            f"there is no snapshot {name}, nor any other", "./invoke snapshot.save NAME (saves one)"
+        )
     hint = f"{did_you_mean(name, names)}snapshots: {', '.join(names)}"
     raise NotFoundError(f"there is no snapshot {name}", hint)
 

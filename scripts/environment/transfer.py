@@ -140,7 +140,7 @@ def export_to_s3(settings: Settings, source: str, url: str) -> None:
             part.unlink()
             items, parts = items + number, parts + 1
     if not items:
-        raise DevError(f"{source} contains no items", "nothing was written")
+        raise DevError(f"{source} contains no items", "name a table that contains some")
     exported = f"{count(items, 'item')} of {source} to {place} in {count(parts, 'part')}"
     output.say(f"exported {exported}")
 
@@ -190,7 +190,7 @@ def _report(table: str, path: Path, done: Tally, rejects: Path) -> None:
     rejects.unlink(missing_ok=True)
     if not done.acknowledged:
         raise DevError(
-            f"{path} contains no items", "files of items come from: ./invoke ddb.export TABLE PATH"
+            f"{path} contains no items", "create such files with: ./invoke ddb.export TABLE PATH"
         )
     output.say(result)
 

@@ -14,7 +14,7 @@ from scripts import shell, stacks, state
 from scripts.app import FILE, App
 from scripts.cli import github, output
 from scripts.cognito import app_client, user_pool
-from scripts.errors import DevError
+from scripts.errors import DevError, UsageError
 from scripts.settings import Settings
 from scripts.targets import UNCHECKED, Aws, Database
 
@@ -75,7 +75,7 @@ def run(settings: Settings, command: Sequence[str]) -> None:
     So it gets all signals, and its exit code is the one that the caller sees.
     """
     if not command:
-        raise DevError("there is no command to run", "./invoke run -- COMMAND")
+        raise UsageError("there is no command to run", "./invoke run -- COMMAND")
     shell.replace_process(command, overlay(os.environ, collect(settings)))
 
 

@@ -57,7 +57,7 @@ def load(database: Database, path: Path, table: str, show: Callable[[int, float]
             show(loader.copied, chunk.done)
         loader.check_deferred()
         if not loader.copied:
-            raise DevError(f"{path} has a header and no row", "nothing was loaded")
+            raise DevError(f"{path} has a header and no row", "add rows below the header")
         return Loaded(loader.inserted, loader.copied - loader.inserted)
 
 

@@ -49,7 +49,8 @@ def check_disposable(database: Database, confirmed: str) -> None:
     """Raise RefusedError for one that is not disposable, unless `confirmed` is its name."""
     if confirmed != database.name and not is_disposable(database):
         raise RefusedError(
-            f"{database} is not disposable, so it is not dropped", f"--confirm {database.name}"
+            f"{database} was not created here by this tool, so it is not dropped",
+            f"--confirm {database.name}",
         )
 
 

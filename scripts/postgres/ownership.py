@@ -62,8 +62,7 @@ def check_tagged(cursor: Any, pattern: str) -> None:
     if names := [name for (name,) in cursor.fetchall()]:
         free = names[0].replace("__", "_")
         raise RefusedError(
-            f"{', '.join(names)}: not created by this tool, which would drop databases of such"
-            " names",
+            f"{', '.join(names)}: not created by this tool, which reserves names of this form",
             "rename or drop it by hand: ./invoke db.connect --"
             f' -c \'ALTER DATABASE "{names[0]}" RENAME TO "{free}"\'',
         )

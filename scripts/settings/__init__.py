@@ -56,7 +56,10 @@ class Settings:
         "POSTGRES_USER", "postgres", "local Postgres superuser", forms.superuser
     )
     postgres_password: str = _setting(
-        "POSTGRES_PASSWORD", "", "its password; empty: a random one for this checkout", secret=True
+        "POSTGRES_PASSWORD",
+        "",
+        "password of POSTGRES_USER; empty: a random one for this environment",
+        secret=True,
     )
     postgres_db: str = _setting(
         "POSTGRES_DB", "", "the app's database; empty: the app's name", forms.database
@@ -126,7 +129,7 @@ class Settings:
     )
     sg_id: str = _setting("DB_SG_ID", "", "security group ID of the production database")
     sg_rule_id: str = _setting(
-        "DB_SG_RULE_ID", "", "ID of the rule in it that allows one IP address"
+        "DB_SG_RULE_ID", "", "ID of the rule in DB_SG_ID that allows one IP address"
     )
     ip_lookup_url: str = _setting(
         "IP_LOOKUP_URL",
@@ -142,7 +145,7 @@ class Settings:
 
     @property
     def throwaways(self) -> Path:
-        """The folder of the throw-away environments, each with a folder of its name."""
+        """The folder of the temporary environments, each with a folder of its name."""
         return self.root / ".dev" / "throwaway"
 
     @property

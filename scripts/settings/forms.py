@@ -43,7 +43,7 @@ def role(name: str, text: str) -> str:
     """A name that needs no quotes in SQL."""
     if not IDENTIFIER.fullmatch(text):
         raise DevError(
-            f"{name}={text} is not a letter or _ and then letters, digits or _, 50 at most",
+            f"{name}={text} must be letters, digits and _, 50 at most, and not begin with a digit",
             _LEAVE_OUT,
         )
     return text
@@ -73,7 +73,7 @@ def database(name: str, text: str) -> str:
 def account(name: str, text: str) -> str:
     """An AWS account ID."""
     if not re.fullmatch(r"[0-9]{12}", text):
-        raise DevError(f"{name}={text} is not an account of 12 digits", _LEAVE_OUT)
+        raise DevError(f"{name}={text} is not an account ID, which has 12 digits", _LEAVE_OUT)
     return text
 
 

@@ -1,4 +1,4 @@
-"""The stacks: who provides the services. Each is a module with the functions of `Stack`.
+"""The stacks that provide the services. Each is a module with the functions of `Stack`.
 
 embedded/      Postgres and an AWS emulator as processes, without Docker
 docker/        the containers of docker-compose.yml
@@ -75,16 +75,16 @@ class Stack(Protocol):
     """What every module of this folder offers."""
 
     def targets(self, settings: Settings) -> Targets:
-        """Where the data is, or would be; asks nobody."""
+        """Where the data is, or would be; contacts no server."""
 
     def services(self, settings: Settings) -> list[Service]:
         """What to start, to stop, and to ask for its health."""
 
     def introduce(self, settings: Settings) -> list[str]:
-        """Lines to say before anything is done: who we are there, where that is."""
+        """Lines to print before a task runs: the account and the targets."""
 
     def checks(self, settings: Settings, chosen: bool) -> list[Check]:
-        """What doctor asks about this stack, where it is the chosen one and where it is not."""
+        """The checks of doctor for this stack, depending on whether it is the chosen one."""
 
 
 def get(settings: Settings) -> Stack:
@@ -175,7 +175,7 @@ def describe_choice(settings: Settings) -> str:
 
 
 def flag(settings: Settings) -> str:
-    """What the next command has to say to mean this stack; "" where that is known without."""
+    """The option by which the next command selects this stack; "" where it needs none."""
     if settings.source("stack") != "flag":
         return ""
     remembered = state.find_remembered_stack(settings) == settings.stack
@@ -261,7 +261,7 @@ def _running(settings: Settings, *names: str) -> Targets:
 
 
 def _is_running(settings: Settings) -> bool:
-    """Does a service of the chosen stack run? Not if nobody can be asked, without an engine say."""
+    """Does a service of the chosen stack run? False if the engine cannot be reached."""
     try:
         return any(service.is_running() for service in get(settings).services(settings))
     except DevError:

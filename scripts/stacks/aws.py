@@ -69,7 +69,7 @@ def introduce(settings: Settings) -> list[str]:
     if is_loopback(where.database.host) != is_loopback(urlsplit(endpoint).hostname or ""):
         raise RefusedError(
             f"the database is at {where.database.host}, but the tables are at {endpoint}",
-            f"give both of production: PROD_DATABASE_URL, and no {clients.REDIRECT}",
+            f"for production: set PROD_DATABASE_URL to its database, and unset {clients.REDIRECT}",
         )
     return [
         f"stack aws: account {who['Account']} as {who['Arn']}, region {where.aws.region},",

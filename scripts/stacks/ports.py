@@ -48,7 +48,10 @@ def taken(settings: Settings, setting: str, holder: str) -> DevError:
 
 def none_free(name: str) -> DevError:
     """The DevError for a server that none of the ports to try would have."""
-    return DevError(f"{name} found no free port", f"stop one of the {PORTS_TRIED} tried")
+    return DevError(
+        f"there is no free port for {name}; {PORTS_TRIED} were tried",
+        "stop programs that listen on them, or set another port in .env",
+    )
 
 
 def to_try(
@@ -57,7 +60,7 @@ def to_try(
     """Ports to try: the one that the user set; else the last one, the default and those above.
 
     Those of apps are left out, and those that are not free here, unless it runs `anywhere`. A
-    throwaway environment takes any others.
+    temporary environment takes any others.
     """
     while settings.throwaway:
         yield _any_free_port()

@@ -59,7 +59,7 @@ def reset(settings: Settings, confirmed: str) -> list[Step]:
     return reset.db_reset(settings, confirmed)
 
 
-@task(STACK, program="PSQL-ARGUMENTS")
+@task(STACK, program="[-- PSQL-ARGUMENTS]")
 def connect(call: Call) -> None:
     """Open psql; arguments after -- are passed to it."""
     from scripts.postgres import databases

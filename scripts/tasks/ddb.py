@@ -47,9 +47,11 @@ def drop(settings: Settings, table: str, confirmed: str) -> list[Step]:
     return reset.ddb_drop(settings, table, confirmed)
 
 
-@pipeline(help={"messages": "how many more messages to write for load tests; repeatable"})
+@pipeline(
+    help={"messages": "how many extra messages to write for load tests, the same ones each time"}
+)
 def seed(settings: Settings, messages: Annotated[int, Number(0, MOST_FURTHER)] = 0) -> list[Step]:
-    """Load the conversations in ddb/seeds."""
+    """Load the seed items and conversations."""
     from scripts.environment import setup
 
     return setup.ddb_seed(settings, messages)

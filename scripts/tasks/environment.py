@@ -119,7 +119,7 @@ def restart(settings: Settings, service: Service = "") -> list[Step]:
     positional=["service"],
     help={
         **_SERVICE,
-        "volumes": "also permanently delete this checkout's data, after showing what it is",
+        "volumes": "also permanently delete the data of this environment, after showing what it is",
         "yes": "delete it without asking",
     },
 )
@@ -160,7 +160,7 @@ def status(call: Call, watch: bool = False) -> None:
     positional=["service"],
     help={
         **_SERVICE,
-        "tail": "how many of each log's last lines",
+        "tail": "how many lines to print from the end of each log",
         "follow": "also print new lines until the services stop",
         "json": "print one JSON object per line",
     },
@@ -189,7 +189,7 @@ check = one_step("check", "Read all data back as the app does.")
     },
 )
 def doctor(call: Call, all: bool = False, fix: bool = False) -> None:
-    """Show problems with their fixes; exit code 1 if any."""
+    """Show problems with their fixes; exit code 1 if a check fails."""
     from scripts.doctor import examine, report
 
     fix = fix and not call.would("stop leftover servers and remove leftover files")
@@ -221,7 +221,7 @@ def env(
     variables.export(call.settings, format, os.environ, Path(output) if output else None)
 
 
-@task(STACK, program="COMMAND")
+@task(STACK, program="-- COMMAND")
 def run(call: Call) -> None:
     """Run COMMAND with the variables that env prints."""
     from scripts.environment import variables
@@ -276,7 +276,7 @@ def web(
         web.serve(chosen, output.say, open)
 
 
-@task(STACK, program="COMMAND")
+@task(STACK, program="[-- COMMAND]")
 def ci(call: Call) -> None:
     """Run COMMAND in a temporary environment, then delete it."""
     from scripts.environment import ci

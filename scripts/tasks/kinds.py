@@ -51,14 +51,14 @@ STACK = Option(
     "stack",
     "",
     "which stack to use",
-    Choice(tuple(stacks.MODULES), unset="the one used last, else embedded"),
+    Choice(tuple(stacks.MODULES), unset="DEV_STACK, else the one chosen last, else embedded"),
 )
 PLAN = Option("plan", False, "show which steps would run and which are already done; do nothing")
 PLAN_AS_JSON = Option("json", False, "print the plan as JSON; requires --plan or --dry")
 CONFIRM = Option(
     "confirm",
     "",
-    "confirm by its name the loss of a database or table that this tool did not create",
+    "name of the database or table to lose, required if this tool did not create it",
     Text("NAME", unset="ask"),
 )
 JSON = Option("json", False, "print JSON on stdout")

@@ -45,7 +45,7 @@ def completion(
 
 @task(help={"quick": "fewer rounds and smaller loads; do not save the results"})
 def bench(call: Call, quick: bool = False) -> None:
-    """Measure and compare; docs/benchmarks.md."""
+    """Measure and compare times; writes docs/benchmarks.md."""
     _python(call, f"benchmarks{' --quick' if quick else ''}")
 
 

@@ -63,7 +63,7 @@ def find_problem(words: list[str]) -> str:
     known = {str(context.name): context for context in ns.to_contexts()}
     core = DevProgram(ns).initial_context
     try:
-        arguments.read(words, core, known, {"db.connect": "", "ci": "", "run": "COMMAND"})
+        arguments.read(words, core, known, {"db.connect", "ci", "run"})
     except UsageError as error:
         return error.message
     return ""

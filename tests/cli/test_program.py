@@ -156,8 +156,8 @@ Values:
 
 Options:
 
-  --stack=NAME   which stack to use (embedded, docker, aws; default: the one
-                 used last, else embedded)
+  --stack=NAME   which stack to use (embedded, docker, aws; default: DEV_STACK,
+                 else the one chosen last, else embedded)
   -h, --help     show this help
 
 """

@@ -284,7 +284,7 @@ def test_a_client_that_is_lost_is_created_again(environment: Settings, aws: Aws,
     error = refusal(lambda: sign_in.get_tokens(aws, "korney"))
     assert type(error) is NotFoundError
     assert error.message == (
-        f"the user pool {pool} has no client cruddur that allows to sign in by password\n"
+        f"the user pool {pool} has no client cruddur that allows signing in by password\n"
         "hint: ./invoke cognito.create-pool"
     )
     run(setup.pick(environment, "cognito.create-pool"))

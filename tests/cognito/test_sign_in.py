@@ -121,7 +121,7 @@ def test_who_is_disabled_is_said_with_the_command_that_enables(aws: Aws, pool: s
             lambda client, user: client.admin_set_user_password(
                 **user, Password=OTHER, Permanent=True
             ),
-            "it's me has another password than the local one",
+            "it's me does not have the local password",
         ),
         (
             lambda client, user: client.admin_set_user_password(

@@ -213,8 +213,7 @@ def test_a_password_is_read_from_stdin_and_reset_without(running: Checkout, aws:
     assert by_srp(aws, "korney@example.com", OTHER)
     refused = running.run("cognito.token", "korney", expect=1)
     assert refused.stderr == (
-        "korney has another password than the local one\n"
-        "hint: ./invoke cognito.set-password korney\n"
+        "korney does not have the local password\nhint: ./invoke cognito.set-password korney\n"
     )
     done = running.run("cognito.set-password", "korney")
     assert done.stderr == "korney signs in as korney@example.com with the local password\n"

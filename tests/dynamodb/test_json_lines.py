@@ -133,7 +133,7 @@ def test_a_gzip_that_was_cut_is_named_with_its_line(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert failure(tmp_path / "nope") == (
         f"there is no file or folder {tmp_path / 'nope'}"
-        "\nhint: files of items come from: ./invoke ddb.export TABLE PATH"
+        "\nhint: create such files with: ./invoke ddb.export TABLE PATH"
     )
 
 

@@ -352,7 +352,8 @@ def test_drop_refuses_a_table_without_the_mark(aws: Aws, definition: Item) -> No
     with pytest.raises(RefusedError) as caught:
         tables.drop_table(aws, NAME)
     assert caught.value.message == (
-        f"the table {NAME} in {aws} is not disposable, so it is not dropped\nhint: --confirm {NAME}"
+        f"the table {NAME} in {aws} was not created here by this tool, so it is not"
+        f" dropped\nhint: --confirm {NAME}"
     )
     assert caught.value.code == 3
     assert count_items(aws) == 3

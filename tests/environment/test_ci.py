@@ -28,7 +28,7 @@ PSQL = str(shell.postgres_home() / "bin" / "psql")
 
 
 def leftovers(checkout: Checkout, talk: str) -> list[str]:
-    """The throw-away environments there are, and the ports where a run's servers still listen."""
+    """The temporary environments there are, and the ports where a run's servers still listen."""
     folder = checkout.settings().throwaways
     taken = re.findall(r"listening on 127\.0\.0\.1:(\d+)", talk)
     listening = [port for port in taken if not ports.is_free(int(port))]
@@ -234,9 +234,9 @@ def test_on_the_docker_stack(engine: None, new_checkout: Callable[[str], Checkou
 
 def test_the_aws_stack_has_none(checkout: Checkout) -> None:
     env = {"PROD_DATABASE_URL": "postgresql://me@db.example.com/app"}
-    done = checkout.run("ci", "--stack", "aws", env=env, expect=1)
+    done = checkout.run("ci", "--stack", "aws", env=env, expect=2)
     assert done.stderr == (
-        "the stack aws has no throw-away environments\nhint: --stack embedded, or --stack docker\n"
+        "the stack aws has no temporary environments\nhint: --stack embedded, or --stack docker\n"
     )
 
 

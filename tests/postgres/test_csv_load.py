@@ -244,7 +244,7 @@ def test_a_bad_row_far_down_is_named_by_its_line(
         (
             "user_uuid,message\n",
             "activities",
-            "{path} has a header and no row\nhint: nothing was loaded",
+            "{path} has a header and no row\nhint: add rows below the header",
         ),
         ("a,a\n", "users", "{path}:1: the header names a twice\nhint: name each once"),
         ("x\n1\n", "nope", "{database} has no table nope\nhint: tables: activities, users"),

@@ -128,7 +128,8 @@ def test_drop_refuses_a_database_without_the_mark(database: Database) -> None:
     with pytest.raises(RefusedError) as caught:
         databases.drop(database)
     assert caught.value.message == (
-        f"{database} is not disposable, so it is not dropped\nhint: --confirm {database.name}"
+        f"{database} was not created here by this tool, so it is not dropped\n"
+        f"hint: --confirm {database.name}"
     )
     assert caught.value.code == 3
     assert fetch(database, "SELECT x FROM precious") == [(42,)]

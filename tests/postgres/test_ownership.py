@@ -68,7 +68,7 @@ def test_the_refusal_says_what_to_do(
         copies.check_companions(stacks.get_database(lived_in))
     free = theirs.name.replace("__", "_")
     assert error.value.message == (
-        f"{theirs.name}: not created by this tool, which would drop databases of such names"
+        f"{theirs.name}: not created by this tool, which reserves names of this form"
         "\nhint: rename or drop it by hand: ./invoke db.connect --"
         f' -c \'ALTER DATABASE "{theirs.name}" RENAME TO "{free}"\''
     )

@@ -151,7 +151,7 @@ def test_a_local_database_beside_real_tables_is_refused(production: Production) 
     done = production.run("setup", "--plan", expect=3, AWS_ENDPOINT_URL_DYNAMODB="https://ddb.test")
     assert done.stderr == (
         "the database is at 127.0.0.1, but the tables are at https://ddb.test\n"
-        "hint: give both of production: PROD_DATABASE_URL, and no AWS_ENDPOINT_URL\n"
+        "hint: for production: set PROD_DATABASE_URL to its database, and unset AWS_ENDPOINT_URL\n"
     )
 
 

@@ -213,7 +213,7 @@ def test_a_copied_checkout_has_servers_and_data_of_its_own(
         assert states(copy) == {"postgres": "down", "aws": "down"}
         done = copy.run("setup", expect=None)
         if os.geteuid() == 0:  # root's data is elsewhere, and a copied link leads to the original
-            assert "was this one copied or moved?" in done.stderr
+            assert "the data of another folder" in done.stderr
             (copy.root / ".dev" / "postgres").unlink()
         copy.run("setup")
         copy.run("db.drop")
@@ -230,8 +230,12 @@ def test_a_moved_checkout_says_where_its_data_is(checkout: Checkout) -> None:
     try:
         done = moved.run("up", expect=None)
         assert done.returncode == (1 if os.geteuid() == 0 else 0)
+        if os.geteuid() == 0:  # root's data is elsewhere
+            _, commands = done.stderr.split("if it was moved: ")
+            subprocess.run(["sh", "-c", commands.splitlines()[0]], check=True)
+            assert moved.run("up").returncode == 0
     finally:
-        moved.run("down", expect=None)  # what it started carries the moved folder's name
+        moved.run("down", "--volumes", "--yes", expect=None)
         moved.root.rename(checkout.root)
 
 

@@ -99,10 +99,11 @@ def ensure_home(settings: Settings) -> Path:
         link.symlink_to(_make_shared_home(settings))
     home = find_home(settings)
     if not home:
-        home, name = link.readlink(), state.identity(settings)
+        home, moved = link.readlink(), SHARED_HOME / f"{state.identity(settings)}-moved"
         raise DevError(
-            f"{link} points to {home}, the data of another folder: was this one copied or moved?",
-            f"a copy: rm {link}; moved: mv {home} {SHARED_HOME / name}-moved and link it again",
+            f"{link} points to {home}, the data of another folder",
+            f"if this folder is a copy: rm {link}; if it was moved:"
+            f" mv {home} {moved} && ln -sfn {moved} {link}",
         )
     _take_over(home, settings)
     return home

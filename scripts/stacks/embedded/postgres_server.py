@@ -17,7 +17,7 @@ from scripts.targets import Database
 
 ORPHAN_SECONDS = 10.0
 PORT_SETTING = "postgres_port"
-# How a throw-away server runs: after a crash of the machine nobody wants its data back.
+# How a temporary server runs: after a crash of the machine nobody wants its data back.
 UNSAFE = (
     *("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off"),
     *("-c", "wal_level=minimal", "-c", "max_wal_senders=0"),
