@@ -2,11 +2,13 @@
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from scripts import clients
 from scripts.dynamodb import batch_write, bulk_load, json_lines, tables
-from scripts.dynamodb.bulk_load import Rejected, Tally, Writer
+from scripts.dynamodb.bulk_load import Key, Rejected, Tally, Writer
 from scripts.dynamodb.json_lines import Line
 from scripts.dynamodb.tables import Item
 from scripts.errors import DevError
@@ -14,6 +16,8 @@ from scripts.targets import Aws
 
 ENDINGS = (".jsonl", ".jsonl.gz")
 MOST_KEYS = 100  # of one BatchGetItem
+
+Keys = Sequence[tuple[str, str]]  # the key attributes, each with its type
 
 
 def list_files(folder: Path | None) -> dict[str, Path]:
@@ -46,43 +50,71 @@ def seed(aws: Aws, table: str, path: Path, show: Callable[[int, float], None]) -
 
 def _list_missing(aws: Aws, table: Item, path: Path) -> Iterator[Line]:
     """The lines whose keys do not exist in the table, as it is when they are read."""
-    names = [key["AttributeName"] for key in table["KeySchema"]]
-    lines = json_lines.read([path])
+    keys, lines = bulk_load.list_keys(table), json_lines.read([path])
     while chunk := list(itertools.islice(lines, MOST_KEYS)):
-        keys = {repr(key): key for line in chunk for key in [_key(line, names)]}
-        found = {repr(key) for key in _find_keys(aws, table["TableName"], list(keys.values()))}
-        yield from (line for line in chunk if repr(_key(line, names)) not in found)
+        wanted = [_find_key(line, keys) for line in chunk]
+        found = set(_find_existing(aws, table["TableName"], keys, wanted, path))
+        yield from (line for line, key in zip(chunk, wanted, strict=True) if key not in found)
 
 
-def _key(line: Line, names: Sequence[str]) -> Item:
+def _find_key(line: Line, keys: Keys) -> Key:
     try:
-        item = json_lines.parse(line.text)
-        return {name: item[name] for name in names}
-    except KeyError as error:
-        raise DevError(f"{line.place}: the item has no key {error}", "correct the line") from None
+        return bulk_load.find_key(json_lines.parse(line.text), keys)
     except ValueError as error:
         raise DevError(f"{line.place}: {error}", "correct the line") from None
 
 
-def _find_keys(aws: Aws, table: str, keys: list[Item]) -> Iterator[Item]:
-    """Those of the keys that exist, in the form in which they were asked for."""
-    names = list(keys[0])
-    aliases = {f"#k{number}": name for number, name in enumerate(names)}
+def _find_existing(
+    aws: Aws, table: str, keys: Keys, wanted: Sequence[Key], path: Path
+) -> Iterator[Key]:
+    """Those of the wanted keys that exist."""
+    aliases = {f"#k{number}": name for number, (name, _) in enumerate(keys)}
     request = {"ProjectionExpression": ", ".join(aliases), "ExpressionAttributeNames": aliases}
-    left, tries = keys, 0
+    left, tries = [_to_item(key, keys) for key in dict.fromkeys(wanted)], 0
     while left:
-        answer = clients.dynamodb(aws).batch_get_item(
-            RequestItems={table: {"Keys": left, "ConsistentRead": True, **request}}
-        )
-        for item in answer["Responses"].get(table, []):
-            yield {name: item[name] for name in names}
-        unread = answer.get("UnprocessedKeys", {}).get(table, {}).get("Keys", [])
+        answer = _get({table: {"Keys": left, "ConsistentRead": True, **request}}, aws, path)
+        yield from (_to_key(item, keys) for item in answer["Responses"].get(table, []))
+        unread = answer["UnprocessedKeys"].get(table, {}).get("Keys", [])
         tries = tries + 1 if len(unread) == len(left) else 0
         if tries == batch_write.PATIENCE:
             raise DevError(f"{table} returned no item in {tries} tries", "try again later")
         left = unread
         if left:
             batch_write.pause(tries)
+
+
+def _to_key(item: Item, keys: Keys) -> Key:
+    return tuple(
+        Decimal(item[name][kind]) if kind == "N" else item[name][kind] for name, kind in keys
+    )
+
+
+def _to_item(key: Key, keys: Keys) -> Item:
+    pairs = zip(key, keys, strict=True)
+    return {
+        name: {kind: _write_number(value) if isinstance(value, Decimal) else value}
+        for value, (name, kind) in pairs
+    }
+
+
+def _write_number(value: Decimal) -> str:
+    """A number as a table returns it: 100, not 1e2 or 100.0. The emulator finds no other form."""
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _get(request: Item, aws: Aws, path: Path) -> Any:
+    """The answer of BatchGetItem, in which nothing was read where it is refused for its rate."""
+    client = clients.dynamodb(aws)
+    try:
+        return {"UnprocessedKeys": {}} | client.batch_get_item(RequestItems=request)
+    except client.exceptions.ClientError as error:
+        if batch_write.is_throttle(error):
+            return {"Responses": {}, "UnprocessedKeys": request}
+        if error.response["Error"]["Code"] != "ValidationException":
+            raise
+        reason = error.response["Error"]["Message"]
+        raise DevError(f"{path}: a key is refused: {reason}", "correct the line") from None
 
 
 def _accept(tally: Tally, rejected: Sequence[Rejected]) -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from scripts import clients
+from scripts import clients, stacks
 from scripts.dynamodb import parallel_scan, seed
 from scripts.errors import DevError
+from scripts.settings import Settings
 from scripts.targets import Aws
 
 NAME = "cruddur-messages"
@@ -72,7 +73,9 @@ def test_gzip_is_read_and_a_deleted_item_is_written_again(table: Aws, tmp_path: 
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ('{"Item": {"pk": {"S": "p"}}}\n', "the item has no key 'sk'"),
+        ('{"Item": {"pk": {"S": "p"}}}\n', "the item has no key sk (S)"),
+        ('{"Item": {"pk": {"S": "p"}, "sk": "2"}}\n', "the item has no key sk (S)"),
+        ('{"Item": {"pk": {"S": "p"}, "sk": {"N": "2"}}}\n', "the item has no key sk (S)"),
         ("nonsense\n", "not JSON: Expecting value at column 1"),
     ],
 )
@@ -81,3 +84,37 @@ def test_a_bad_line_is_named(table: Aws, tmp_path: Path, text: str, problem: str
     with pytest.raises(DevError) as caught:
         load(table, path)
     assert caught.value.message == f"{path}:2: {problem}\nhint: correct the line"
+
+
+@pytest.mark.parametrize(
+    ("kind", "first", "same", "other"),
+    [("N", "1", "1.0", "2"), ("N", "100", "1e2", "-3.5"), ("B", "aGk=", "aGk=", "eW91")],
+)
+def test_an_item_is_found_by_equal_keys_of_every_type(
+    environment: Settings, tmp_path: Path, kind: str, first: str, same: str, other: str
+) -> None:
+    aws = stacks.get_aws(environment)
+    definition = {
+        "TableName": NAME,
+        "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+        "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": kind}],
+        "BillingMode": "PAY_PER_REQUEST",
+    }
+    clients.dynamodb(aws).create_table(**definition)
+
+    def seed_line(key: str, text: str) -> str:
+        return json.dumps({"Item": {"id": {kind: key}, "text": {"S": text}}}) + "\n"
+
+    assert load(aws, write(tmp_path, seed_line(first, "the app's"))) == 1
+    path = write(tmp_path, seed_line(same, "seed") + seed_line(other, "seed"))
+    assert load(aws, path) == 1
+    assert seed.is_seeded(aws, NAME, path)
+    texts = [item["text"]["S"] for item in parallel_scan.scan(aws, NAME)]
+    assert sorted(texts) == ["seed", "the app's"]
+
+
+def test_a_key_that_the_table_refuses_is_an_error(table: Aws, tmp_path: Path) -> None:
+    path = write(tmp_path, line(""))
+    with pytest.raises(DevError) as caught:
+        load(table, path)
+    assert str(path) in caught.value.message
