@@ -74,6 +74,10 @@ def replace_process(argv: Sequence[str | Path], env: Mapping[str, str]) -> None:
         os.execvpe(argv[0], [str(arg) for arg in argv], dict(env))  # noqa: S606
     except FileNotFoundError:
         raise _missing(str(argv[0])) from None
+    except OSError as error:
+        raise DevError(
+            f"{argv[0]} cannot be run: {error.strerror}", "check that it is an executable file"
+        ) from None
 
 
 @cache

@@ -49,10 +49,12 @@ def list_users(database: Database) -> list[User]:
 
 def people(users: Iterable[User]) -> dict[str, Person]:
     """Who the users are, by handle."""
-    return {
-        user.handle: Person(user.uuid, user.handle, user.display_name or user.handle)
-        for user in users
-    }
+    return {user.handle: to_person(user) for user in users}
+
+
+def to_person(user: User) -> Person:
+    """Who the user is; one without a name has the handle as its name."""
+    return Person(user.uuid, user.handle, user.display_name or user.handle)
 
 
 def get_person(database: Database, handle: str) -> Person:

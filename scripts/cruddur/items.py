@@ -13,6 +13,7 @@ from scripts.dynamodb import tables
 from scripts.dynamodb.tables import Item
 
 INDEX = "message-group-sk-index"
+GROUP = "message_group_uuid"  # only views of conversations have it
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def of_conversation(row: Conversation) -> Item:
         {
             "pk": f"GRP#{row.owner}",
             "sk": row.at,
-            "message_group_uuid": row.group,
+            GROUP: row.group,
             "message": row.text,
             "user_uuid": row.other.uuid,
             "user_display_name": row.other.display_name,
@@ -77,18 +78,16 @@ def to_message(item: Item) -> Message:
 def to_conversation(item: Item) -> Conversation:
     """The view of a conversation that an item of plain values is."""
     owner = item["pk"].removeprefix("GRP#")
-    return Conversation(
-        owner, item["message_group_uuid"], item["sk"], str(item.get("message", "")), _author(item)
-    )
+    return Conversation(owner, item[GROUP], item["sk"], str(item.get("message", "")), _author(item))
 
 
 def define(table: str) -> Item:
     """The CreateTable request of the messages table."""
     capacity = {"ReadCapacityUnits": 5, "WriteCapacityUnits": 5}
-    names = ("message_group_uuid", "pk", "sk")
+    names = (GROUP, "pk", "sk")
     index = {
         "IndexName": INDEX,
-        "KeySchema": _keys("message_group_uuid", "sk"),
+        "KeySchema": _keys(GROUP, "sk"),
         "Projection": {"ProjectionType": "ALL"},
         "ProvisionedThroughput": capacity,
     }

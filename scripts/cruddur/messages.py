@@ -51,7 +51,7 @@ def in_journal_layout(message: Message) -> str:
 def list_conversations(aws: Aws, person: Person) -> list[Conversation]:
     """The conversations of one user, newest first."""
     found, _ = _query(aws, "pk = :pk", {":pk": f"GRP#{person.uuid}"}, newest_first=True)
-    return list(map(items.to_conversation, found))
+    return [items.to_conversation(item) for item in found if items.GROUP in item]
 
 
 def get_conversation(aws: Aws, group: str, limit: int | None = None, before: str = "") -> Page:

@@ -233,6 +233,14 @@ def find_loss(settings: Settings, database: bool, names: Sequence[str] | None) -
     return Loss(where.database.name, content) if content else None
 
 
+def find_undo_loss(settings: Settings) -> Loss | None:
+    """What `undo` would take that is not ours to take. One that failed is reverted, at no loss."""
+    if journal.find_pending(settings):
+        return None
+    _, saved = transaction.get_last(settings)
+    return find_loss(settings, saved.postgres, list(saved.tables))
+
+
 def _alone(settings: Settings, step: Step) -> list[Step]:
     return steps.restrict(setup.after_recovery(settings, [step]), [])
 

@@ -260,6 +260,8 @@ def _reason(problem: Any) -> str:
 
 
 def _open(path: Path) -> IO[bytes]:
+    if path.exists() and not path.is_file():  # of a pipe nobody knows the size
+        raise DevError(f"{path} is not a file", "name a CSV file")
     try:
         return path.open("rb")
     except OSError as error:

@@ -293,8 +293,8 @@ def _is_alive(process: psutil.Process) -> bool:
 def _read_record(server: Server) -> dict[str, int]:
     try:
         record = json.loads(state.read(server.record) or "{}")
-        pid, port = record["pid"], record["port"]
+        kept = {name: record[name] for name in ("port", "pid") if name in record}
+        sound = 0 < kept["port"] < 65536 and kept.get("pid", 1) > 0
     except (ValueError, KeyError, TypeError, RecursionError):
         return {}
-    sound = isinstance(pid, int) and isinstance(port, int) and pid > 0 and 0 < port < 65536
-    return {"pid": pid, "port": port} if sound else {}
+    return kept if sound and all(type(one) is int for one in kept.values()) else {}

@@ -80,12 +80,11 @@ def reset(settings: Settings, confirmed: str) -> list[Step]:
 def _undo_loss(settings: Settings) -> Loss | None:
     from scripts.environment import journal, reset, transaction
 
-    if journal.find_pending(settings):
-        return None  # it is reverted, not what was saved before it
-    _, saved = transaction.get_last(settings)
-    output.say(f"restores {saved},")
-    output.say(f"  as of {output.local_time(saved.made)}, before {saved.command}")
-    return reset.find_loss(settings, saved.postgres, list(saved.tables))
+    if not journal.find_pending(settings):
+        _, saved = transaction.get_last(settings)
+        output.say(f"restores {saved},")
+        output.say(f"  as of {output.local_time(saved.made)}, before {saved.command}")
+    return reset.find_undo_loss(settings)
 
 
 @replacement(_undo_loss)

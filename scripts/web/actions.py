@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 
 from scripts import stacks, state
 from scripts.engine.pipeline import Step
-from scripts.environment import reset, setup, snapshots, transaction
+from scripts.environment import reset, setup, snapshots
 from scripts.errors import DevError, NotFoundError
 from scripts.settings import Settings
 from scripts.targets import Loss
@@ -37,11 +37,6 @@ class Action:
     finds_loss: Callable[[Settings], Loss | None] | None = None
 
 
-def _find_undo_loss(settings: Settings) -> Loss | None:
-    _, saved = transaction.get_last(settings)
-    return reset.find_loss(settings, saved.postgres, list(saved.tables))
-
-
 _UP: tuple[str, Compose] = ("up", lambda settings, name, confirmed: setup.up(settings))
 _DOWN: tuple[str, Compose] = ("down", lambda settings, name, confirmed: setup.down(settings))
 _KEPT = "The current state is saved: Undo restores it."
@@ -68,7 +63,7 @@ ACTIONS = {
         " Undo again redoes the change.",
         [("undo", lambda settings, name, confirmed: reset.undo(settings, confirmed))],
         destructive=True,
-        finds_loss=_find_undo_loss,
+        finds_loss=reset.find_undo_loss,
     ),
     "snapshot.save": Action(
         "Save snapshot",

@@ -123,9 +123,7 @@ def _sit_down(settings: Settings, uuid: UUID) -> Desk:
     everybody = {user.uuid: user for user in users.list_users(stacks.get_database(settings))}
     if str(uuid) not in everybody:
         abort(404, "there is no such user")
-    people = {
-        key: Person(user.uuid, user.handle, user.display_name) for key, user in everybody.items()
-    }
+    people = {key: users.to_person(user) for key, user in everybody.items()}
     me = people.pop(str(uuid))
     aws = stacks.get_aws(settings)
     return Desk(me, people, messages.list_conversations(aws, me), aws)

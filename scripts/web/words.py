@@ -1,6 +1,8 @@
 """How the pages write times, sizes and differences."""
 
+from collections.abc import Callable
 from datetime import datetime
+from functools import wraps
 
 HUES = 6
 
@@ -11,6 +13,20 @@ def local(at: datetime | str) -> datetime:
     return moment.astimezone()
 
 
+def _or_text(write: Callable[[datetime | str], str]) -> Callable[[datetime | str], str]:
+    """The same for a time; a text that is none stays as it is."""
+
+    @wraps(write)
+    def written(at: datetime | str) -> str:
+        try:
+            return write(at)
+        except ValueError:
+            return str(at)
+
+    return written
+
+
+@_or_text
 def when(at: datetime | str) -> str:
     """The time of day for today, else the date, with its year where that is not this one."""
     moment, now = local(at), datetime.now().astimezone()
@@ -19,17 +35,20 @@ def when(at: datetime | str) -> str:
     return f"{moment.day} {moment:%b}" + (f" {moment.year}" if moment.year != now.year else "")
 
 
-def day(at: str) -> str:
+@_or_text
+def day(at: datetime | str) -> str:
     """The whole date: Saturday, 28 March 2026."""
     moment = local(at)
     return f"{moment:%A}, {moment.day} {moment:%B %Y}"
 
 
+@_or_text
 def clock(at: datetime | str) -> str:
     """The time of day."""
     return f"{local(at):%H:%M}"
 
 
+@_or_text
 def whole(at: datetime | str) -> str:
     """Date and time of day, to the second."""
     return f"{local(at):%Y-%m-%d %H:%M:%S}"

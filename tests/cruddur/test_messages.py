@@ -117,6 +117,12 @@ def test_conversations_are_listed_newest_first(table: Aws) -> None:
     assert found == [groups[0], groups[2], groups[1]]
 
 
+def test_an_item_that_is_no_view_of_a_conversation_is_passed_over(table: Aws, group: str) -> None:
+    strange = {"pk": {"S": f"GRP#{KORNEY.uuid}"}, "sk": {"S": "soon"}}
+    clients.dynamodb(table).put_item(TableName=TABLE, Item=strange)
+    assert [row.group for row in messages.list_conversations(table, KORNEY)] == [group]
+
+
 def test_conversations_are_listed_for_both_users_and_nobody_else(table: Aws, group: str) -> None:
     (last,) = messages.get_conversation(table, group).messages
     assert messages.list_conversations(table, KORNEY) == [

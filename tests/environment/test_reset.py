@@ -262,6 +262,7 @@ def test_setup_completes_a_change_whose_databases_are_exchanged(
         with pytest.raises(RuntimeError):
             run(pipe(lived_in))
     command = journal.find_pending(lived_in)
+    assert reset.find_undo_loss(lived_in) is None
     assert command
     assert recovery.describe(lived_in) == [
         f"{command.command} is running, or was interrupted: ./invoke setup (waits for it, or"

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from scripts import settings as project
 from scripts import shell
 from scripts.environment import variables
+from scripts.errors import DevError
 from scripts.stacks.embedded import aws_emulator
 from scripts.targets import UNCHECKED, Aws, Database
 from tests.conftest import Checkout, clean_environment
@@ -290,3 +291,13 @@ def test_of_production_it_tells_what_it_knows(tmp_path: Path) -> None:
         "AWS_COGNITO_USER_POOL_CLIENT_ID": "client",
     }
     assert "AWS_ACCESS_KEY_ID" in variables.in_the_way(values, {})
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o755])
+def test_what_cannot_be_run_is_named(tmp_path: Path, mode: int) -> None:
+    program = tmp_path / "program"
+    program.write_text("no program")  # without its first line, and perhaps not executable either
+    program.chmod(mode)
+    with pytest.raises(DevError) as caught:
+        shell.replace_process([program], {})
+    assert caught.value.message.startswith(f"{program} cannot be run: ")

@@ -1,4 +1,5 @@
 import csv
+import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -273,6 +274,13 @@ def test_a_file_that_does_not_fit_has_its_sentence(
     path = write(tmp_path, text)
     wanted = reason.format(path=path, database=seeded)
     assert failure(lambda: load(seeded, path, table)) == wanted
+
+
+def test_a_pipe_is_refused(seeded: Database, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert failure(lambda: load(seeded, tmp_path / "pipe")) == (
+        f"{tmp_path / 'pipe'} is not a file\nhint: name a CSV file"
+    )
 
 
 def test_a_file_that_is_not_there_is_named(seeded: Database, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +26,17 @@ def test_a_record_that_cannot_be_is_none(checkout: Checkout, service: str, text:
     assert states(checkout)[service] == "down"
     checkout.run("env", expect=1)
     checkout.run("setup")
+
+
+def test_a_stopped_server_is_started_on_the_port_it_had(checkout: Checkout) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    record = checkout.root / ".dev" / "aws.json"
+    checkout.run("up", "aws", env={"AWS_EMULATOR_PORT": str(port)})
+    checkout.run("down", "aws")
+    assert json.loads(record.read_text()) == {"port": port}
+    checkout.run("up", "aws")
+    assert json.loads(record.read_text())["port"] == port
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"a\0b", b"a\nb", b"\xc3"])

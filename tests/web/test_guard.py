@@ -286,6 +286,7 @@ def test_a_time_is_written_as_near_as_it_is() -> None:
     now = datetime.now().astimezone()
     assert words.when(now) == f"{now:%H:%M}"
     assert words.when(now.replace(year=2001, month=3, day=8)) == "8 Mar 2001"
+    assert [words.when("soon"), words.day("soon"), words.whole("soon")] == ["soon"] * 3
     assert words.change(0.126) == "+0.13"
     assert words.change(-1.0) == "\N{MINUS SIGN}1.00"
     assert words.change(None) == ""

@@ -157,7 +157,7 @@ def find_container(project: str, service: str) -> Any | None:
     """The container of a project's service, running or not; None where there is none."""
     labels = [f"{_PROJECT}={project}", f"{_SERVICE}={service}"]
     with engine() as client:
-        found = client.containers.list(all=True, filters={"label": labels})
+        found = client.containers.list(all=True, filters={"label": labels}, ignore_removed=True)
         return found[0] if found else None
 
 
@@ -196,7 +196,8 @@ def published_port(container: Any) -> int | None:
 def find_publisher(port: int) -> str | None:
     """Who publishes this port of the engine's host, in words; None for no container."""
     with engine() as client:
-        for container in client.containers.list(filters={"publish": str(port)}):
+        publishing = {"publish": str(port)}
+        for container in client.containers.list(filters=publishing, ignore_removed=True):
             project = container.labels.get(_PROJECT)
             return f"the container {container.name}" + (f" of {project}" if project else "")
     return None
