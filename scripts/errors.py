@@ -3,8 +3,12 @@
 Any other exception is a bug and keeps its traceback.
 """
 
+import errno
 import re
+import shutil
 from collections.abc import Iterable
+
+_OF_THE_DISK = {errno.EACCES, errno.EDQUOT, errno.EIO, errno.ENOSPC, errno.EPERM, errno.EROFS}
 
 
 class DevError(Exception):
@@ -47,6 +51,23 @@ class RefusedError(DevError):
 
     def __init__(self, reason: str, hint: str = "") -> None:
         super().__init__(reason, hint, code=3)
+
+
+def explain(error: BaseException) -> DevError | None:
+    """The DevError for what the file system or AWS refuses; None for a bug."""
+    if operation := getattr(error, "operation_name", ""):  # botocore's ClientError
+        reason = error.response["Error"].get("Message") or error  # type: ignore[attr-defined]
+        return DevError(f"{operation} was refused: {reason}", "correct that, and try again")
+    if isinstance(error, shutil.Error):  # of a folder: (source, target, reason) of each file
+        reason = error.args[0][0][2]
+    elif isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+        reason = str(error)
+    else:
+        return None
+    reason = reason.partition("] ")[2] or reason  # without its number
+    return DevError(
+        f"cannot read or write: {reason}", "check the owner, permissions and free space"
+    )
 
 
 def count(number: int, noun: str, plural: str = "") -> str:

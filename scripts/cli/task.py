@@ -10,7 +10,7 @@ from invoke.tasks import Task
 
 from scripts.cli import github
 from scripts.cli.values import Text
-from scripts.errors import DevError
+from scripts.errors import DevError, explain
 
 
 class DevTask(Task[Any]):
@@ -29,12 +29,15 @@ class DevTask(Task[Any]):
         return self is other
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the body. A DevError ends the program with its message, without a traceback."""
+        """Run the body. A failure that the user can fix ends the program, without a traceback."""
         try:
             return super().__call__(*args, **kwargs)
-        except DevError as error:
-            message = github.without_commands(error.message, os.environ)
-            raise Exit(message, error.code) from None
+        except Exception as error:
+            failure = error if isinstance(error, DevError) else explain(error)
+            if not failure:
+                raise
+            message = github.without_commands(failure.message, os.environ)
+            raise Exit(message, failure.code) from None
 
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
         """The task's arguments; the `kind` of each but a switch is a Value."""

@@ -57,8 +57,8 @@ def _repair(listed: Sequence[Check], findings: Sequence[Finding]) -> None:
             continue
         try:
             done = check.repair()
-        except DevError as error:
-            done = [f"not fixed: {error.reason}"]
+        except (DevError, OSError) as error:
+            done = [f"not fixed: {error}"]
         for line in done:
             output.say(f"{check.name}: {line}")
 

@@ -93,8 +93,13 @@ def list_objects(aws: Aws, place: Place) -> list[Item]:
 
 
 def upload(aws: Aws, part: Path, place: Place) -> None:
-    """Put a file into the place, under its own name."""
-    clients.s3(aws).upload_file(str(part), place.bucket, f"{place.prefix}{part.name}")
+    """Put a file into the place, under its own name. Raises DevError where S3 refuses it."""
+    from boto3.exceptions import S3UploadFailedError
+
+    try:
+        clients.s3(aws).upload_file(str(part), place.bucket, f"{place.prefix}{part.name}")
+    except S3UploadFailedError as error:
+        raise DevError(str(error), "correct that, and try again") from None
 
 
 def import_table(

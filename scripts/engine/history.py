@@ -46,11 +46,16 @@ def record(
             old.unlink(missing_ok=True)
     needs = {"needs": {step.name: step.needs for step in steps}} if steps else {}
     head = {"command": command, "started": started.isoformat(), **needs}
-    state.write(path, json.dumps(head) + "\n")
-    with path.open("ab", buffering=0) as file:
+    try:
+        state.write(path, json.dumps(head) + "\n")
+        file = path.open("ab", buffering=0)
+    except (DevError, OSError):  # a full disk does not stop the run
+        yield lambda event: None
+        return
+    with file:
 
         def write(event: Event) -> None:
-            with contextlib.suppress(OSError):  # a full disk does not stop the run
+            with contextlib.suppress(OSError):
                 file.write(json.dumps(dataclasses.asdict(event)).encode() + b"\n")
 
         yield write

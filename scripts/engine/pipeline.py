@@ -1,9 +1,7 @@
 """Runs steps in parallel, by their dependencies, and emits events about them."""
 
 import contextlib
-import errno
 import queue
-import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,9 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
-from scripts.errors import DevError
-
-_OF_THE_DISK = {errno.EACCES, errno.EDQUOT, errno.EIO, errno.ENOSPC, errno.EPERM, errno.EROFS}
+from scripts.errors import DevError, explain
 
 
 @dataclass(frozen=True)
@@ -179,18 +175,6 @@ def _attempt(step: Step) -> tuple[Event, BaseException | None]:
     except DevError as error:
         return Event("failed", step.name, 0, detail=str(error.message)), error
     except BaseException as error:  # noqa: BLE001 - else the run would never end
-        if failure := _explain(error):
+        if failure := explain(error):
             return Event("failed", step.name, 0, detail=failure.message), failure
         return Event("failed", step.name, 0, detail=f"{type(error).__name__}: {error}"), error
-
-
-def _explain(error: BaseException) -> DevError | None:
-    """The DevError for a file that cannot be written, as on a full disk; None for a bug."""
-    if isinstance(error, shutil.Error):  # of a folder: (source, target, reason) of each file
-        reason = error.args[0][0][2]
-    elif isinstance(error, OSError) and error.errno in _OF_THE_DISK:
-        reason = str(error)
-    else:
-        return None
-    reason = reason.partition("] ")[2] or reason  # without its number
-    return DevError(f"cannot write: {reason}", "check the owner, permissions and free space")

@@ -136,7 +136,9 @@ def stop(server: Server) -> bool:
     ran = process is not None or stop_strays(server)
     record = _read_record(server)
     if record.pop("pid", None):  # its end was no crash; the port is the one to prefer
-        state.write(server.record, json.dumps(record))
+        server.record.unlink(missing_ok=True)
+        with contextlib.suppress(DevError):  # a full disk does not keep its data from being erased
+            state.write(server.record, json.dumps(record))
     return ran
 
 
@@ -268,11 +270,9 @@ def _ask(process: psutil.Process, port: int, not_ready: Callable[[int], str | No
 
 
 def _listens(process: psutil.Process, port: int) -> bool:
-    try:
-        connections = process.net_connections("tcp")
-    except psutil.Error:
-        return False
-    return any(one.laddr and one.laddr.port == port for one in connections)
+    with contextlib.suppress(psutil.Error):
+        return any(one.laddr and one.laddr.port == port for one in process.net_connections("tcp"))
+    return False
 
 
 def _is_ours(process: psutil.Process, marker: str) -> bool:

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from botocore.exceptions import ClientError
 from hypothesis import strategies as st
 
 from scripts.engine import history, pipeline
 from scripts.engine.pipeline import Event, FailedError, Step
-from scripts.errors import DevError, RefusedError
+from scripts.errors import DevError, RefusedError, explain
 from tests.conftest import full_disk
 
 PATIENCE = 20  # seconds until a thread that waits in vain gives up: never in a run that is right
@@ -411,13 +412,13 @@ def test_a_disk_that_takes_no_file_fails_a_step_without_a_traceback() -> None:
     with pytest.raises(FailedError, match="failed: a"):
         pipeline.run([Step("a", "", rename)], events.append)
     assert events[-1].detail == (
-        "cannot write: Read-only file system: 'first'\n"
+        "cannot read or write: Read-only file system: 'first'\n"
         "hint: check the owner, permissions and free space"
     )
     full = shutil.Error([("a", "b", "[Errno 28] No space left on device: 'b'")])
     with pytest.raises(FailedError, match="failed: a"):
         pipeline.run([Step("a", "", lambda: throw(full))], events.append)
-    assert events[-1].detail.startswith("cannot write: No space left on device: 'b'\n")
+    assert events[-1].detail.startswith("cannot read or write: No space left on device: 'b'\n")
     bug = OSError(errno.ENOTDIR, "Not a directory", "first")
     with pytest.raises(NotADirectoryError):
         pipeline.run([Step("a", "", lambda: throw(bug))], events.append)
@@ -425,3 +426,12 @@ def test_a_disk_that_takes_no_file_fails_a_step_without_a_traceback() -> None:
 
 def throw(error: Exception) -> str:
     raise error
+
+
+def test_what_aws_refuses_is_a_failure_to_correct() -> None:
+    answer = {"Error": {"Code": "InvalidPermission.Duplicate", "Message": "the rule exists"}}
+    refused = ClientError(answer, "ModifySecurityGroupRules")
+    failure = explain(refused)
+    assert failure
+    assert failure.reason == "ModifySecurityGroupRules was refused: the rule exists"
+    assert explain(ValueError("a bug")) is None

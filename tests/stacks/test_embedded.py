@@ -354,3 +354,19 @@ def test_a_log_that_cannot_be_written_is_said(checkout: Checkout) -> None:
     log.mkdir(mode=0o700, parents=True)
     talk = checkout.run("up", expect=1).stderr
     assert f"{log} cannot be written: Is a directory\n" in talk
+
+
+def test_on_a_full_disk_the_data_can_still_be_removed(checkout: Checkout) -> None:
+    checkout.run("up")
+    limited = ["sh", "-c", 'ulimit -f 0; exec "$@"', "sh"]  # no file can grow, as on a full disk
+    done = subprocess.run(
+        [*limited, *checkout.command("down", "--volumes", "--yes")],
+        cwd=checkout.root,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert not (checkout.root / ".dev" / "aws").exists()
+    assert states(checkout) == {"postgres": "down", "aws": "down"}

@@ -134,6 +134,11 @@ def test_an_export_with_dry_writes_nothing(running: Checkout) -> None:
     assert not list(running.root.glob("*items")) + list(running.root.glob("*dry"))
 
 
+def test_a_place_that_cannot_be_written_is_named_without_a_traceback(running: Checkout) -> None:
+    done = running.run("ddb.export", "cruddur-messages", "/sys/items.jsonl", expect=1)
+    assert "/sys/items.jsonl" in done.stderr
+
+
 def test_what_does_not_exist_is_named_with_the_closest_and_no_wrong_advice(
     running: Checkout,
 ) -> None:
