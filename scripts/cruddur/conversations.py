@@ -20,7 +20,6 @@ from scripts.targets import Aws
 
 PAGE = 20
 People = Mapping[str, Person]  # by handle
-MOST_FURTHER = 10_000_000
 # One conversation for load tests, a second apart and older than any other: the app's views of the
 # newest stay as they are.
 _FURTHER = "d2c5e1f4-7a36-4b80-9c1d-3e8f5a6b7c02"

@@ -28,8 +28,8 @@ _REINSTALL = "rm -r .venv && ./invoke --version (installs the packages again)"
 def checks(settings: Settings) -> list[Check]:
     """Python, its packages, the disk, the files in `.dev`, leftover servers."""
     return [
-        Check("python", partial(_python, settings)),
-        Check("requirements", partial(_requirements, settings)),
+        Check("python", _python),
+        Check("requirements", _requirements),
         Check("disk", partial(_disk, settings)),
         Check("state folder", partial(_state_folder, settings), repair=partial(_open, settings)),
         Check("web port", partial(port, settings, "web_port", None)),
@@ -70,14 +70,14 @@ def port(settings: Settings, setting: str, ours: int | None) -> Finding:
     return ok(f"{wanted} is in use by {holder}{elsewhere or '; the next free port will be used'}")
 
 
-def _python(settings: Settings) -> Finding:
+def _python() -> Finding:
     version = f"{platform.python_version()} in {sys.prefix}"
     if Path(sys.prefix).resolve() != (ROOT / ".venv").resolve():
         return note(f"{version}, not in this checkout's .venv", "use ./invoke")
     return ok(version)
 
 
-def _requirements(settings: Settings) -> Finding:
+def _requirements() -> Finding:
     """Are the pinned packages installed? One for another system may be missing."""
     text = state.read(ROOT / "requirements.txt")
     if text is None:

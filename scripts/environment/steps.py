@@ -94,11 +94,7 @@ def with_server_logs(settings: Settings, step: Step) -> Step:
 
         return wrapped
 
-    return replace(step, action=blaming(step.action), probe=blaming(step.probe or _unknown))
-
-
-def _unknown() -> str | None:
-    return None
+    return replace(step, action=blaming(step.action), probe=step.probe and blaming(step.probe))
 
 
 def _db_steps(

@@ -104,11 +104,9 @@ def export(
 ) -> None:
     """Write the variables in one of FORMATS; for `github`, add them to the job if there is one.
 
-    With a path, they are written to that file, mode 0600, whole or not at all. Raises DevError for
-    another format, and if the environment does not run.
+    With a path, they are written to that file, mode 0600, whole or not at all. Raises DevError if
+    the environment does not run.
     """
-    if form not in FORMATS:
-        raise DevError(f"--format {form} is not a format", f"use one of: {', '.join(FORMATS)}")
     ours = _collect_own(settings)
     values = _rename(settings.app, ours)
     text = FORMATS[form](environ, values)

@@ -7,7 +7,7 @@ in and select from every table, and each of its transactions is read-only.
 from typing import Any
 
 from scripts import clients
-from scripts.errors import DevError, RefusedError
+from scripts.errors import DevError, LoginRefusedError, RefusedError
 from scripts.postgres import databases
 from scripts.targets import Database
 
@@ -52,9 +52,7 @@ def ensure(database: Database, password: str) -> Database:
         _converge(cursor, database, password)
     try:
         clients.ping(reader)
-    except DevError as error:
-        if "password" not in error.reason:
-            raise
+    except LoginRefusedError:
         with databases.maintenance(database) as cursor:
             _set_password(cursor, password)
     return reader

@@ -12,7 +12,7 @@ from scripts.settings import Settings
 from scripts.targets import Loss
 from scripts.tasks.kinds import JSON, STACK, Call, listing, pipeline, replacement, step, task
 
-MOST_FURTHER = 10_000_000  # messages of ddb.seed; conversations.py has the same limit
+MOST_FURTHER = 10_000_000  # messages of ddb.seed
 Table = Annotated[str, Text("TABLE", unset="the table of the app's messages")]
 
 schema_load = step("ddb.schema-load", "Create the tables; wait until they are ACTIVE.")

@@ -214,7 +214,7 @@ def test_an_app_without_users_and_conversations_is_set_up(checkout: Checkout) ->
     assert " s  seeded: books 1\n" in done or " s  books 1\n" in done
     assert "not in app.toml, so skipped: the user pool, DynamoDB items\n" in done
     assert set(states(checkout.run("setup").stderr).values()) == {"same", "done"}
-    further = checkout.run("ddb.seed", "--messages", "3", expect=1).stderr
+    further = checkout.run("ddb.seed", "--messages", "3", expect=2).stderr
     assert "books has no step ddb.seed\n" in further
     nobody = checkout.run("ddb.patterns.list-conversations", "ada", expect=1).stderr
     assert nobody.endswith("\nhint: there are: none\n")

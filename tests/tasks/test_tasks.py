@@ -7,9 +7,7 @@ import pytest
 
 from scripts import stacks
 from scripts.cli import program
-from scripts.cruddur import conversations
 from scripts.environment import variables
-from scripts.tasks import ddb
 from tests.conftest import Checkout
 
 
@@ -39,7 +37,6 @@ def test_the_choices_are_those_of_the_code() -> None:
     kinds = {str(one.name): one.kind for one in ns["env"].get_arguments()}
     assert kinds["format"].choices == tuple(variables.FORMATS)
     assert kinds["stack"].choices == tuple(stacks.MODULES)
-    assert ddb.MOST_FURTHER == conversations.MOST_FURTHER
 
 
 @pytest.mark.parametrize(
