@@ -17,6 +17,7 @@ from scripts.errors import DevError
 
 FILE = "app.toml"
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,49}")
+IDENTIFIER_RULE = "must be letters, digits and _, 50 at most, and not begin with a digit"
 
 
 class _InvalidValueError(Exception):
@@ -34,9 +35,7 @@ def _text(folder: Path, value: Any) -> str:
 
 def _identifier(folder: Path, value: Any) -> str:
     if not IDENTIFIER.fullmatch(_text(folder, value)):
-        raise _InvalidValueError(
-            "must be letters, digits and _, 50 at most, and not begin with a digit"
-        )
+        raise _InvalidValueError(IDENTIFIER_RULE)
     return str(value)
 
 

@@ -1,6 +1,6 @@
 """Failures that the user can fix (DevError), and parts of their messages.
 
-Any other exception is a bug and keeps its traceback.
+An exception that `explain` does not explain is a bug and keeps its traceback.
 """
 
 import errno
@@ -54,7 +54,9 @@ class RefusedError(DevError):
 
 
 def explain(error: BaseException) -> DevError | None:
-    """The DevError for what the file system or AWS refuses; None for a bug."""
+    """A DevError itself, or the one for what the file system or AWS refuses; None for a bug."""
+    if isinstance(error, DevError):
+        return error
     if operation := getattr(error, "operation_name", ""):  # botocore's ClientError
         reason = error.response["Error"].get("Message") or error  # type: ignore[attr-defined]
         return DevError(f"{operation} was refused: {reason}", "correct that, and try again")

@@ -39,7 +39,6 @@ WAITING = "invoke: another ./invoke is installing into .venv; waiting for it ...
 TASKS = """
 import os
 import sys
-import sysconfig
 
 print(os.getcwd() if sys.argv[1:2] == ["setup"] else sys.argv[1:])
 """

@@ -10,7 +10,7 @@ from invoke.tasks import Task
 
 from scripts.cli import github
 from scripts.cli.values import Text
-from scripts.errors import DevError, explain
+from scripts.errors import explain
 
 
 class DevTask(Task[Any]):
@@ -33,7 +33,7 @@ class DevTask(Task[Any]):
         try:
             return super().__call__(*args, **kwargs)
         except Exception as error:
-            failure = error if isinstance(error, DevError) else explain(error)
+            failure = explain(error)
             if not failure:
                 raise
             message = github.without_commands(failure.message, os.environ)

@@ -9,7 +9,7 @@ from scripts.doctor import data
 from scripts.engine import checks
 from scripts.engine.checks import Check, Finding, fail, note, ok
 from scripts.environment import journal, recovery
-from scripts.errors import DevError, LoginRefusedError
+from scripts.errors import DevError, LoginRefusedError, explain
 from scripts.settings import Settings
 from scripts.stacks import Service
 
@@ -57,8 +57,11 @@ def _repair(listed: Sequence[Check], findings: Sequence[Finding]) -> None:
             continue
         try:
             done = check.repair()
-        except (DevError, OSError) as error:
-            done = [f"not fixed: {error}"]
+        except Exception as error:
+            failure = explain(error)
+            if not failure:
+                raise
+            done = [f"not fixed: {failure.reason}"]
         for line in done:
             output.say(f"{check.name}: {line}")
 

@@ -172,8 +172,6 @@ def _attempt(step: Step) -> tuple[Event, BaseException | None]:
         if step.probe and (reason := step.probe()):
             return Event("skipped", step.name, 0, detail=reason), None
         return Event("finished", step.name, 0, detail=step.action()), None
-    except DevError as error:
-        return Event("failed", step.name, 0, detail=str(error.message)), error
     except BaseException as error:  # noqa: BLE001 - else the run would never end
         if failure := explain(error):
             return Event("failed", step.name, 0, detail=failure.message), failure

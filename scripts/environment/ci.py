@@ -125,9 +125,8 @@ def _end(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
 def _clear_leftovers(settings: Settings) -> None:
     """Remove the temporary environments whose `ci` was killed."""
     for stack in stacks.MODULES:
-        for folder in settings.throwaways.glob(f"{stack}_*"):
-            ours = re.fullmatch(f"{stack}_[0-9a-f]{{8}}", folder.name)
-            if not ours or not state.hold(folder):
+        for folder in settings.throwaways.glob(f"{stack}_{'[0-9a-f]' * 8}"):
+            if not state.hold(folder):
                 continue
             output.say(f"ci: removing {folder.name}, left over from a run that was killed")
             try:

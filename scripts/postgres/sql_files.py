@@ -1,5 +1,6 @@
 """SQL files, run by psql, all of them in one transaction."""
 
+import contextlib
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -55,27 +56,30 @@ def load(database: Database, paths: Sequence[Path], after: str, live: str = "") 
     if database.owned:
         before.append(_ROLES_OF_RDS)
     origins: dict[str, Path] = {}
-    try:
-        with tempfile.TemporaryDirectory(prefix="invoke-") as folder:
+    with contextlib.ExitStack() as stack:
+        try:  # there may be no folder that takes temporary files
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="invoke-"))
             files = [sources.write_resolved(path, Path(folder), origins) for path in paths]
-            done = shell.run(
-                [
-                    *(
-                        shell.postgres_home(database.postgres_home) / "bin" / "psql",
-                        "-X",
-                        "-q",
-                        "-b",
-                        "-1",
-                    ),
-                    *("-v", "ON_ERROR_STOP=1"),
-                    *(word for statement in before for word in ("-c", statement)),
-                    *(word for file in files for word in ("-f", file)),
-                    *("-c", f"{_RESET} {after}; {properties.after_load()}"),
-                ],
-                env=clients.psql_environment(database)
-                | {"PGOPTIONS": "-c default_transaction_read_only=on -c client_min_messages=error"},
-            )
-    except OSError as error:  # there may be no folder that takes temporary files
-        raise DevError(f"temporary files cannot be written: {error.strerror}", "df -h") from None
+        except OSError as error:
+            raise DevError(
+                f"temporary files cannot be written: {error.strerror}", "df -h"
+            ) from None
+        done = shell.run(
+            [
+                *(
+                    shell.postgres_home(database.postgres_home) / "bin" / "psql",
+                    "-X",
+                    "-q",
+                    "-b",
+                    "-1",
+                ),
+                *("-v", "ON_ERROR_STOP=1"),
+                *(word for statement in before for word in ("-c", statement)),
+                *(word for file in files for word in ("-f", file)),
+                *("-c", f"{_RESET} {after}; {properties.after_load()}"),
+            ],
+            env=clients.psql_environment(database)
+            | {"PGOPTIONS": "-c default_transaction_read_only=on -c client_min_messages=error"},
+        )
     if done.returncode:
         raise sql_errors.translate(done.stderr, paths, origins)

@@ -7,7 +7,7 @@ import ipaddress
 import re
 from urllib.parse import urlsplit
 
-from scripts.app import IDENTIFIER
+from scripts.app import IDENTIFIER, IDENTIFIER_RULE
 from scripts.errors import DevError
 
 _LEAVE_OUT = "correct it, or leave it out for the default"
@@ -42,10 +42,7 @@ def printable(name: str, text: str) -> str:
 def role(name: str, text: str) -> str:
     """A name that needs no quotes in SQL."""
     if not IDENTIFIER.fullmatch(text):
-        raise DevError(
-            f"{name}={text} must be letters, digits and _, 50 at most, and not begin with a digit",
-            _LEAVE_OUT,
-        )
+        raise DevError(f"{name}={text} {IDENTIFIER_RULE}", _LEAVE_OUT)
     return text
 
 

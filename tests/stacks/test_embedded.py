@@ -225,7 +225,7 @@ def test_a_copied_checkout_has_servers_and_data_of_its_own(
 def test_a_moved_checkout_says_where_its_data_is(checkout: Checkout) -> None:
     checkout.run("up")
     checkout.run("down")
-    moved = Checkout(checkout.root.with_name("moved"))
+    moved = Checkout(checkout.root.with_name("moved away"))
     checkout.root.rename(moved.root)
     try:
         done = moved.run("up", expect=None)
@@ -358,15 +358,7 @@ def test_a_log_that_cannot_be_written_is_said(checkout: Checkout) -> None:
 
 def test_on_a_full_disk_the_data_can_still_be_removed(checkout: Checkout) -> None:
     checkout.run("up")
-    limited = ["sh", "-c", 'ulimit -f 0; exec "$@"', "sh"]  # no file can grow, as on a full disk
-    done = subprocess.run(
-        [*limited, *checkout.command("down", "--volumes", "--yes")],
-        cwd=checkout.root,
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    with full_disk():
+        checkout.run("down", "--volumes", "--yes")
     assert not (checkout.root / ".dev" / "aws").exists()
     assert states(checkout) == {"postgres": "down", "aws": "down"}

@@ -8,6 +8,7 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
+from shlex import quote
 
 from scripts import shell, state
 from scripts.errors import DevError
@@ -102,8 +103,8 @@ def ensure_home(settings: Settings) -> Path:
         home, moved = link.readlink(), SHARED_HOME / f"{state.identity(settings)}-moved"
         raise DevError(
             f"{link} points to {home}, the data of another folder",
-            f"if this folder is a copy: rm {link}; if it was moved:"
-            f" mv {home} {moved} && ln -sfn {moved} {link}",
+            f"if this folder is a copy: rm {quote(str(link))}; if it was moved:"
+            f" mv {home} {moved} && ln -sfn {moved} {quote(str(link))}",
         )
     _take_over(home, settings)
     return home
