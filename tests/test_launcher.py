@@ -262,6 +262,23 @@ def test_a_moved_checkout_gets_a_new_venv(checkout: Checkout, tmp_path: Path) ->
     assert not (moved.root / ".venv" / "from before").exists()
 
 
+def test_a_link_to_the_venv_of_another_checkout_is_left_alone(
+    checkout: Checkout, tmp_path: Path
+) -> None:
+    (theirs := tmp_path / "theirs").mkdir()
+    (theirs / "a package").touch()
+    link = checkout.root / ".venv"
+    link.symlink_to(theirs)
+    refused = (
+        f"invoke: {link} is a link to {theirs}, which was not made for this checkout. "
+        "Remove the link (rm .venv), then run ./invoke again.\n"
+    )
+    assert checkout.run("setup") == (1, "", INSTALLING + refused)
+    assert list(theirs.iterdir()) == [theirs / "a package"]
+    link.unlink()
+    assert checkout.run("setup")[::2] == (0, INSTALLING)
+
+
 def test_a_venv_whose_python_is_gone_is_made_anew(checkout: Checkout) -> None:
     checkout.run("setup")
     python = checkout.root / ".venv" / "bin" / "python"
