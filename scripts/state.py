@@ -5,9 +5,7 @@ import errno
 import fcntl
 import hashlib
 import os
-import secrets
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -19,7 +17,6 @@ from scripts.settings import Settings
 
 LOCK_SECONDS = 300.0
 CHECKOUT = "checkout"  # stands before a checkout's path where something tells whose it is
-_making_password = threading.Lock()
 
 
 def identity(settings: Settings) -> str:
@@ -186,6 +183,16 @@ def list_files(folder: Path, pattern: str) -> list[Path]:
         raise not_readable(folder, error) from None
 
 
+def count_bytes(folder: Path) -> int:
+    """The size of all files below a folder, also while others are written and removed there."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                total += Path(place, name).lstat().st_size
+    return total
+
+
 def list_drafts(folder: Path) -> list[Path]:
     """Drafts that `write` left in a folder when it was killed."""
     return [path for path in list_files(folder, "*.*.tmp") if not _is_being_written(path)]
@@ -224,25 +231,6 @@ def not_writable(path: Path, error: OSError) -> DevError:
     return DevError(
         f"{path} cannot be written: {error.strerror}", "check its owner, permissions and free space"
     )
-
-
-def find_password(settings: Settings) -> str | None:
-    """The database password of this checkout: the user's own, or ours if it was made already."""
-    text = settings.postgres_password or read(settings.state / "password") or ""
-    return text if text.isprintable() and "\ufffd" not in text else None  # else it is damaged
-
-
-def ensure_password(settings: Settings) -> str:
-    """The database password of this checkout, made at random the first time."""
-    with _making_password:
-        if password := find_password(settings):
-            return password
-        path = ensure_folder(settings.state) / "password"
-        if path.exists():
-            raise DevError(f"{path} contains no password; it is damaged", f"rm {quote(str(path))}")
-        password = secrets.token_urlsafe(24)
-        write(path, password)
-        return password
 
 
 def remember_stack(settings: Settings) -> None:

@@ -3,9 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 
-from scripts import stacks
+from scripts import stacks, state
 from scripts.dynamodb import tables
 from scripts.environment import snapshots, transaction
 from scripts.errors import DevError, NotFoundError
@@ -62,7 +61,7 @@ def find_undo(settings: Settings) -> Saved | None:
         folder, saved = transaction.get_last(settings)
     except NotFoundError:
         return None
-    size = _count_bytes(folder)
+    size = state.count_bytes(folder)
     if saved.oid:
         previous = copies.beside(stacks.get_database(settings), copies.PREV)
         size += databases.size(previous) if databases.exists(previous) else 0
@@ -70,10 +69,10 @@ def find_undo(settings: Settings) -> Saved | None:
 
 
 def list_snapshots(settings: Settings) -> list[Saved]:
-    """The snapshots, the newest first."""
+    """The snapshots, the newest first, their files not verified: the start page asks often."""
     return [
         Saved(one.name, one.made, f"./invoke snapshot.save {one.name}", one.content, one.size)
-        for one in reversed(snapshots.list_all(settings))
+        for one in reversed(snapshots.list_all(settings, verify_files=False))
     ]
 
 
@@ -108,7 +107,3 @@ def _of_dynamodb(settings: Settings) -> Holding:
     exact = bool(aws.endpoint)
     counted = [Table("", one["TableName"], one["ItemCount"], exact) for one in described]
     return Holding(counted, sum(table["TableSizeBytes"] for table in described))
-
-
-def _count_bytes(folder: Path) -> int:
-    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())

@@ -5,6 +5,7 @@ docker/        the containers of docker-compose.yml
 aws            a production database and AWS itself
 processes      servers that outlive us: start, find, wait for, stop
 ports          the port that a server gets
+passwords      the password of this checkout's own databases
 versions       the version of a running emulator
 """
 
@@ -20,6 +21,7 @@ from scripts import state
 from scripts.engine.checks import Check
 from scripts.errors import DevError, UsageError, did_you_mean
 from scripts.settings import Settings
+from scripts.stacks import passwords
 from scripts.targets import Aws, Database, Targets
 
 MODULES = {
@@ -133,7 +135,7 @@ def local_database(settings: Settings, host: str, port: int) -> Database:
         host=host,
         port=port,
         user=settings.postgres_user,
-        password=state.find_password(settings) or "",
+        password=passwords.find(settings) or "",
         name=settings.postgres_db,
         owned=True,
         users=settings.app.users,

@@ -17,7 +17,7 @@ from scripts.cruddur import messages
 from scripts.dynamodb import tables
 from scripts.engine import pipeline
 from scripts.engine.pipeline import Step
-from scripts.environment import reset, setup, snapshots, transaction
+from scripts.environment import reset, saved_state, setup, snapshots, statistics, transaction
 from scripts.errors import DevError, InvalidError, NotFoundError, RefusedError
 from scripts.postgres import copies, databases
 from scripts.settings import Settings
@@ -227,6 +227,18 @@ DAMAGE = [
     *(cut_part, garble_line, drop_line, remove_items, garble_users, empty_users),
     *(garble_manifest, lead_elsewhere, garble_definition, change_oid),
 ]
+
+
+def test_the_start_page_reads_no_saved_item(lived_in: Settings) -> None:
+    for name in ("lost", "kept"):
+        run(reset.snapshot_save(lived_in, name))
+    copy = copies.of_snapshot(stacks.get_database(lived_in), "lost")
+    copies.drop(copy)
+    kept = snapshots.get_folder(lived_in, "kept")
+    remove_items(kept)
+    shown = {one.name: one.content for one in statistics.list_snapshots(lived_in)}
+    assert shown["lost"] == f"damaged: the database {copy} does not exist"
+    assert shown["kept"] == str(saved_state.get(kept))
 
 
 @pytest.mark.parametrize("damage", DAMAGE)

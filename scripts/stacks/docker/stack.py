@@ -12,7 +12,7 @@ from scripts.dynamodb import tables
 from scripts.engine.checks import Check
 from scripts.errors import DevError, LoginRefusedError
 from scripts.settings import Settings
-from scripts.stacks import Service, local_database, ports, processes
+from scripts.stacks import Service, local_database, passwords, ports, processes
 from scripts.stacks.docker import addresses, compose, engine, engine_checks
 from scripts.stacks.docker.addresses import Part
 from scripts.stacks.embedded import postgres_server
@@ -105,7 +105,7 @@ def _service(settings: Settings, part: Part) -> Service:
 
 def _start(settings: Settings, part: Part) -> str:
     """Publish the container on the first port that it gets, and wait until it answers the query."""
-    state.ensure_password(settings)
+    passwords.ensure(settings)
     container = _find(settings, part)
     ours = engine.published_port(container) if container else None
     for port in addresses.ports_to_try(settings, part, ours):
@@ -125,7 +125,7 @@ def _variables(settings: Settings, part: Part, port: int) -> dict[str, str]:
     """What docker-compose.yml asks of the environment; so no password is in any argv."""
     return {
         "POSTGRES_USER": settings.postgres_user,
-        "POSTGRES_PASSWORD": state.ensure_password(settings),
+        "POSTGRES_PASSWORD": passwords.ensure(settings),
         "POSTGRES_INITDB_ARGS": " ".join(postgres_server.UNSAFE) if settings.throwaway else "",
         "PERSIST": "0" if settings.throwaway else "1",
         settings.variable("docker_publish"): addresses.publish_address(settings),

@@ -11,7 +11,7 @@ from scripts import state
 from scripts.engine.checks import Check, Finding, fail, note, ok
 from scripts.errors import count
 from scripts.settings import Settings
-from scripts.stacks import Service, local_database, ports, processes
+from scripts.stacks import Service, local_database, passwords, ports, processes
 from scripts.stacks.embedded import (
     aws_emulator,
     postgres_cluster,
@@ -48,7 +48,7 @@ def services(settings: Settings) -> list[Service]:
     """Postgres and the AWS emulator."""
 
     def start_postgres() -> int:
-        state.ensure_password(settings)
+        passwords.ensure(settings)
         return postgres_server.start(settings, targets(settings).database)
 
     def postgres_health() -> str | None:
@@ -200,8 +200,7 @@ def _service(
 def _describe(folder: Path | None) -> str | None:
     if not folder or not folder.is_dir():
         return None
-    size = sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
-    return f"the folder {folder} ({size / 1e6:.0f} MB)"
+    return f"the folder {folder} ({state.count_bytes(folder) / 1e6:.0f} MB)"
 
 
 def _remove(folder: Path | None) -> None:
