@@ -5,7 +5,6 @@ the error messages come from these declarations.
 """
 
 import dataclasses
-import difflib
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scripts.errors import DevError
+from scripts.errors import DevError, did_you_mean
 
 FILE = "app.toml"
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,49}")
@@ -259,9 +258,8 @@ class _Reader:
             raise self._error(section, key, str(error)) from None
 
     def _unknown(self, section: str, key: str, known: Any) -> DevError:
-        near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}? " if near else ""
-        return self._error(section, key, "is not a key", f"{hint}The keys are: {', '.join(known)}")
+        hint = f"{did_you_mean(key, known)}the keys are: {', '.join(known)}"
+        return self._error(section, key, "is not a key", hint)
 
     def _error(self, section: str, key: str, problem: str, hint: str = "") -> DevError:
         shown = f"[{section}] {key}" if section else key

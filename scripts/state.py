@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import os
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -103,7 +104,7 @@ def open_file(path: Path, flags: int) -> int:
 
 def write(path: Path, text: str) -> None:
     """Write a file of mode 0600, whole or not at all."""
-    draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    draft = path.with_name(f"{path.name}.{threading.get_ident()}.{os.getpid()}.tmp")
     opened = open_file(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:
         with os.fdopen(opened, "w", encoding="utf-8", errors="surrogateescape") as file:
@@ -145,17 +146,17 @@ def lock(settings: Settings, command: str, say: Callable[[str], None]) -> Iterat
     opened = open_file(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
     with os.fdopen(opened, "a+", errors="replace") as file:
         deadline = time.monotonic() + LOCK_SECONDS
-        waiting = False
+        failed = 0
         while not _try_lock(file):
+            failed += 1
             file.seek(0)
             holder = file.read() or "another command"
             if time.monotonic() > deadline:
                 raise DevError(
                     f"{holder} is still running after {LOCK_SECONDS:.0f} s", "wait, or stop it"
                 )
-            if not waiting:
+            if failed == 2:  # not the first: it may be `find_lock_holder` that asked
                 say(f"waiting for {holder} ...")
-            waiting = True
             time.sleep(0.05)
         with contextlib.suppress(OSError):  # only those who wait read it; a disk may be full
             file.truncate(0)
@@ -172,7 +173,8 @@ def find_lock_holder(settings: Settings) -> str | None:
     except OSError as error:
         raise not_readable(settings.state / "lock", error) from None
     with file:
-        return None if _try_lock(file) else file.read() or "another command"
+        free = _try_lock(file, fcntl.LOCK_SH)  # shared: two who ask do not see each other
+        return None if free else file.read() or "another command"
 
 
 def list_files(folder: Path, pattern: str) -> list[Path]:
@@ -214,9 +216,9 @@ def is_alive(pid: int) -> bool:
     return True
 
 
-def _try_lock(file: IO[str] | int) -> bool:
+def _try_lock(file: IO[str] | int, how: int = fcntl.LOCK_EX) -> bool:
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, how | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from scripts import clients
 from scripts.cognito import user_pool, users
 from scripts.cognito.users import User
 from scripts.targets import Aws, Database
@@ -33,20 +32,19 @@ def list_accounts(database: Database, aws: Aws) -> list[Account]:
     by_sub = {user.cognito_user_id: user for user in everybody if user.cognito_user_id}
     by_handle = {user.handle: user for user in everybody}
     found = []
-    for page in clients.cognito(aws).get_paginator("list_users").paginate(UserPoolId=pool):
-        for raw in page["Users"]:
-            attributes = {pair["Name"]: pair["Value"] for pair in raw.get("Attributes", [])}
-            linked = by_sub.get(attributes.get("sub", ""))
-            account = Account(
-                username=str(raw["Username"]),
-                status=str(raw.get("UserStatus", "")),
-                enabled=bool(raw.get("Enabled", True)),
-                created=raw.get("UserCreateDate"),
-                attributes=attributes,
-                user=linked or by_handle.get(attributes.get("preferred_username", "")),
-                is_linked=linked is not None,
-            )
-            found.append(account)
+    for raw in user_pool.list_raw(aws, pool):
+        attributes = {pair["Name"]: pair["Value"] for pair in raw.get("Attributes", [])}
+        linked = by_sub.get(attributes.get("sub", ""))
+        account = Account(
+            username=str(raw["Username"]),
+            status=str(raw.get("UserStatus", "")),
+            enabled=bool(raw.get("Enabled", True)),
+            created=raw.get("UserCreateDate"),
+            attributes=attributes,
+            user=linked or by_handle.get(attributes.get("preferred_username", "")),
+            is_linked=linked is not None,
+        )
+        found.append(account)
     return sorted(found, key=_name)
 
 

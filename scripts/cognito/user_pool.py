@@ -133,7 +133,7 @@ def list_users(aws: Aws, pool: str) -> list[PoolUser]:
 
     Without AttributesToGet: with it, one user who lacks an attribute fails the whole call.
     """
-    found = [_pool_user(user) for user in _list_raw(aws, pool)]
+    found = [_pool_user(user) for user in list_raw(aws, pool)]
     return sorted(found, key=lambda user: (user.handle, user.label))
 
 
@@ -143,7 +143,7 @@ def save_users(aws: Aws, pool: str) -> list[Item]:
     The rest is Cognito's own: it never reveals a password, and makes a new sub each time. A
     Username that is the sub is saved as "".
     """
-    return [_save(user) for user in _list_raw(aws, pool)]
+    return [_save(user) for user in list_raw(aws, pool)]
 
 
 def restore_users(aws: Aws, pool: str, saved: Iterable[Item]) -> None:
@@ -152,7 +152,7 @@ def restore_users(aws: Aws, pool: str, saved: Iterable[Item]) -> None:
     One who is as saved is left alone, and so keeps sub and password. Any other is created anew.
     """
     wanted = {_key(user): user for user in ({"Status": "CONFIRMED"} | one for one in saved)}
-    present = {_key(_save(user)): user["Username"] for user in _list_raw(aws, pool)}
+    present = {_key(_save(user)): user["Username"] for user in list_raw(aws, pool)}
     delete_users(aws, pool, [present[key] for key in present.keys() - wanted.keys()])
     create_users(aws, pool, [wanted[key] for key in sorted(wanted.keys() - present.keys())])
 
@@ -228,7 +228,8 @@ def _signs_up(user: Item) -> bool:
     return bool(user["Status"] == "UNCONFIRMED")
 
 
-def _list_raw(aws: Aws, pool: str) -> list[Item]:
+def list_raw(aws: Aws, pool: str) -> list[Item]:
+    """Every user of the pool, as Cognito describes them."""
     pages = clients.cognito(aws).get_paginator("list_users").paginate(UserPoolId=pool)
     return [user for page in pages for user in page["Users"]]
 

@@ -1,6 +1,5 @@
 """The app's own steps: commands of app.toml that are part of setup and reset."""
 
-import difflib
 import os
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +8,7 @@ from functools import partial
 from scripts.app import FILE, AppStep
 from scripts.engine.pipeline import Step
 from scripts.environment import variables
-from scripts.errors import DevError
+from scripts.errors import DevError, did_you_mean
 from scripts.settings import Settings
 from scripts.targets import Database
 
@@ -96,10 +95,9 @@ def _check_names(own: Sequence[AppStep], built_in: Sequence[str]) -> None:
     for one in own:
         for name in (*one.after, *one.before):
             if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
                 raise DevError(
                     f"{FILE}: the step {one.name} names {name}, which is not a step",
-                    f"did you mean {near[0]}?" if near else f"the steps are: {', '.join(known)}",
+                    f"{did_you_mean(name, known)}the steps are: {', '.join(known)}",
                 )
 
 

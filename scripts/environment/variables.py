@@ -1,6 +1,5 @@
 """What an app needs to use this environment: variables, in the formats that other tools read."""
 
-import difflib
 import json
 import os
 import re
@@ -14,7 +13,7 @@ from scripts import shell, stacks, state
 from scripts.app import FILE, App
 from scripts.cli import github, output
 from scripts.cognito import app_client, user_pool
-from scripts.errors import DevError, UsageError
+from scripts.errors import DevError, UsageError, did_you_mean
 from scripts.settings import Settings
 from scripts.targets import UNCHECKED, Aws, Database
 
@@ -59,10 +58,9 @@ def _rename(app: App, values: dict[str, str]) -> dict[str, str]:
     def fill(found: re.Match[str]) -> str:
         if found[1] in values:
             return values[found[1]]
-        near = difflib.get_close_matches(found[1], values, n=1)
         raise DevError(
             f"{FILE}: [env] uses ${{{found[1]}}}, which has no value here",
-            f"did you mean {near[0]}?" if near else f"there are: {', '.join(values)}",
+            f"{did_you_mean(found[1], values)}there are: {', '.join(values)}",
         )
 
     own = {name: _PLACE.sub(fill, text) for name, text in app.env.items() if isinstance(text, str)}

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import fcntl
 import json
 import os
 import pwd
@@ -11,7 +12,9 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -319,6 +322,29 @@ def test_a_second_pipeline_waits_for_the_first(checkout: Checkout) -> None:
         assert waiting.stderr.readline() == f"waiting for ./invoke reset (pid {os.getpid()}) ...\n"
     _, talk = waiting.communicate(timeout=60)
     assert waiting.returncode == 0, talk
+
+
+def test_who_asks_for_the_holder_of_the_lock_is_not_taken_for_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where, said = settings.Settings(root=tmp_path), list[str]()
+    with state.lock(where, "reset", said.append):
+        pass
+    with (where.state / "lock").open() as asking:
+        fcntl.flock(asking, fcntl.LOCK_SH)
+        assert state.find_lock_holder(where) is None
+        monkeypatch.setattr(time, "sleep", lambda _: asking.close())
+        with state.lock(where, "up", said.append):
+            assert state.find_lock_holder(where) == f"./invoke up (pid {os.getpid()})"
+    assert said == []
+
+
+def test_threads_write_the_same_file_one_after_the_other(tmp_path: Path) -> None:
+    texts = [letter * 100_000 for letter in "abcdefgh"]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda text: state.write(tmp_path / "file", text), texts * 20))
+    assert (tmp_path / "file").read_text() in texts
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_down_stops_a_server_that_no_record_tells_of(checkout: Checkout) -> None:

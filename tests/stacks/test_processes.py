@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -101,7 +102,7 @@ def test_a_link_in_place_of_a_file_is_not_followed(
 def test_a_link_in_place_of_a_draft_is_not_followed(tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_text("mine")
-    draft = tmp_path / f"file.{os.getpid()}.tmp"
+    draft = tmp_path / f"file.{threading.get_ident()}.{os.getpid()}.tmp"
     draft.symlink_to(victim)
     with pytest.raises(DevError) as caught:
         state.write(tmp_path / "file", "new")
