@@ -238,7 +238,7 @@ class _Reader:
         near = [name for name in _OTHER_WORDS.get(word, ()) if self._exists(name.split()[0])]
         near += [name for name in self._known if name.endswith(f".{word}")]
         hint = f"did you mean {' or '.join(near)}? " if near else did_you_mean(word, self._known)
-        if self.context.positional_args and not hint:
+        if self.line.tasks and not hint:
             return self._too_many(word)
         return UsageError(f"there is no task {word}", f"{hint}{shows}")
 

@@ -130,6 +130,7 @@ def test_the_stack_before_the_tasks_is_for_all_that_take_one() -> None:
         (("ddb.patterns.list-conversations", ""), "HANDLE is empty", ""),
         (("up", "--stack", ""), "--stack is none of embedded, docker, aws", ""),
         (("db.load", "a", "b", "c"), "unexpected argument c: db.load takes PATH TABLE", ""),
+        (("setup", "nope"), "unexpected argument nope: setup takes no values", ""),
     ],
 )  # fmt: skip
 def test_a_value_that_cannot_be_used_is_a_usage_error(
