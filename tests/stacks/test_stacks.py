@@ -103,7 +103,7 @@ def test_every_stack_holds_the_same_content(make: Callable[[str], Checkout]) -> 
     held = []
     for stack in STACKS:
         checkout = make(stack)
-        checkout.run("setup", "--stack", stack)
+        checkout.run("setup", "--stack", stack, env={"TZ": "Asia/Kathmandu"})
         held.append(content(checkout))
     assert len(held[0]["items"]) == 122
     assert held[0]["handles"] == ["korney", "smirnov"]

@@ -50,6 +50,7 @@ def start(settings: Settings, database: Database) -> int:
             "listen_addresses=127.0.0.1",
             f"port={port}",
             "unix_socket_directories=",
+            "timezone=UTC",  # as in a container and in RDS: a TIMESTAMP column has no other
             f"cluster_name={state.identity(settings)}",
             f"invoke.{state.origin(settings)}",
             *postgres_programs.extension_options(programs, home, user),
