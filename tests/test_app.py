@@ -75,18 +75,18 @@ def test_steps_are_read_in_order(tmp_path: Path) -> None:
         (
             'name = "a"\nusers_table = "b"',
             "app.toml:2: users_table is not a key"
-            "\nhint: did you mean users? The keys are: name, postgres, dynamodb, users, cognito,"
+            "\nhint: the keys are: name, postgres, dynamodb, users, cognito,"
             " messages, env, step",
         ),
         (
             '\n[users]\nhandel = "a"',
             "app.toml:3: [users] handel is not a key\nhint: did you mean handle?"
-            " The keys are: table, id, handle, email, name, cognito_id",
+            " the keys are: table, id, handle, email, name, cognito_id",
         ),
         (
             "[postgress]",
             "app.toml:1: postgress is not a key\nhint: did you mean postgres?"
-            " The keys are: name, postgres, dynamodb, users, cognito, messages, env, step",
+            " the keys are: name, postgres, dynamodb, users, cognito, messages, env, step",
         ),
         ("name = 5", f"app.toml:1: name must be a text{HINT}"),
         (

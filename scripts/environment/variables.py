@@ -60,7 +60,7 @@ def _rename(app: App, values: dict[str, str]) -> dict[str, str]:
             return values[found[1]]
         raise DevError(
             f"{FILE}: [env] uses ${{{found[1]}}}, which has no value here",
-            f"{did_you_mean(found[1], values)}there are: {', '.join(values)}",
+            did_you_mean(found[1], values).strip() or f"there are: {', '.join(values)}",
         )
 
     own = {name: _PLACE.sub(fill, text) for name, text in app.env.items() if isinstance(text, str)}

@@ -147,5 +147,5 @@ def test_an_unknown_variable_of_env_is_named(app: RealApp) -> None:
     (app.root / "app.toml").write_text(text)
     assert app.run("env", expect=1).stderr == (
         "app.toml: [env] uses ${DATABASE_URI}, which has no value here"
-        "\nhint: did you mean DATABASE_URL?\n"
+        "\nhint: did you mean DATABASE_URL or PGDATABASE?\n"
     )
