@@ -196,6 +196,14 @@ def load(folder: Path) -> App:
     return _Reader(folder, text).read(values)
 
 
+def name_file(path: Path) -> str:
+    """A file as messages name it: relative to the folder of the app.toml above it, if any."""
+    for folder in path.parents:
+        if (folder / FILE).is_file():
+            return str(path.relative_to(folder))
+    return str(path)
+
+
 def keys(section: type) -> list[dataclasses.Field[Any]]:
     """The keys of a section, in the order of their declaration."""
     return [one for one in dataclasses.fields(section) if "kind" in one.metadata]

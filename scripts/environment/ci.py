@@ -24,7 +24,7 @@ from scripts.settings import APP_VARIABLE, ROOT, Settings
 GRACE_SECONDS = 5.0  # GitHub's runner gives a cancelled job ten in all
 NOT_FOUND = 127  # what a shell says for a program that is not there
 _ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_PLACE = re.compile(r"([\w./-]+):(\d+): ")
+_PLACE = re.compile(r"(.+?):(\d+): ")
 
 
 @dataclass(frozen=True)
@@ -205,6 +205,7 @@ def _tell_github(environment: Settings, outcomes: Sequence[Outcome]) -> None:
 def _place(environment: Settings, event: Event) -> dict[str, str]:
     """The file and line that an error begins with, {} where it names none of ours."""
     place = _PLACE.match(event.detail)
-    if not place or not (environment.root / place[1]).is_file():
+    path = environment.app.folder / (place[1] if place else "")
+    if not place or not path.is_file():
         return {}
-    return {"file": github.relative(environment.root / place[1], os.environ), "line": place[2]}
+    return {"file": github.relative(path, os.environ), "line": place[2]}

@@ -27,7 +27,7 @@ _USERS = re.compile(
 )
 _COLUMNS = {
     "id": ("uuid", "id", "user_id"),
-    "handle": ("handle", "username", "user_name", "login"),
+    "handle": ("handle", "username", "user_name", "nickname", "login"),
     "email": ("email", "email_address"),
     "name": ("display_name", "full_name", "name"),
     "cognito_id": ("cognito_user_id", "cognito_user_uuid", "cognito_id", "cognito_sub", "sub"),
@@ -100,9 +100,10 @@ def render(found: Found) -> str:
     ]
     if found.tables:
         lines += ["", "[dynamodb]", f"tables = {_quoted(found.tables)}  # <table>.json files"]
-    if found.users:
-        lines += ["", "[users]  # the table of users and its columns"]
-        lines += [f"{key} = {_quoted(value)}" for key, value in found.users.items()]
+    users = found.users or {"table": "users", **{key: names[0] for key, names in _COLUMNS.items()}}
+    mark, missing = ("", "") if found.users else ("#", ": none was found")
+    lines += ["", f"{mark}[users]  # the table of users and its columns{missing}"]
+    lines += [f"{mark}{key} = {_quoted(value)}" for key, value in users.items()]
     if found.has_cognito:
         lines += ["", "[cognito]", 'sign_in = "email"  # or "handle"']
     if found.messages:

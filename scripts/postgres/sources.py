@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from scripts.app import name_file
 from scripts.errors import DevError
 
 # Quotes, comments and data are passed over: a backslash in them is not a command of psql's.
@@ -67,8 +68,7 @@ def digest(paths: Sequence[Path]) -> dict[str, str]:
     digests: dict[str, str] = {}
     for path in map(_absolute, paths):
         for file in _walk(path, ()):
-            name = os.path.relpath(file, _absolute(paths[0]).parent.parent)
-            digests[name] = _hash(file) if file.is_file() else "missing"
+            digests[name_file(file)] = _hash(file) if file.is_file() else "missing"
     return digests
 
 
@@ -153,7 +153,7 @@ def _walk(path: Path, above: tuple[Path, ...]) -> Iterator[Path]:
 def _resolve(path: Path, line: int, word: bytes) -> Path:
     if word[:1] in b":`":
         raise DevError(
-            f"{path.parent.name}/{path.name}:{line}: the path {os.fsdecode(word)} is not constant,"
+            f"{name_file(path)}:{line}: the path {os.fsdecode(word)} is not constant,"
             " so changes of the file could not be noticed",
             "write the path itself",
         )

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from scripts.app import name_file
 from scripts.errors import DevError
 from scripts.postgres import sources
 
@@ -27,28 +28,23 @@ def translate(stderr: str, paths: Sequence[Path], origins: Mapping[str, Path]) -
     error = _PSQL_ERROR.search(stderr)
     path = origins.get(error[1], Path(error[1])) if error else paths[-1]
     if "in a read-only transaction" in stderr:
-        place = f"{shown(path)}:{error[2]}" if error else shown(path)
+        place = f"{name_file(path)}:{error[2]}" if error else name_file(path)
         return DevError(f"{place}: {_ENDED}", _correct(path))
     if not error and NO_TABLE in stderr:
-        names = ", ".join(map(shown, paths))
+        names = ", ".join(map(name_file, paths))
         return DevError(f"{names} {NO_TABLE}", "write CREATE TABLE statements in it")
     if not error:
-        return DevError(f"{shown(path)}: {stderr.strip()}", "./invoke status")
+        return DevError(f"{name_file(path)}: {stderr.strip()}", "./invoke status")
     line, cause, statement = int(error[2]), error[3], ""
     if found := _STATEMENT.search(stderr):
         path, line, statement = _locate(path, line, found[1], stderr)
         statement = _PASSWORD.sub(r"\1'<its password>'", statement)
-    reason = f"{shown(path)}:{line}: {cause}{_indented(statement)}"
+    reason = f"{name_file(path)}:{line}: {cause}{_indented(statement)}"
     return DevError(reason, _find_hint(cause, statement) or _correct(path))
 
 
-def shown(path: Path) -> str:
-    """A file as messages name it."""
-    return f"{path.parent.name}/{path.name}"
-
-
 def _correct(path: Path) -> str:
-    return f"correct {shown(path)}; nothing was changed"
+    return f"correct {name_file(path)}; nothing was changed"
 
 
 def _find_hint(cause: str, statement: str) -> str:

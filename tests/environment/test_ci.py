@@ -129,6 +129,23 @@ def test_a_setup_that_fails_is_told_with_its_line_and_the_command_does_not_run(
     assert leftovers(checkout, done.stderr) == []
 
 
+def test_an_error_in_an_apps_own_file_is_shown_at_its_line(
+    checkout: Checkout, tmp_path: Path
+) -> None:
+    schema = tmp_path / "my app" / "backend" / "db" / "schema.sql"
+    schema.parent.mkdir(parents=True)
+    schema.write_text("CREATE TABLE kept (x integer);\nSELECT nope;\n")
+    app = tmp_path / "my app"
+    (app / "app.toml").write_text('[postgres]\nschema = "backend/db/schema.sql"\n')
+    job = {"GITHUB_ACTIONS": "true", "GITHUB_WORKSPACE": str(tmp_path)}
+    done = checkout.run("--app", str(app), "ci", "--", "true", env=job, expect=1)
+    (error,) = [line for line in done.stderr.splitlines() if line.startswith("::error")]
+    assert error.startswith(
+        "::error title=db.schema-load,file=my app/backend/db/schema.sql,line=2"
+        '::backend/db/schema.sql:2: column "nope" does not exist'
+    )
+
+
 def test_in_a_job_there_are_groups_and_a_summary_with_the_times(
     checkout: Checkout, tmp_path: Path
 ) -> None:

@@ -58,6 +58,15 @@ def test_an_empty_folder_gets_a_commented_file(tmp_path: Path) -> None:
     lines = scaffold.init(tmp_path)
     assert "  schema:    not found" in lines
     assert app.load(tmp_path).postgres.schema == ()
+    text = (tmp_path / "app.toml").read_text()
+    assert "#[users]  # the table of users and its columns: none was found\n" in text
+    assert '#handle = "handle"\n' in text
+
+
+def test_a_nickname_is_a_handle(tmp_path: Path) -> None:
+    table = 'CREATE TABLE users (uuid UUID, "name" text, nickname text NOT NULL);\n'
+    users = scaffold.search(write(tmp_path, {"schema.sql": table})).users
+    assert (users["handle"], users["name"]) == ("nickname", "name")
 
 
 def test_installed_packages_hidden_folders_and_links_are_not_searched(tmp_path: Path) -> None:

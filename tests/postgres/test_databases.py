@@ -35,6 +35,7 @@ def seeded(created: Database, environment: Settings) -> Database:
 
 
 def write_sql(folder: Path, text: str, name: str = "schema.sql") -> Path:
+    (folder / "app.toml").touch()
     path = folder / "sql" / name
     path.parent.mkdir(exist_ok=True)
     path.write_text(text, encoding="utf-8")

@@ -19,7 +19,8 @@ def created(database: Database) -> Database:
 
 
 def write(folder: Path, files: dict[str, str]) -> Path:
-    """Write the files; the path of the first one."""
+    """Write the files of an app; the path of the first one."""
+    (folder / "app.toml").touch()
     for name, text in files.items():
         path = folder / "db app" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -91,8 +92,8 @@ def test_an_error_names_the_included_file(created: Database, tmp_path: Path) -> 
     files = {"a.sql": f"{TABLE}\\i one/b.sql\n", "one/b.sql": "\\ir c.sql\n"}
     path = write(tmp_path, files | {"one/c.sql": "SELECT 1;\n\nSELECT\n  nope;\n"})
     assert failure(created, path) == (
-        'one/c.sql:4: column "nope" does not exist\n  | SELECT\n  |   nope;'
-        "\nhint: correct one/c.sql; nothing was changed"
+        'db app/one/c.sql:4: column "nope" does not exist\n  | SELECT\n  |   nope;'
+        "\nhint: correct db app/one/c.sql; nothing was changed"
     )
 
 
@@ -108,9 +109,9 @@ def test_a_bad_row_names_the_file_that_is_copied(created: Database, tmp_path: Pa
     files = {"a.sql": f"{TABLE}\\ir one/b.sql\n", "one/x.csv": "1\n2\nthree\n"}
     path = write(tmp_path, files | {"one/b.sql": "\n\\copy kept from x.csv csv\n"})
     assert failure(created, path) == (
-        'one/x.csv:3: invalid input syntax for type integer: "three"'
+        'db app/one/x.csv:3: invalid input syntax for type integer: "three"'
         "\n  | \\copy kept from x.csv csv"
-        "\nhint: correct one/x.csv; nothing was changed"
+        "\nhint: correct db app/one/x.csv; nothing was changed"
     )
 
 
