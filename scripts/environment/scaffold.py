@@ -13,6 +13,7 @@ from scripts.settings import ROOT
 
 LAUNCHER = "invoke"
 MARK = "# Runs the tasks of a dev-bootstrap checkout for this app."
+_URL = "${DATABASE_URL}"
 _SKIPPED = {"node_modules", "vendor", "venv", "dist", "build", "site-packages", "cdk.out"}
 _LARGEST = 300_000  # bytes of a file that is read
 _MOST_FILES = 20_000
@@ -22,6 +23,7 @@ _TABLE = re.compile(
     r"table_?name['\"]?\s*[:=]\s*['\"]([a-zA-Z0-9_.-]*message[a-zA-Z0-9_.-]*)['\"]", re.I
 )
 _CONNECTION = re.compile(r"\b(CONNECTION_URL|DATABASE_URI|POSTGRES_URL|DB_URL)\b")
+_TABLE_VARIABLE = re.compile(r"\b([A-Z][A-Z_]*MESSAGES?_TABLE(?:_NAME)?)\b")
 _USERS = re.compile(
     r"create\s+table\s+(?:if\s+not\s+exists\s+)?([\w.\"]*users?\"?)\s*\((.*?)\);", re.I | re.S
 )
@@ -45,7 +47,7 @@ class Found:
     has_cognito: bool
     messages: str
     tables: str
-    connection: list[str]
+    env: dict[str, str]
     migrate: str
 
 
@@ -73,16 +75,19 @@ def search(folder: Path) -> Found:
     names = _DATABASE.findall("\n".join(texts.values()))
     users = _find_users("\n".join(texts[one] for one in schema))
     sources = "\n".join(text for one, text in texts.items() if one.suffix != ".sql")
-    tables = _TABLE.findall(sources)
+    messages = _most_common(_TABLE.findall(sources))
+    env = dict.fromkeys(sorted(_CONNECTION.findall(sources)), _URL)
+    if messages:
+        env |= dict.fromkeys(sorted(_TABLE_VARIABLE.findall(sources)), messages)
     return Found(
         name=_most_common(names) or default_name(folder),
         schema=[str(one) for one in schema],
         seed=[str(one) for one in seed],
         users=users,
         has_cognito="cognito" in sources.lower() or "cognito_id" in users,
-        messages=_most_common(tables),
+        messages=messages,
         tables=_find_definitions(texts),
-        connection=sorted(set(_CONNECTION.findall(sources))),
+        env=env,
         migrate=next((str(one) for one in files if str(one).endswith("bin/db/migrate")), ""),
     )
 
@@ -113,13 +118,13 @@ def render(found: Found) -> str:
             f"table = {_quoted(found.messages)}",
         ]
     lines += ["", "[env]  # more variables for the tasks env and run, built from the others"]
-    if found.connection:
-        lines += [f'{name} = "${{DATABASE_URL}}"' for name in found.connection]
+    lines += [f"{name} = {_quoted(value)}" for name, value in found.env.items()]
+    if _URL in found.env.values():
         lines += [
             "PGDATABASE = false  # left out: scripts that drop the database must not be in it"
         ]
     else:
-        lines += ['#CONNECTION_URL = "${DATABASE_URL}"', "#PGDATABASE = false"]
+        lines += [f"#CONNECTION_URL = {_quoted(_URL)}", "#PGDATABASE = false"]
     command = found.migrate or "bin/db/migrate"
     lines += ["", "# A command of the app's own that is a step of setup and reset."]
     lines += ["#[[step]]", '#name = "migrate"', f"#run = {_quoted(command)}"]

@@ -40,7 +40,7 @@ def test_it_finds_the_files_the_users_the_messages_and_the_variables(tmp_path: P
         has_cognito=True,
         messages="cruddur-messages",
         tables="",
-        connection=["CONNECTION_URL"],
+        env={"CONNECTION_URL": "${DATABASE_URL}"},
         migrate="",
     )
 
@@ -61,6 +61,13 @@ def test_an_empty_folder_gets_a_commented_file(tmp_path: Path) -> None:
     text = (tmp_path / "app.toml").read_text()
     assert "#[users]  # the table of users and its columns: none was found\n" in text
     assert '#handle = "handle"\n' in text
+
+
+def test_a_variable_with_the_messages_table_gets_its_name(tmp_path: Path) -> None:
+    ddb = "table_name = os.getenv('DDB_MESSAGE_TABLE')\n"
+    seed = "table_name = 'cruddur-message'\n"
+    scaffold.init(write(tmp_path, {"lib/ddb.py": ddb, "bin/seed": seed}))
+    assert app.load(tmp_path).env == {"DDB_MESSAGE_TABLE": "cruddur-message"}
 
 
 def test_a_nickname_is_a_handle(tmp_path: Path) -> None:
