@@ -160,14 +160,6 @@ class App:
         """How users sign in: `email` or `handle`."""
         return (self.cognito or Cognito()).sign_in
 
-    def list_files(self, paths: Sequence[Path]) -> str:
-        """Files in one line, as the user names them."""
-        return ", ".join(map(self.relative, paths)) or "nothing"
-
-    def relative(self, path: Path) -> str:
-        """A file as the user names it: relative to the app's folder."""
-        return str(path.relative_to(self.folder)) if path.is_relative_to(self.folder) else str(path)
-
 
 SECTIONS: dict[str, type] = {
     "postgres": Postgres,
@@ -202,6 +194,11 @@ def name_file(path: Path) -> str:
         if (folder / FILE).is_file():
             return str(path.relative_to(folder))
     return str(path)
+
+
+def name_files(paths: Sequence[Path]) -> str:
+    """Files in one line, as messages name them."""
+    return ", ".join(map(name_file, paths)) or "nothing"
 
 
 def keys(section: type) -> list[dataclasses.Field[Any]]:

@@ -29,7 +29,7 @@ def test_the_shipped_one_describes_cruddur() -> None:
     assert loaded.users == Users()
     assert loaded.cognito == Cognito()
     assert loaded.messages == Messages(seed=PROJECT / "ddb" / "seeds" / "cruddur-messages.txt")
-    assert loaded.list_files(loaded.postgres.schema) == "sql/schema.sql"
+    assert app.name_files(loaded.postgres.schema) == "sql/schema.sql"
 
 
 def test_every_part_is_optional(tmp_path: Path) -> None:

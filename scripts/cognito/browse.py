@@ -33,7 +33,7 @@ def list_accounts(database: Database, aws: Aws) -> list[Account]:
     by_handle = {user.handle: user for user in everybody}
     found = []
     for raw in user_pool.list_raw(aws, pool):
-        attributes = {pair["Name"]: pair["Value"] for pair in raw.get("Attributes", [])}
+        attributes = user_pool.read_attributes(raw)
         linked = by_sub.get(attributes.get("sub", ""))
         account = Account(
             username=str(raw["Username"]),

@@ -129,12 +129,23 @@ def create_users(aws: Aws, pool: str, users: Sequence[Item]) -> None:
 
 
 def list_users(aws: Aws, pool: str) -> list[PoolUser]:
-    """Every user of the pool, by handle.
+    """Every user of the pool, by handle."""
+    found = [_pool_user(user) for user in list_raw(aws, pool)]
+    return sorted(found, key=lambda user: (user.handle, user.label))
+
+
+def list_raw(aws: Aws, pool: str) -> list[Item]:
+    """Every user of the pool, as Cognito describes them.
 
     Without AttributesToGet: with it, one user who lacks an attribute fails the whole call.
     """
-    found = [_pool_user(user) for user in list_raw(aws, pool)]
-    return sorted(found, key=lambda user: (user.handle, user.label))
+    pages = clients.cognito(aws).get_paginator("list_users").paginate(UserPoolId=pool)
+    return [user for page in pages for user in page["Users"]]
+
+
+def read_attributes(user: Item) -> dict[str, str]:
+    """The attributes of a user as Cognito describes it, by name."""
+    return {pair["Name"]: pair["Value"] for pair in user.get("Attributes", [])}
 
 
 def save_users(aws: Aws, pool: str) -> list[Item]:
@@ -214,7 +225,7 @@ def _create(aws: Aws, pool: str, app: str, user: Item) -> None:
 
 def _with_username(aws: Aws, user: Item, sign_in: Sequence[str]) -> Item:
     """The user with the Username that a pool takes in which users sign in by these attributes."""
-    attributes = _attributes(user)
+    attributes = read_attributes(user)
     name = user["Username"] or attributes.get("preferred_username") or attributes.get("email", "")
     if sign_in:
         if "email" in sign_in and not attributes.keys() & set(sign_in):
@@ -228,18 +239,12 @@ def _signs_up(user: Item) -> bool:
     return bool(user["Status"] == "UNCONFIRMED")
 
 
-def list_raw(aws: Aws, pool: str) -> list[Item]:
-    """Every user of the pool, as Cognito describes them."""
-    pages = clients.cognito(aws).get_paginator("list_users").paginate(UserPoolId=pool)
-    return [user for page in pages for user in page["Users"]]
-
-
 def _is_ours(aws: Aws, pool: dict[str, str]) -> bool:
     return pool["Name"] == aws.pool_name
 
 
 def _save(user: Item) -> Item:
-    attributes = _attributes(user)
+    attributes = read_attributes(user)
     sub = attributes.pop("sub", "")
     return {
         "Username": "" if user["Username"] == sub else user["Username"],
@@ -253,16 +258,12 @@ def _key(user: Item) -> str:
     return json.dumps(user, sort_keys=True)
 
 
-def _attributes(user: Item) -> dict[str, str]:
-    return {pair["Name"]: pair["Value"] for pair in user.get("Attributes", [])}
-
-
 def _to_pairs(attributes: dict[str, str]) -> list[dict[str, str]]:
     return [{"Name": name, "Value": attributes[name]} for name in sorted(attributes)]
 
 
 def _pool_user(user: Item) -> PoolUser:
-    attributes = _attributes(user)
+    attributes = read_attributes(user)
     return PoolUser(
         username=str(user["Username"]),
         sub=attributes.get("sub", ""),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from scripts.app import App
+from scripts.app import App, name_file
 from scripts.cruddur import messages
 from scripts.errors import DevError
 from scripts.settings import ROOT
@@ -38,7 +38,7 @@ def read_app(app: App) -> list[Script]:
     if not app.messages:
         return []
     path = app.messages.seed
-    return read(path, app.relative(path)) if path else read(BUILT_IN, BUILT_IN.name)
+    return read(path, name_file(path)) if path else read(BUILT_IN, BUILT_IN.name)
 
 
 def first(scripts: Sequence[Script]) -> Script:

@@ -4,6 +4,7 @@ from functools import partial
 from shlex import quote
 
 from scripts import stacks, state
+from scripts.app import name_files
 from scripts.cognito import sync, users
 from scripts.cruddur import messages
 from scripts.dynamodb import tables
@@ -111,7 +112,7 @@ def _schema(settings: Settings) -> Finding:
     database, app = stacks.get_database(settings), settings.app
     if not app.postgres.schema:
         return ok("app.toml names no schema file")
-    paths, shown = app.postgres.schema, app.list_files(app.postgres.schema)
+    paths, shown = app.postgres.schema, name_files(app.postgres.schema)
     if not databases.exists(database) or "schema" not in databases.loaded(database):
         return note(f"{database} was not created from {shown}", "./invoke db.schema-load")
     if not databases.is_loaded(database, "schema", paths):

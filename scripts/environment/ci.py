@@ -205,7 +205,7 @@ def _tell_github(environment: Settings, outcomes: Sequence[Outcome]) -> None:
 def _place(environment: Settings, event: Event) -> dict[str, str]:
     """The file and line that an error begins with, {} where it names none of ours."""
     place = _PLACE.match(event.detail)
-    path = environment.app.folder / (place[1] if place else "")
-    if not place or not path.is_file():
+    if not place:
         return {}
-    return {"file": github.relative(path, os.environ), "line": place[2]}
+    path = environment.app.folder / place[1]
+    return {"file": github.relative(path, os.environ), "line": place[2]} if path.is_file() else {}

@@ -165,10 +165,7 @@ def _list_damage(database: Database, folder: Path, verify_files: bool = True) ->
     except DevError as error:
         return [error.reason]
     copy = copies.of_snapshot(database, folder.name)
-    if verify_files:
-        return verification.list_reasons(folder, saved, copy)
-    reason = verification.find_database_damage(saved, copy)
-    return [reason] if reason else []
+    return verification.list_reasons(folder, saved, copy, verify_files)
 
 
 def _sweep(settings: Settings) -> None:

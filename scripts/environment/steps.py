@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from scripts import errors, stacks
+from scripts.app import name_files
 from scripts.cognito import sync, user_pool
 from scripts.engine import pipeline
 from scripts.engine.pipeline import Step
@@ -113,14 +114,14 @@ def _db_steps(
         ),
         Step(
             "db.schema-load",
-            f"load {app.list_files(schema)} into {where}",
+            f"load {name_files(schema)} into {where}",
             lambda: databases.load_schema(database(), schema, live),
             needs=("db.create",),
             probe=lambda: _find_loaded(database(), "schema", schema),
         ),
         Step(
             "db.seed",
-            f"load {app.list_files(seed)} into {where}",
+            f"load {name_files(seed)} into {where}",
             lambda: databases.load_seed(database(), seed, live, again),
             needs=("db.schema-load",),
             probe=lambda: None if again else _find_loaded(database(), "seed", seed),

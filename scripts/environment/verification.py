@@ -45,10 +45,12 @@ def find_database_damage(saved: SavedState, database: Database) -> str:
     return "" if oid == saved.oid else f"the database {database} is not the one that was saved"
 
 
-def list_reasons(folder: Path, saved: SavedState, database: Database) -> list[str]:
+def list_reasons(
+    folder: Path, saved: SavedState, database: Database, verify_files: bool = True
+) -> list[str]:
     """Why a saved state with its `database` cannot be restored, a line each; [] if it can be."""
     of_database = find_database_damage(saved, database)
-    of_files = [damage.reason for damage in list_damage(folder, saved)]
+    of_files = [damage.reason for damage in list_damage(folder, saved)] if verify_files else []
     return [of_database, *of_files] if of_database else of_files
 
 

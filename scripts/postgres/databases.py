@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from scripts import clients, shell
-from scripts.app import name_file
+from scripts.app import name_files
 from scripts.errors import DevError, RefusedError
 from scripts.postgres import notes, ownership, relations, sources, sql_errors, sql_files
 from scripts.targets import Database, Loss
@@ -156,7 +156,7 @@ def load_seed(
         return f"seeded: {describe_counts(counts)}"
     with clients.cursor(database) as cursor:
         cursor.execute(notes.statements(note | {"empty": ["seed"]}))
-    return f"{', '.join(map(name_file, paths))} left the tables empty"
+    return f"{name_files(paths)} left the tables empty"
 
 
 def loaded(database: Database) -> dict[str, Any]:

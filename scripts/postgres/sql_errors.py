@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from scripts.app import name_file
+from scripts.app import name_file, name_files
 from scripts.errors import DevError
 from scripts.postgres import sources
 
@@ -31,8 +31,7 @@ def translate(stderr: str, paths: Sequence[Path], origins: Mapping[str, Path]) -
         place = f"{name_file(path)}:{error[2]}" if error else name_file(path)
         return DevError(f"{place}: {_ENDED}", _correct(path))
     if not error and NO_TABLE in stderr:
-        names = ", ".join(map(name_file, paths))
-        return DevError(f"{names} {NO_TABLE}", "write CREATE TABLE statements in it")
+        return DevError(f"{name_files(paths)} {NO_TABLE}", "write CREATE TABLE statements in it")
     if not error:
         return DevError(f"{name_file(path)}: {stderr.strip()}", "./invoke status")
     line, cause, statement = int(error[2]), error[3], ""
