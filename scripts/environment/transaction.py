@@ -159,7 +159,7 @@ def get_last(settings: Settings) -> tuple[Path, SavedState]:
 
 def list_damage(settings: Settings) -> list[str]:
     """Why `undo` would be refused, a line each; [] if it would not, or has nothing to restore."""
-    previous = copies.beside(stacks.get_database(settings), copies.PREV)
+    previous = copies.beside(stacks.targets(settings).database, copies.PREV)
     try:
         folder, saved = get_last(settings)
     except NotFoundError:
@@ -259,8 +259,8 @@ def _confirmed(settings: Settings, table: str, name: str) -> str:
 
 
 def _settle_users(settings: Settings, change: Change) -> str:
-    database, aws = stacks.get_database(settings), stacks.get_aws(settings)
-    if not databases.exists(database):
+    database, aws = stacks.targets(settings).database, stacks.get_aws(settings)
+    if "postgres" in settings.app.services and not databases.exists(database):
         return ""
     others = 0
     if not change.source:

@@ -35,10 +35,12 @@ def list_damage(folder: Path, saved: SavedState) -> list[Damage]:
     return [damage for damage in found if damage.reason]
 
 
-def find_database_damage(saved: SavedState, database: Database) -> str:
+def find_database_damage(saved: SavedState, database: Database | None) -> str:
     """Why `database` is not the one of the saved state; "" if it is, or if none is part of it."""
     if saved.oid is None:
         return ""
+    if database is None:
+        return "it contains a database, and app.toml no longer has the service postgres"
     oid = copies.find_oid(database)
     if oid is None:
         return f"the database {database} does not exist"
@@ -46,7 +48,7 @@ def find_database_damage(saved: SavedState, database: Database) -> str:
 
 
 def list_reasons(
-    folder: Path, saved: SavedState, database: Database, verify_files: bool = True
+    folder: Path, saved: SavedState, database: Database | None, verify_files: bool = True
 ) -> list[str]:
     """Why a saved state with its `database` cannot be restored, a line each; [] if it can be."""
     of_database = find_database_damage(saved, database)
