@@ -238,7 +238,8 @@ def environment(services: Settings) -> Settings:
 @pytest.fixture
 def filled(environment: Settings) -> Settings:
     """Settings of a database and an AWS account with the seed data, for this test alone."""
-    run([*setup.db_setup(environment), *setup.pick(environment, "ddb.schema-load", "ddb.seed")])
+    run(setup.db_setup(environment))
+    run(setup.pick(environment, "ddb.schema-load", "ddb.seed"))
     return environment
 
 

@@ -35,8 +35,9 @@ def checks(settings: Settings, started: set[str]) -> list[Check]:
     if "aws" in started:
         needs = ("aws", "dynamodb") if "dynamodb" in started else ("aws",)
         chosen += [Check("tables", partial(_tables, settings), needs)]
-    if started:
-        chosen += [Check("saved states", partial(_saved_states, settings), tuple(sorted(started)))]
+    first = settings.app.services[0]  # Postgres has the databases of saved states
+    if first in started:
+        chosen += [Check("saved states", partial(_saved_states, settings), (first,))]
     if {"postgres", "aws"} <= started:
         chosen += [
             Check("conversations", partial(_conversations, settings), ("database", "tables"))
