@@ -42,14 +42,16 @@ def prepare(
     _identify(settings, names, confirmed)
     if database:
         copies.check_companions(stacks.get_database(settings))
+    folder = journal.get_home(settings) / journal.KEPT
     saved = saved_state.save(
-        journal.get_home(settings) / journal.KEPT,
+        folder,
         f"./invoke {command}",
         stacks.get_database(settings) if database else None,
         stacks.get_aws(settings) if names or users else where.aws,
         names if where.aws.owned else (),
         users and where.mock,
     )
+    verification.check_saved(folder, saved)
     return f"kept: {saved}"
 
 

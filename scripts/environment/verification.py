@@ -35,6 +35,16 @@ def list_damage(folder: Path, saved: SavedState) -> list[Damage]:
     return [damage for damage in found if damage.reason]
 
 
+def check_saved(folder: Path, saved: SavedState) -> None:
+    """Raise DevError if what was just saved could not be restored: nothing was replaced yet."""
+    if damage := list_damage(folder, saved):
+        reasons = "".join(f"\n  {one.reason}" for one in damage)
+        raise DevError(
+            f"the present state cannot be saved, so nothing was changed:{reasons}",
+            "correct the item or user named above",
+        )
+
+
 def find_database_damage(saved: SavedState, database: Database | None) -> str:
     """Why `database` is not the one of the saved state; "" if it is, or if none is part of it."""
     if saved.oid is None:
