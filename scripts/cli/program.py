@@ -119,8 +119,14 @@ class DevProgram(Program):
             if self.line.help is True:
                 self.print_help()
                 raise Exit
-            if self.line.help:
+            if self.line.help in self._tasks.task_names:
                 self.print_task_help(str(self.line.help))
+                raise Exit
+            if asked := str(self.line.help or ""):
+                lists_all = asked in arguments.LISTS
+                tasks = self.collection
+                for line in overview(tasks) if lists_all else list_tasks(tasks, asked):
+                    output.write(line)
                 raise Exit
             self._check_list()
             super().parse_cleanup()
@@ -178,14 +184,21 @@ class DevProgram(Program):
 
 def overview(tasks: Collection) -> list[str]:
     """The lines that `./invoke` alone shows."""
-    lines = _START.splitlines()
+    return [*_START.splitlines(), "", *list_tasks(tasks), "", *_CODES.splitlines()]
+
+
+def list_tasks(tasks: Collection, collection: str = "") -> list[str]:
+    """The tasks of a collection, or all, in groups with their titles."""
+    lines: list[str] = []
     for name, group in _groups(tasks):
+        if not f"{name}.".startswith(f"{collection}." if collection else ""):
+            continue
         names = [f"{name}.{task}" if name else task for task in group.tasks]
         helps = [helpline(task) or "" for task in group.tasks.values()]
         width = max(map(len, names))
-        lines += ["", _TITLES.get(name, name)]
+        lines += [*([""] if lines else []), _TITLES.get(name, name)]
         lines += [f"  {task:{width}}  {text}" for task, text in zip(names, helps, strict=True)]
-    return [*lines, "", *_CODES.splitlines()]
+    return lines
 
 
 def usage(name: str, task: DevTask) -> str:
