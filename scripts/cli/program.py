@@ -107,7 +107,7 @@ class DevProgram(Program):
             if not path:
                 raise
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise Exit(f"{path} is no configuration of Invoke: {reason}", code=2) from None
+            raise output.failure(f"{path} is no configuration of Invoke: {reason}", 2) from None
 
     def parse_tasks(self) -> None:
         """Hand over the tasks that were read."""
@@ -264,4 +264,4 @@ def _usage_errors() -> Iterator[None]:
     try:
         yield
     except UsageError as error:
-        raise Exit(error.message, error.code) from None
+        raise output.failure(error.message, error.code) from None

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from scripts import errors
-from scripts.cli import output
+from scripts.cli import github, output
 from scripts.engine.pipeline import Event, Step
 
 _LIVE_SECONDS, _PLAIN_SECONDS = 0.2, 10.0
@@ -69,9 +69,9 @@ def show(steps: Sequence[Step]) -> Iterator[Callable[[Event], None]]:
 
 
 def is_live() -> bool:
-    """May we draw: is stderr a terminal, and nobody asked for plain text?"""
+    """True if stderr is a terminal, NO_COLOR and CI are not set, and this is no GitHub job."""
     quiet = os.environ.get("NO_COLOR") or os.environ.get("CI") or os.environ.get("TERM") == "dumb"
-    return sys.stderr.isatty() and not quiet
+    return sys.stderr.isatty() and not quiet and not github.is_here(os.environ)
 
 
 def event_line(event: Event, width: int) -> str:
