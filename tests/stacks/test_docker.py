@@ -134,7 +134,7 @@ except DevError as error:
 
 
 def test_an_image_that_cannot_be_pulled(checkout: Checkout) -> None:
-    edit(checkout, "postgres:18-alpine", "127.0.0.1:1/postgres:18")
+    edit(checkout, "postgres:18.6-alpine3.24", "127.0.0.1:1/postgres:18")
     said = failure(up(checkout), "postgres")
     assert said.startswith("the image 127.0.0.1:1/postgres:18 cannot be pulled: ")
     assert "connection refused" in said
@@ -198,12 +198,20 @@ def test_a_volume_of_another_postgres(checkout: Checkout) -> None:
     flags = [word for pair in labels.items() for word in ("--label", "=".join(pair))]
     docker("volume", "create", *flags, volume)
     docker(
-        *("run", "--rm", "--volume", f"{volume}:/v", "--entrypoint", "sh", "postgres:18-alpine"),
+        *(
+            "run",
+            "--rm",
+            "--volume",
+            f"{volume}:/v",
+            "--entrypoint",
+            "sh",
+            "postgres:18.6-alpine3.24",
+        ),
         *("-c", "mkdir /v/data && echo 17 > /v/data/PG_VERSION"),
     )
     assert failure(up(checkout), "postgres") == (
         "the volume of postgres holds data of PostgreSQL 17,"
-        " and postgres:18-alpine is PostgreSQL 18\n"
+        " and postgres:18.6-alpine3.24 is PostgreSQL 18\n"
         "hint: keep it: dump it with its own version, see docs/stacks.md;"
         " or start over without it: ./invoke --stack docker down --volumes setup"
     )
