@@ -505,7 +505,9 @@ def test_a_package_without_a_wheel_is_refused_and_none_of_its_code_runs(
     (checkout.path / "uv").unlink()
     ran = checkout.root / "ran"
     source = {"PKG-INFO": "Metadata-Version: 2.1\nName: invoke\nVersion: 1\n",
-              "setup.py": f"open({str(ran)!r}, 'w')"}  # fmt: skip
+              "pyproject.toml": "[build-system]\nrequires = []\nbuild-backend = 'backend'\n"
+              "backend-path = ['.']\n",
+              "backend.py": f"open({str(ran)!r}, 'w')"}  # fmt: skip
     with tarfile.open(links / "invoke-1.tar.gz", "w:gz") as archive:
         for name, text in source.items():
             member = tarfile.TarInfo(f"invoke-1/{name}")
