@@ -109,7 +109,7 @@ def _lines_of(
     words = program.usage(name, task).removeprefix("./invoke ").replace(" [options]", "")
     flags = ", ".join(f"`{arguments.flag(one)}`" for one in listed if _option(one) in shared)
     takes = f" Options: {flags}." if flags else ""
-    yield f"- **`{words}`**: {(task.__doc__ or '').strip()}{takes}"
+    yield f"- **`{words}`**: {' '.join((task.__doc__ or '').split())}{takes}"
     yield from (f"  - {_option(one)}" for one in listed if _option(one) not in shared)
 
 

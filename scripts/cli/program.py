@@ -1,6 +1,7 @@
 """Invoke's program with our own parser, help and overview."""
 
 import contextlib
+import inspect
 import os
 import shlex
 import sys
@@ -166,7 +167,7 @@ class DevProgram(Program):
         task = self.collection[name]
         listed = task.get_arguments()
         values = [one for one in listed if one.positional]
-        output.write(f"Usage: {usage(name, task)}\n\n{(task.__doc__ or '').strip()}\n")
+        output.write(f"Usage: {usage(name, task)}\n\n{inspect.cleandoc(task.__doc__ or '')}\n")
         if values:
             output.write("Values:\n")
             self.print_columns([(arguments.placeholder(one), describe(one)) for one in values])

@@ -184,8 +184,8 @@ def snapshot_restore(settings: Settings, name: str, confirmed: str = "") -> list
         database = stacks.get_database(settings)
         copies.check_companions(database)
         source = copies.of_snapshot(database, name)
-        copies.copy(source, copies.beside(database, copies.NEXT))
-        return f"copied {source}"
+        copies.copy(source, new := copies.beside(database, copies.NEXT))
+        return f"copied the database of {name} to {new}"
 
     create = Step("db.create", f"copy the database of {name} beside {where}", copy, ("postgres",))
     keep, *change = _change(

@@ -27,18 +27,20 @@ def run(
     line: str = "",
     say: Say = output.say,
     show: Show = progress.show,
-) -> None:
+) -> set[str]:
     """Run the steps, never two pipelines at once, and print what to do next: `following`.
 
     They are composed once it is their turn. `line` is the command with its values, to repeat it;
-    `show` gives a listener for their events, the terminal by default. DevError: a step fails.
+    `show` gives a listener for their events, the terminal by default. Returns the names of the
+    steps that were already done. DevError: a step fails.
     """
+    skipped: set[str] = set()
     begin = time.monotonic()
     failure = None
     try:
         with state.lock(settings, command, say), _stack_chosen(settings, command, say):
             processes.trim_logs(settings.state)
-            _run(settings, command, compose(), show)
+            _run(settings, command, compose(), show, skipped)
     except pipeline.FailedError as error:
         failure = error
     except SystemExit as interrupt:
@@ -54,9 +56,12 @@ def run(
     if following and not settings.throwaway:
         done += f"; next: {with_option(following, flag)}"
     say(done)
+    return skipped
 
 
-def _run(settings: Settings, command: str, steps: Sequence[Step], show: Show) -> None:
+def _run(
+    settings: Settings, command: str, steps: Sequence[Step], show: Show, skipped: set[str]
+) -> None:
     with (
         history.record(settings.state / history.FOLDER, command, steps) as record,
         show(steps) as listen,
@@ -65,6 +70,8 @@ def _run(settings: Settings, command: str, steps: Sequence[Step], show: Show) ->
         def emit(event: Event) -> None:
             if event.kind != "progress":  # a record says what became of the steps
                 record(event)
+            if event.kind == "skipped":
+                skipped.add(event.step)
             listen(replace(event, detail=with_option(event.detail, stacks.flag(settings))))
 
         pipeline.run(steps, emit)

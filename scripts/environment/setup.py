@@ -26,6 +26,14 @@ def setup(settings: Settings, with_seed: bool = False) -> list[Step]:
     return steps.restrict([*up(settings), *after_recovery(settings, kept)], data)
 
 
+def introduce(settings: Settings) -> list[str]:
+    """What a first `setup` prints before it starts: what it skips, and which programs it runs."""
+    missing, left_out = parts.describe_missing(settings), list_excluded(settings)
+    own = ", ".join(step.name for step in settings.app.steps if step.name not in left_out)
+    programs = f"runs the steps of app.toml as your user: {own}; see docs/security.md"
+    return [line for line in (missing, own and programs) if line]
+
+
 def up(settings: Settings) -> list[Step]:
     """Start the services."""
     return [

@@ -149,7 +149,7 @@ def _build_steps(
         template = copies.find_template(get_app(), files) if may_copy else None
         if template:
             copies.copy(template, database())
-            return f"copied {template} to {where.name}"
+            return f"copied a template to {where}"
         copies.drop(database())
         return databases.create(database())
 

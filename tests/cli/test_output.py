@@ -260,6 +260,30 @@ def test_on_a_terminal_the_board_ends_with_what_became_of_each_step() -> None:
     assert "- second needs first" in shown
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_brief_run_only_counts_what_was_already_done(terminal: bool) -> None:
+    code = """
+from scripts.cli import progress
+from scripts.engine.pipeline import Event, Step
+
+steps = [Step(name, "", str) for name in ("first", "second", "third", "last")]
+with progress.show(steps, brief=True) as show:
+    show(Event("skipped", "first", 1.0, 1.0, "already exists"))
+    show(Event("skipped", "second", 1.0, 1.0, "already exists"))
+    show(Event("finished", "third", 1.0, 1.0, "made it"))
+    show(Event("failed", "last", 1.0, 1.0, "it broke"))
+"""
+    environment = {"COLUMNS": "80"} if terminal else {"NO_COLOR": "1"}
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", run_on_a_terminal(code, environment)[1])
+    lines = [" ".join(line.split()) for line in shown.splitlines()[-3:]]
+    done, failed = ("✓", "✗") if terminal else ("done", "FAIL")
+    assert lines == [
+        f"{done} third 1.00 s made it",
+        f"{failed} last 1.00 s it broke",
+        "2 steps were already done",
+    ]
+
+
 def test_on_a_terminal_a_running_step_shows_how_far_it_is() -> None:
     code = BOARD.replace(
         'show(Event("failed"', 'show(Event("progress", "first", 0.5, 0.5, "7 of 9"))\n    board'
