@@ -40,7 +40,9 @@ def run(
     try:
         with state.lock(settings, command, say), _stack_chosen(settings, command, say):
             processes.trim_logs(settings.state)
-            _run(settings, command, compose(), show, skipped)
+            steps = compose()
+            stacks.check_running(settings, {name for step in steps for name in step.servers})
+            _run(settings, command, steps, show, skipped)
     except pipeline.FailedError as error:
         failure = error
     except SystemExit as interrupt:

@@ -39,18 +39,9 @@ def save(settings: Settings, name: str) -> str:
     What makes it valid, the folder's name, comes last. Raises DevError where the name is taken.
     """
     database, aws = stacks.get_database(settings), stacks.get_aws(settings)
-    if not database.owned:
-        raise RefusedError(f"{database} is not this checkout's own", "use a backup of its server")
-    copies.check_companions(database)
     folder = get_folder(settings, name)
     _sweep(settings)
-    if folder.exists():
-        raise DevError(
-            f"the snapshot {name} already exists",
-            f"choose another name, or: ./invoke snapshot.delete {name}",
-        )
-    if not databases.exists(database):
-        raise NotFoundError(f"there is no database {database}", "./invoke setup")
+    check_new(settings, name)
     copy = copies.of_snapshot(database, name)
     draft = folder.with_name(f"{name}.new")
     kept = saved_state.save(
@@ -65,6 +56,18 @@ def save(settings: Settings, name: str) -> str:
         copies.drop(copy)
         raise
     return f"saved as {name}: {kept}"
+
+
+def check_new(settings: Settings, name: str) -> None:
+    """Raise DevError if the current state cannot be saved under this name."""
+    database = stacks.get_database(settings)
+    if not database.owned:
+        raise RefusedError(f"{database} is not this checkout's own", "use a backup of its server")
+    copies.check_companions(database)
+    if get_folder(settings, name).exists():
+        raise DevError(f"the snapshot {name} already exists", "choose another name")
+    if not databases.exists(database):
+        raise NotFoundError(f"there is no database {database}", "./invoke setup")
 
 
 def list_all(settings: Settings, verify_files: bool = True) -> list[Snapshot]:
@@ -92,7 +95,7 @@ def get_snapshot(settings: Settings, name: str) -> SavedState:
         raise DevError(
             f"the snapshot {name} is damaged, so nothing was changed:"
             + "".join(f"\n  {reason}" for reason in reasons),
-            f"./invoke snapshot.list (shows the others), ./invoke snapshot.delete {name}",
+            "./invoke snapshot.list (shows the others)",
         )
     return saved_state.get(folder)
 

@@ -53,6 +53,13 @@ def prepare(
     return f"kept: {saved}"
 
 
+def check(settings: Settings, database: bool, names: Sequence[str]) -> None:
+    """Raise DevError for what refuses the change also once it is confirmed."""
+    _identify(settings, names, stacks.targets(settings).database.name)
+    if database:
+        copies.check_companions(stacks.get_database(settings))
+
+
 def commit(
     settings: Settings,
     incoming: str,

@@ -19,7 +19,7 @@ from typing import Protocol, cast
 
 from scripts import state
 from scripts.engine.checks import Check
-from scripts.errors import DevError, UsageError, did_you_mean
+from scripts.errors import DevError, NotRunningError, UsageError, did_you_mean
 from scripts.settings import Settings
 from scripts.stacks import passwords
 from scripts.targets import Aws, Database, Targets
@@ -254,12 +254,18 @@ def _import(name: str) -> Stack:
     return cast(Stack, importlib.import_module(MODULES[name]))
 
 
-def _running(settings: Settings, *names: str) -> Targets:
-    stack = get(settings)
-    for service in stack.services(settings):
+def check_running(settings: Settings, names: Collection[str]) -> None:
+    """Raise NotRunningError for a service of these names that does not run."""
+    for service in get(settings).services(settings) if names else ():
         if service.name in names and not service.is_running():
-            raise DevError(f"{service.name} is not running at {service.address()}", "./invoke up")
-    return stack.targets(settings)
+            raise NotRunningError(
+                f"{service.name} is not running at {service.address()}", "./invoke up"
+            )
+
+
+def _running(settings: Settings, *names: str) -> Targets:
+    check_running(settings, names)
+    return targets(settings)
 
 
 def _is_running(settings: Settings) -> bool:

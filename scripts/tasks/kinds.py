@@ -119,7 +119,7 @@ class Call:
             output.say(missing)
         if self.plan or self.is_dry:
             steps = compose()
-            plans.write(steps, engine.find_done(steps), self.json)
+            plans.write(steps, engine.foresee(steps), self.json, self.stack_option)
             return set()
         if self.json:
             raise UsageError("--json requires --plan", f"./invoke {self.line} --plan --json")
