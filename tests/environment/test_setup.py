@@ -98,6 +98,32 @@ def test_a_second_setup_counts_what_was_done_and_prints_at_most_five_lines(
     assert "already done" not in whole
 
 
+def test_the_first_setup_names_the_apps_steps_before_it_runs_one(checkout: Checkout) -> None:
+    steps = """
+[[step]]
+name = "migrate"
+run = "echo ran >> ran"
+after = ["db.create"]
+before = ["db.seed"]
+
+[[step]]
+name = "assets"
+run = "true"
+"""
+    with (checkout.root / "app.toml").open("a") as file:
+        file.write(steps)
+    said = "runs the steps of app.toml as your user: migrate, assets; see docs/security.md"
+    plan = checkout.run("setup", "--plan")
+    assert plan.stderr.splitlines()[0] == said
+    assert not (checkout.root / "ran").exists()
+    first = checkout.run("setup").stderr.splitlines()
+    assert first[0] == said
+    assert (checkout.root / "ran").read_text() == "ran\n"
+    again = checkout.run("setup").stderr
+    assert "runs the steps" not in again
+    assert said in checkout.run("setup", "--verbose").stderr.splitlines()
+
+
 def test_no_command_shows_the_names_of_the_databases_beside_the_apps(running: Checkout) -> None:
     running.run("snapshot.save", "monday")
     for words in (
@@ -219,7 +245,7 @@ def test_a_failed_step_says_why_what_waits_for_it_and_how_to_go_on(checkout: Che
     }
     assert "sql/seed.sql:1: null value in column" in done.stderr
     assert "| INSERT INTO users (handle)" in done.stderr
-    assert done.stderr.splitlines()[-1] == "hint: Fix the error above, then rerun: ./invoke setup"
+    assert done.stderr.splitlines()[-1] == "Fix the error above, then rerun: ./invoke setup"
     seed.write_text(good)
     checkout.run("setup")
 
