@@ -52,8 +52,9 @@ def run(
     seconds = f"{time.monotonic() - begin:.2f} s"
     if failure:
         again = "ci" if settings.throwaway else line or command
-        hint = with_option(f"Fix the error above, then rerun: ./invoke {again}", flag)
-        raise DevError(f"{command}: {failure.reason} after {seconds}", hint, failure.code)
+        rerun = with_option(f"Fix the error above, then rerun: ./invoke {again}", flag)
+        reason = f"{command}: {failure.reason} after {seconds}\n{rerun}"
+        raise DevError(reason, code=failure.code)  # without a hint: the failed step has one
     done = f"{command}: done in {seconds}"
     if following and not settings.throwaway:
         done += f"; next: {with_option(following, flag)}"

@@ -238,7 +238,7 @@ def test_a_failed_pipeline_repeats_its_arguments(running: Checkout) -> None:
     (running.root / "ddb/seeds/cruddur-messages.txt").write_text("nonsense")
     done = running.run("ddb.seed", "--messages", "7", "--stack", "embedded", expect=1)
     assert done.stderr.splitlines()[-1] == (
-        "hint: Fix the error above, then rerun: ./invoke --stack embedded ddb.seed --messages=7"
+        "Fix the error above, then rerun: ./invoke --stack embedded ddb.seed --messages=7"
     )
 
 
