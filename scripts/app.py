@@ -300,7 +300,7 @@ class _Reader:
 
     def _error(self, section: str, key: str, problem: str, hint: str = "") -> DevError:
         shown = f"[{section}] {key}" if section else key
-        hint = hint or "correct it, or delete the line for the default; docs/app.md lists the keys"
+        hint = hint or "correct it; docs/app.md lists the keys"
         return DevError(f"{FILE}:{self._line(section, key)}: {shown} {problem}", hint)
 
     def _line(self, section: str, key: str) -> int:

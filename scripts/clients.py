@@ -292,7 +292,7 @@ def _aws_errors(aws: Aws) -> Iterator[None]:
             raise DevError(f"{aws} failed: {reason}", "./invoke logs aws") from None
         if code not in _NOT_LET_IN:
             raise
-        hint = "./invoke up" if aws.endpoint else "log in, or request the permission"
+        hint = "./invoke up" if aws.endpoint else "request the permission"
         raise DevError(f"{aws} denied access: {reason}", hint) from None
 
 

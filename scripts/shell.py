@@ -100,10 +100,10 @@ def _check_home(home: Path) -> Path:
     if not os.access(home / "bin" / "psql", os.X_OK):
         raise DevError(
             f"POSTGRES_HOME={home} has no program bin/psql that can be run",
-            "set it to the folder that holds bin/, such as /usr/lib/postgresql/15, or unset it",
+            "set it to the folder that holds bin/, such as /usr/lib/postgresql/15",
         )
     return home
 
 
 def _missing(program: str) -> DevError:
-    return DevError(f"the program {program} is not installed", "install it, or check its name")
+    return DevError(f"the program {program} is not installed", "install it")

@@ -153,7 +153,7 @@ def lock(settings: Settings, command: str, say: Callable[[str], None]) -> Iterat
             holder = file.read() or "another command"
             if time.monotonic() > deadline:
                 raise DevError(
-                    f"{holder} is still running after {LOCK_SECONDS:.0f} s", "wait, or stop it"
+                    f"{holder} is still running after {LOCK_SECONDS:.0f} s", "wait for it"
                 )
             if failed == 2:  # not the first: it may be `find_lock_holder` that asked
                 say(f"waiting for {holder} ...")
@@ -283,6 +283,4 @@ def not_readable(path: Path, error: OSError) -> DevError:
 
 
 def _foreign(path: Path) -> DevError:
-    return DevError(
-        f"{path} belongs to another user", "run as that user, or make a clone of your own"
-    )
+    return DevError(f"{path} belongs to another user", "make a clone of your own")

@@ -9,7 +9,7 @@ from scripts.app import App, AppStep, Cognito, DynamoDB, Messages, Postgres, Use
 from scripts.errors import DevError
 from tests.conftest import PROJECT
 
-HINT = "\nhint: correct it, or delete the line for the default; docs/app.md lists the keys"
+HINT = "\nhint: correct it; docs/app.md lists the keys"
 
 
 def load(folder: Path, text: str) -> App:

@@ -1,6 +1,7 @@
 """The launcher `invoke`, in small checkouts of its own whose requirements are scripts."""
 
 import hashlib
+import io
 import os
 import re
 import shutil
@@ -8,6 +9,7 @@ import signal
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import time
 import zipfile
 from collections.abc import Callable, Mapping
@@ -487,6 +489,36 @@ def test_a_real_installer_takes_only_what_has_the_pinned_hash(
     assert checkout.run("setup", env=env) == (0, "['setup']\n", installing)
     assert list(checkout.root.glob(".venv/lib/*/site-packages/__pycache__/invoke.*.pyc"))
     assert checkout.run("setup", env=env) == (0, "['setup']\n", "")
+
+
+@pytest.mark.parametrize("installer", ["uv", "pip"])
+def test_a_package_without_a_wheel_is_refused_and_none_of_its_code_runs(
+    checkout: Checkout, installer: str
+) -> None:
+    links = checkout.path / "links"
+    links.mkdir()
+    env = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(links)}
+    if installer == "uv":
+        if not shutil.which("uv"):
+            pytest.skip("no uv on this machine")
+        env = {**os.environ, "UV_NO_INDEX": "1", "UV_FIND_LINKS": str(links)}
+    (checkout.path / "uv").unlink()
+    ran = checkout.root / "ran"
+    source = {"PKG-INFO": "Metadata-Version: 2.1\nName: invoke\nVersion: 1\n",
+              "pyproject.toml": "[build-system]\nrequires = []\nbuild-backend = 'backend'\n"
+              "backend-path = ['.']\n",
+              "backend.py": f"open({str(ran)!r}, 'w')"}  # fmt: skip
+    with tarfile.open(links / "invoke-1.tar.gz", "w:gz") as archive:
+        for name, text in source.items():
+            member = tarfile.TarInfo(f"invoke-1/{name}")
+            member.size = len(text)
+            archive.addfile(member, io.BytesIO(text.encode()))
+    digest = hashlib.sha256((links / "invoke-1.tar.gz").read_bytes()).hexdigest()
+    checkout.require(f"invoke==1 --hash=sha256:{digest}")
+    code, _, err = checkout.run("setup", env=env)
+    assert code == 1
+    assert err.endswith("invoke: run ./invoke again to retry.\n")
+    assert not ran.exists()
 
 
 def test_what_a_first_setup_imports_is_compiled_meanwhile(checkout: Checkout) -> None:

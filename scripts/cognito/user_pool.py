@@ -51,7 +51,7 @@ def find_pool(aws: Aws) -> str | None:
     if len(ids) > 1:
         raise DevError(
             f"there are {len(ids)} user pools called {aws.pool_name}: {', '.join(ids)}",
-            "delete all but one, or set COGNITO_POOL_NAME to another name",
+            "set COGNITO_POOL_NAME to another name",
         )
     return ids[0] if ids else None
 

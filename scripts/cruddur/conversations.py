@@ -240,6 +240,6 @@ def _person(people: People, handle: str) -> Person:
     if handle not in people:
         raise DevError(
             f"the seed conversation has {handle}, who is not in Postgres",
-            "./invoke db.reset (loads sql/seed.sql again; undo reverts it), or correct ddb/seeds",
+            "./invoke db.reset (loads sql/seed.sql again; undo reverts it)",
         )
     return people[handle]

@@ -127,8 +127,7 @@ def _schema(settings: Settings) -> Finding:
     if changes := schema_diff.list_changes(database, paths, partial(app_steps.migrate, settings)):
         return fail(
             "\n".join([f"{database} was changed by hand:", *changes]),
-            f"add the change to {shown}, or discard it:"
-            " ./invoke db.reset (rebuilds the database; undo reverts it)",
+            "./invoke db.reset (rebuilds the database; undo reverts it)",
         )
     return ok(f"matches {shown}")
 

@@ -97,7 +97,7 @@ def _changes(settings: Settings) -> Finding:
     reason = f"{change.command} was interrupted"
     if journal.is_damaged(change):
         reason += f", and {journal.get_note(settings)} is damaged"
-    return fail(reason, f"{recovery.FORWARD} (completes it)\n{recovery.BACK} (reverts it)")
+    return fail(reason, f"{recovery.FORWARD} (completes it)")
 
 
 def _service(settings: Settings, service: Service) -> Finding:
@@ -105,13 +105,12 @@ def _service(settings: Settings, service: Service) -> Finding:
     reason = service.health()
     if reason is None:
         return ok(f"running at {service.address()}")
-    logs = f"./invoke logs {service.name}"
     if service.is_running():
         return _find_login_failure(settings, service) or fail(
-            reason, f"./invoke restart {service.name}; its log: {logs}"
+            reason, f"./invoke restart {service.name}"
         )
     if service.has_crashed():
-        return fail("it has crashed or was killed", f"./invoke up; its log: {logs}")
+        return fail("it has crashed or was killed", "./invoke up")
     return note(reason, "./invoke up")
 
 

@@ -131,7 +131,7 @@ def _open(settings: Settings) -> list[str]:
 
 def _lock(settings: Settings) -> Finding:
     if holder := state.find_lock_holder(settings):
-        return note(f"held by {holder}", "wait for it or stop it")
+        return note(f"held by {holder}", "wait for it")
     return ok("free")
 
 

@@ -50,7 +50,7 @@ def run(settings: Settings, command: Sequence[str]) -> int:
     if not stacks.targets(settings).mock:
         raise UsageError(
             f"the stack {settings.stack} has no temporary environments",
-            "--stack embedded, or --stack docker",
+            "--stack embedded",
         )
     _clear_leftovers(settings)
     name = f"{settings.stack}_{secrets.token_hex(4)}"

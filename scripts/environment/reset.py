@@ -20,6 +20,7 @@ from scripts.postgres import copies, databases
 from scripts.settings import Settings
 from scripts.targets import Loss
 
+_SERVERS = ("postgres", "aws", "dynamodb")
 _UNDO = "./invoke undo (reverts this)"
 _UNDO_AND_BACKUPS = "./invoke undo (restores the database; each table has a backup)"
 _NEXT = {
@@ -66,6 +67,7 @@ def reset(settings: Settings, confirmed: str = "") -> list[Step]:
     ]
     change = _change(
         settings,
+        lambda: transaction.check(settings, has_database, names),
         lambda: transaction.prepare(settings, "reset", has_database, names, has_pool, confirmed),
         lambda: transaction.commit(
             settings, copies.NEXT, names, confirmed=confirmed, definitions=definitions
@@ -93,6 +95,7 @@ def db_reset(settings: Settings, confirmed: str = "") -> list[Step]:
     link = [steps.link_users(settings, copies.NEXT)] if app.users and app.cognito else []
     change = _change(
         settings,
+        lambda: transaction.check(settings, True, ()),
         lambda: transaction.prepare(settings, "db.reset", True, (), users=False),
         lambda: transaction.commit(settings, copies.NEXT, confirmed=confirmed),
         after=tuple(step.name for step in [*made, *link]),
@@ -120,7 +123,7 @@ def db_drop(settings: Settings, confirmed: str = "") -> list[Step]:
         there = databases.exists(stacks.get_database(settings))
         return None if there else f"there is no {target}"
 
-    step = Step("db.drop", f"drop the database {target}", drop, probe=probe)
+    step = Step("db.drop", f"drop the database {target}", drop, ("postgres",), probe)
     return _alone(settings, step)
 
 
@@ -138,7 +141,17 @@ def ddb_drop(settings: Settings, table: str, confirmed: str = "") -> list[Step]:
         transaction.commit(settings, "", [table], confirmed=confirmed)
         return transaction.complete(settings)
 
-    step = Step("ddb.drop", f"delete the table {table} in {target}", drop)
+    def check() -> None:
+        aws = stacks.get_aws(settings)
+        tables.check_disposable(aws, tables.get_table(aws, table), table)
+
+    step = Step(
+        "ddb.drop",
+        f"delete the table {table} in {target}",
+        drop,
+        ("aws", "dynamodb"),
+        check,
+    )
     return _alone(settings, step)
 
 
@@ -149,21 +162,25 @@ def undo(settings: Settings, confirmed: str = "") -> list[Step]:
             "revert",
             f"revert {pending.command}, which was interrupted",
             lambda: recovery.revert(settings, confirmed),
-            needs=("postgres", "aws", "dynamodb"),
+            needs=_SERVERS,
         )
         return steps.restrict([*setup.up(settings), step], [step])
     folder, kept = transaction.get_last(settings)
     names, incoming = list(kept.tables), copies.PREV if kept.oid else ""
 
-    def prepare() -> str:
+    def check() -> None:
         previous = copies.beside(stacks.targets(settings).database, copies.PREV)
         hint = "./invoke snapshot.list (shows what else can be restored)"
         verification.check("what undo would restore", folder, kept, previous, hint)
+        transaction.check(settings, kept.postgres, names)
+
+    def prepare() -> str:
         users = kept.users is not None
         return transaction.prepare(settings, "undo", kept.postgres, names, users, confirmed)
 
     change = _change(
         settings,
+        check,
         prepare,
         lambda: transaction.commit(settings, incoming, names, folder, confirmed),
         intent=f"restore {kept}, as of {kept.made.astimezone():%Y-%m-%d %H:%M:%S}",
@@ -178,6 +195,8 @@ def snapshot_save(settings: Settings, name: str) -> list[Step]:
         "snapshot.save",
         f"copy {stacks.targets(settings).database}, the tables and the users as {name}",
         lambda: snapshots.save(settings, name),
+        _SERVERS,
+        lambda: snapshots.check_new(settings, name),
     )
     return _alone(settings, step)
 
@@ -198,19 +217,23 @@ def snapshot_restore(settings: Settings, name: str, confirmed: str = "") -> list
             settings, "snapshot.restore", saved.postgres, names(), has_pool, confirmed
         )
 
-    def copy() -> str:
+    def check() -> None:
         saved = snapshots.get_snapshot(settings, name)  # or it is damaged
-        if not saved.postgres:
+        transaction.check(settings, saved.postgres, names())
+
+    def copy() -> str:
+        if not saved_state.get(folder).postgres:
             return "it contains no database"
         database = stacks.get_database(settings)
-        copies.check_companions(database)
         source = copies.of_snapshot(database, name)
-        copies.copy(source, copies.beside(database, copies.NEXT))
-        return f"copied {source}"
+        copies.copy(source, new := copies.beside(database, copies.NEXT))
+        return f"copied the database of {name} to {new}"
 
-    create = Step("db.create", f"copy the database of {name} beside {where}", copy, ("postgres",))
+    intent = f"copy the database of {name} beside {where}"
+    create = Step("db.create", intent, copy, ("postgres",), check)
     save, *change = _change(
         settings,
+        None,
         keep,
         lambda: transaction.commit(settings, copies.NEXT, names(), folder, confirmed),
     )
@@ -225,6 +248,7 @@ def snapshot_delete(settings: Settings, name: str) -> list[Step]:
         "snapshot.delete",
         f"delete the snapshot {name}",
         lambda: snapshots.delete(settings, name),
+        ("postgres",),
     )
     return _alone(settings, step)
 
@@ -268,6 +292,7 @@ def _alone(settings: Settings, step: Step) -> list[Step]:
 
 def _change(
     settings: Settings,
+    check: Callable[[], None] | None,
     keep: Callable[[], str],
     commit: Callable[[], str],
     after: tuple[str, ...] = (),
@@ -275,12 +300,11 @@ def _change(
 ) -> list[Step]:
     """The three steps that every change ends with; `after` are those that make what is to come."""
     database = stacks.targets(settings).database
-    servers = ("postgres", "aws", "dynamodb")
     decide = f"replace {database} with the new database"
     if "postgres" not in settings.app.services:
         decide = "write down what the change replaces"
     return [
-        Step("save", "save what will be replaced, for: ./invoke undo", keep, servers),
+        Step("save", "save what will be replaced, for: ./invoke undo", keep, _SERVERS, check),
         Step("swap", decide, commit, ("save", *after)),
         Step("complete", intent, lambda: transaction.complete(settings), ("swap",)),
     ]

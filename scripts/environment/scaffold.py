@@ -60,7 +60,7 @@ def init(folder: Path) -> list[str]:
         raise DevError(f"{folder} is not a folder", "name the folder of the app's repository")
     path = folder / FILE
     if path.exists():
-        raise DevError(f"{path} already exists", "edit it, or rename it and run init again")
+        raise DevError(f"{path} already exists", "edit it")
     found = search(folder)
     lines = [_write(path, render(found), 0o644), *_write_launcher(folder)]
     return [*lines, *_describe(found), f"next: read {path}, then: cd {folder} && ./invoke setup"]

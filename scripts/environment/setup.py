@@ -22,6 +22,14 @@ def setup(settings: Settings, with_seed: bool = False) -> list[Step]:
     return steps.restrict([*up(settings), *after_recovery(settings, kept)], data)
 
 
+def introduce(settings: Settings) -> list[str]:
+    """What a first `setup` prints before it starts: what it skips, and which programs it runs."""
+    missing = parts.describe_missing(settings.app)
+    own = ", ".join(s.name for s in setup(settings) if s.kind == "app")
+    programs = f"runs the steps of app.toml as your user: {own}; see docs/security.md"
+    return [line for line in (missing, own and programs) if line]
+
+
 def up(settings: Settings) -> list[Step]:
     """Start the services."""
     return [

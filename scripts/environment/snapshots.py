@@ -39,20 +39,10 @@ def save(settings: Settings, name: str) -> str:
     What makes it valid, the folder's name, comes last. Raises DevError where the name is taken.
     """
     database = stacks.targets(settings).database
-    if not database.owned:
-        raise RefusedError(f"{database} is not this checkout's own", "use a backup of its server")
     has_database = "postgres" in settings.app.services
     folder = get_folder(settings, name)
-    if has_database:
-        copies.check_companions(stacks.get_database(settings))
+    check_new(settings, name)
     _sweep(settings)
-    if folder.exists():
-        raise DevError(
-            f"the snapshot {name} already exists",
-            f"choose another name, or: ./invoke snapshot.delete {name}",
-        )
-    if has_database and not databases.exists(database):
-        raise NotFoundError(f"there is no database {database}", "./invoke setup")
     copy = copies.of_snapshot(database, name)
     draft = folder.with_name(f"{name}.new")
     kept = saved_state.save(
@@ -75,6 +65,20 @@ def save(settings: Settings, name: str) -> str:
             copies.drop(copy)
         raise
     return f"saved as {name}: {kept}"
+
+
+def check_new(settings: Settings, name: str) -> None:
+    """Raise DevError if the current state cannot be saved under this name."""
+    database = stacks.targets(settings).database
+    if not database.owned:
+        raise RefusedError(f"{database} is not this checkout's own", "use a backup of its server")
+    if get_folder(settings, name).exists():
+        raise DevError(f"the snapshot {name} already exists", "choose another name")
+    if "postgres" not in settings.app.services:
+        return
+    copies.check_companions(stacks.get_database(settings))
+    if not databases.exists(database):
+        raise NotFoundError(f"there is no database {database}", "./invoke setup")
 
 
 def list_tables(settings: Settings) -> list[str]:
@@ -107,7 +111,7 @@ def get_snapshot(settings: Settings, name: str) -> SavedState:
         raise DevError(
             f"the snapshot {name} is damaged, so nothing was changed:"
             + "".join(f"\n  {reason}" for reason in reasons),
-            f"./invoke snapshot.list (shows the others), ./invoke snapshot.delete {name}",
+            "./invoke snapshot.list (shows the others)",
         )
     return saved_state.get(folder)
 

@@ -12,7 +12,7 @@ from scripts.cognito import sync, user_pool
 from scripts.engine import pipeline
 from scripts.engine.pipeline import Step
 from scripts.environment import app_steps, ddb_steps
-from scripts.errors import DevError
+from scripts.errors import DevError, NotRunningError
 from scripts.postgres import copies, databases, sources
 from scripts.settings import Settings
 from scripts.targets import Database
@@ -90,6 +90,8 @@ def with_server_logs(settings: Settings, step: Step) -> Step:
         def wrapped() -> T:
             try:
                 return work()
+            except NotRunningError:
+                raise
             except DevError as error:
                 trouble = stacks.describe_trouble(settings, pipeline.list_unfinished())
                 raise DevError(f"{error.reason}{trouble}", error.hint, error.code) from None
@@ -137,7 +139,10 @@ def _db_steps(
 
 
 def _find_loaded(database: Database, kind: databases.Kind, files: Sequence[Path]) -> str | None:
-    return pipeline.done_if(databases.is_loaded(database, kind, files), "already loaded")
+    if databases.is_loaded(database, kind, files):
+        return "already loaded"
+    databases.check_loadable(database, kind, files)
+    return None
 
 
 def _build_steps(
@@ -156,7 +161,7 @@ def _build_steps(
         template = copies.find_template(get_app(), files) if may_copy else None
         if template:
             copies.copy(template, database())
-            return f"copied {template} to {where.name}"
+            return f"copied a template to {where}"
         copies.drop(database())
         return databases.create(database())
 
@@ -205,19 +210,26 @@ def _cognito_steps(
 
 
 def restrict(chosen: Sequence[Step], everything: Sequence[Step]) -> list[Step]:
-    """The chosen steps; for a step that is left out, they wait for what that would wait for."""
+    """The chosen steps; for a step that is left out, they wait for what that would wait for.
+
+    What no step starts are servers that must run.
+    """
     names = {step.name for step in chosen}
     needs = {step.name: step.needs for step in everything}
 
     def waits_for(need: str) -> list[str]:
-        if need in names:
+        if need in names or need not in needs:
             return [need]
-        return [name for further in needs.get(need, ()) for name in waits_for(further)]
+        return [name for further in needs[need] for name in waits_for(further)]
 
-    return [
-        replace(step, needs=tuple(dict.fromkeys(n for need in step.needs for n in waits_for(need))))
-        for step in chosen
-    ]
+    def restricted(step: Step) -> Step:
+        found = dict.fromkeys(name for need in step.needs for name in waits_for(need))
+        servers = (name for name in found if name not in names)
+        return replace(
+            step, needs=tuple(name for name in found if name in names), servers=tuple(servers)
+        )
+
+    return [restricted(step) for step in chosen]
 
 
 def _get_beside(settings: Settings, suffix: str) -> Database:

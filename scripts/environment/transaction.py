@@ -55,6 +55,13 @@ def prepare(
     return f"kept: {saved}"
 
 
+def check(settings: Settings, database: bool, names: Sequence[str]) -> None:
+    """Raise DevError for what refuses the change also once it is confirmed."""
+    _identify(settings, names, stacks.targets(settings).database.name)
+    if database:
+        copies.check_companions(stacks.get_database(settings))
+
+
 def commit(
     settings: Settings,
     incoming: str,
@@ -79,6 +86,7 @@ def commit(
         users=saved.users is not None,
         confirmed=confirmed,
         protected=[_protect(one) for one in definitions if _is_protected(saved, one)],
+        created=[one["TableName"] for one in definitions],
     )
     if not saved.postgres:
         journal.write(settings, change)
@@ -90,10 +98,11 @@ def commit(
     copies.clear_names(database, incoming)
     journal.write(settings, change)
     copies.swap_in(database, incoming)
-    previous = copies.beside(database, copies.PREV).name
-    return f"{database} is {'in place' if incoming else 'gone'}" + (
-        f", the one before is {previous}" if saved.oid else ""
-    )
+    if not incoming:
+        return f"dropped {database}; it is saved for undo"
+    if not saved.oid:
+        return f"created {database}"
+    return f"replaced {database}; the former one is saved for undo"
 
 
 def complete(settings: Settings, lenient: bool = False) -> str:
@@ -106,7 +115,11 @@ def complete(settings: Settings, lenient: bool = False) -> str:
     if not change:
         return "nothing is left to do"
     source, damage = _read_source(change, lenient)
-    done = _drop_tables(settings, change, damage, lenient)
+    again = {*change.created, *(source.tables if source else ())} - damage.keys()
+    done = [
+        line.replace("dropped the table", "replaced the items of") if name in again else line
+        for name, line in _drop_tables(settings, change, damage, lenient).items()
+    ]
     for definition in change.protected:
         tables.ensure_table(stacks.get_aws(settings), definition)
     if source:
@@ -239,19 +252,20 @@ def _identify(settings: Settings, names: Sequence[str], confirmed: str) -> dict[
 
 def _drop_tables(
     settings: Settings, change: Change, damage: dict[str, str], lenient: bool
-) -> list[str]:
+) -> dict[str, str]:
     """Drop the tables of the change that still have their identity; returns a line for each.
 
     One that could not be restored is left as it is. `lenient` adds to `damage` what is refused.
     """
     if not change.tables:
-        return []
-    aws, done = stacks.get_aws(settings), []
+        return {}
+    aws, done = stacks.get_aws(settings), dict[str, str]()
     for name, identity in change.tables.items():
         table = tables.find_table(aws, name)
         if name not in damage and table and backup.get_identity(table) == identity:
             confirmed = _confirmed(settings, name, change.confirmed)
-            done += drop(aws, name, confirmed, damage, lenient)
+            for line in drop(aws, name, confirmed, damage, lenient):
+                done[name] = line
     return done
 
 

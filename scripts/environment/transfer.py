@@ -57,7 +57,7 @@ class Checkpoint:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise DevError("this load is already running", "wait for it, or stop it") from None
+                raise DevError("this load is already running", "wait for it") from None
             yield
             Path(file.name).unlink()
 
@@ -106,7 +106,7 @@ def export(settings: Settings, table: str, path: Path) -> None:
     """Write every item of a table into a file, or into parts in a folder; named when whole."""
     aws = stacks.get_aws(settings)
     if path.exists():
-        raise DevError(f"{path} already exists", "choose another name, or remove it")
+        raise DevError(f"{path} already exists", "choose another name")
     if not path.parent.is_dir():
         raise DevError(f"there is no folder {path.parent}", f"mkdir -p {path.parent}")
     with _shown(aws, table) as lines:

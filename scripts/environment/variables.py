@@ -180,8 +180,8 @@ def to_dotenv(environ: Mapping[str, str], values: Mapping[str, str]) -> str:
     def quoted(value: str) -> str:
         if _PLAIN.fullmatch(value):
             return value
-        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-        return "'" + escaped.replace("${", "${:-$}{") + "'"
+        escaped = value.replace("\\", "\\\\").replace("'", "\\'").replace("${", "${:-$}{")
+        return "'" + github.without_commands(escaped, environ, "${:-}") + "'"
 
     return "\n".join(f"{name}={quoted(value)}" for name, value in values.items())
 
@@ -189,19 +189,23 @@ def to_dotenv(environ: Mapping[str, str], values: Mapping[str, str]) -> str:
 def to_shell(environ: Mapping[str, str], values: Mapping[str, str]) -> str:
     """Lines for `eval` in a POSIX shell. What they displace is saved there, and stays unseen."""
     exports = {**values, EXPORTED: _exported(environ, values)}
+
+    def quoted(value: str) -> str:
+        return github.without_commands(shlex.quote(value), environ, "''")
+
     return "\n".join(
         [
             *_undoing(environ),
             *(f'export {BEFORE}{name}="${name}"' for name in _displaced(environ, values)),
             f"unset {' '.join(in_the_way(values, environ))}",
-            *(f"export {name}={shlex.quote(value)}" for name, value in exports.items()),
+            *(f"export {name}={quoted(value)}" for name, value in exports.items()),
         ]
     )
 
 
 def to_json(environ: Mapping[str, str], values: Mapping[str, str]) -> str:
     """One JSON object."""
-    return json.dumps(values, ensure_ascii=False)
+    return output.to_json(values)
 
 
 def to_github(environ: Mapping[str, str], values: Mapping[str, str]) -> str:

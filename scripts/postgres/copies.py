@@ -10,6 +10,7 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,8 @@ def of_snapshot(database: Database, name: str) -> Database:
 
 def beside(database: Database, suffix: str) -> Database:
     """The database of the same server whose name has this suffix."""
-    return database.named(database.name + suffix)
+    named = database.named(database.name + suffix)
+    return replace(named, shown=f"{database.name} (new)") if suffix == NEXT else named
 
 
 def check_companions(database: Database) -> None:

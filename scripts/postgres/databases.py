@@ -107,6 +107,28 @@ def is_loaded(database: Database, kind: Kind, paths: Sequence[Path]) -> bool:
     return bool(counts)
 
 
+def check_loadable(database: Database, kind: Kind, paths: Sequence[Path]) -> None:
+    """Raise DevError if tables exist, or for a seed the rows of an earlier version of it."""
+    digests = sources.digest(paths)
+    with clients.cursor(database) as cursor:
+        note, counts = notes.read(cursor), _count_rows(cursor)
+        cursor.execute(f"SELECT {relations.EXISTS}")
+        (has_tables,) = cursor.fetchone()
+    changed = f"{notes.describe_change(note, kind, digests)} {database}"
+    if kind == "schema" and has_tables:
+        found = describe_counts(counts) or "tables of other users"
+        raise DevError(
+            f"{changed}, which contains: {found}",
+            "./invoke db.reset (rebuilds the database; undo reverts it)",
+        )
+    is_other = "seed" in note and not notes.is_same(note, "seed", digests)
+    if kind == "seed" and is_other and any(counts.values()):
+        raise DevError(
+            f"{changed}; to load it again could duplicate rows",
+            "./invoke db.reset (rebuilds the database with it; undo reverts it)",
+        )
+
+
 def load_schema(database: Database, paths: Sequence[Path], live: str = "") -> str:
     """Load the schema into a database without tables, in one transaction; says which tables.
 
@@ -116,16 +138,7 @@ def load_schema(database: Database, paths: Sequence[Path], live: str = "") -> st
     if not paths:
         return "there is no schema file"
     digests = sources.digest(paths)
-    with clients.cursor(database) as cursor:
-        cursor.execute(f"SELECT {relations.EXISTS}")
-        (has_tables,) = cursor.fetchone()
-    if has_tables:
-        changed = notes.describe_change(loaded(database), "schema", digests)
-        found = describe_counts(count_rows(database)) or "tables of other users"
-        raise DevError(
-            f"{changed} {database}, which contains: {found}",
-            "./invoke db.reset (rebuilds the database; undo reverts it)",
-        )
+    check_loadable(database, "schema", paths)
     check = f"IF NOT {relations.EXISTS} THEN RAISE '{sql_errors.NO_TABLE}'; END IF;"
     _load(database, paths, {"schema": digests}, live, f"DO $$ BEGIN {check} END $$;")
     return f"created {', '.join(count_rows(database))}"
@@ -141,14 +154,8 @@ def load_seed(
     if not paths:
         return "there is no seed file"
     digests, note = sources.digest(paths), loaded(database)
-    is_other = "seed" in note and not notes.is_same(note, "seed", digests)
-    if is_other and not again and any(count_rows(database).values()):
-        raise DevError(
-            f"{notes.describe_change(note, 'seed', digests)} {database};"
-            " to load it again could duplicate rows",
-            "./invoke db.seed --again (loads it anyway); ./invoke db.reset (rebuilds the"
-            " database with it; undo reverts that)",
-        )
+    if not again:
+        check_loadable(database, "seed", paths)
     note = {kind: note[kind] for kind in note if kind != "empty"} | {"seed": digests}
     _load(database, paths, note, live)
     counts = count_rows(database)

@@ -20,7 +20,7 @@ from typing import Protocol, cast
 from scripts import state
 from scripts.app import FILE
 from scripts.engine.checks import Check
-from scripts.errors import DevError, UsageError, did_you_mean
+from scripts.errors import DevError, NotRunningError, UsageError, did_you_mean
 from scripts.settings import Settings
 from scripts.stacks import passwords
 from scripts.targets import Aws, Database, Targets
@@ -274,11 +274,18 @@ def _import(name: str) -> Stack:
     return cast(Stack, importlib.import_module(MODULES[name]))
 
 
+def check_running(settings: Settings, names: Collection[str]) -> None:
+    """Raise NotRunningError for a service of these names that does not run."""
+    for service in list_services(settings) if names else ():
+        if service.name in names and not service.is_running():
+            raise NotRunningError(
+                f"{service.name} is not running at {service.address()}", "./invoke up"
+            )
+
+
 def _running(settings: Settings, part: str) -> Targets:
     check_has(settings, part)
-    for service in list_services(settings):
-        if service.part == part and not service.is_running():
-            raise DevError(f"{service.name} is not running at {service.address()}", "./invoke up")
+    check_running(settings, [one.name for one in list_services(settings) if one.part == part])
     return targets(settings)
 
 

@@ -118,7 +118,7 @@ def _not_ready(server: Server, reason: str) -> DevError:
     """A server that is slow may be ready by and by: it goes on, the next start waits for it."""
     return DevError(
         f"{server.name} did not get ready: {reason}{log_tail(server)}",
-        f"./invoke logs {server.name}; to restart it: ./invoke down up",
+        f"./invoke restart {server.name}",
     )
 
 

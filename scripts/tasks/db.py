@@ -53,7 +53,10 @@ def setup(settings: Settings) -> list[Step]:
 
 @replacement(_database_loss)
 def reset(settings: Settings, confirmed: str) -> list[Step]:
-    """Rebuild the database from the SQL files (undo reverts it)."""
+    """Rebuild the database from the SQL files (undo reverts it).
+
+    Closes every connection to the database, as reset does.
+    """
     from scripts.environment import reset
 
     return reset.db_reset(settings, confirmed)

@@ -39,19 +39,30 @@ _MOST_LINES = 1_000_000
     help={
         "with-seed": "also load seed data on the aws stack",
         "export-env": "add the variables (see ./invoke env) to the GitHub Actions job",
+        "verbose": "also show the steps that were already done, and the addresses",
     },
 )
-def setup(call: Call, with_seed: bool = False, export_env: bool = False) -> None:
+def setup(
+    call: Call, with_seed: bool = False, export_env: bool = False, verbose: bool = False
+) -> None:
     """Start the services and load the seed data."""
     from scripts.cli import github
     from scripts.environment import setup, variables
 
     if export_env:
         github.require_job(os.environ)
-    call.run(lambda: setup.setup(call.settings, with_seed))
-    if not (call.plan or call.is_dry):
-        _show_addresses(call.settings)
-    if export_env and not (call.plan or call.is_dry):
+    only_shows, chosen = call.plan or call.is_dry, call.settings
+    runs = history.list_runs(chosen.state / history.FOLDER)
+    first = only_shows or not any(run.command == "setup" for run in runs)
+    for line in setup.introduce(chosen) if first or verbose else ():
+        output.say(line)
+    done = call.run(lambda: setup.setup(chosen, with_seed), brief=not verbose)
+    if only_shows:
+        return
+    services = {service.name for service in stacks.get(chosen).services(chosen)}
+    if verbose or not done - services:
+        _show_addresses(chosen)
+    if export_env:
         variables.export(settings.load(stack=call.stack), "github", os.environ)
 
 
@@ -71,7 +82,11 @@ def _reset_loss(settings: Settings) -> Loss | None:
 
 @replacement(_reset_loss)
 def reset(settings: Settings, confirmed: str) -> list[Step]:
-    """Start over with fresh seed data (undo reverts it)."""
+    """Start over with fresh seed data (undo reverts it).
+
+    Closes every connection to the database, and to the one that was saved for undo, when it is
+    replaced; a pool reconnects. Connections to other databases and to AWS are not closed.
+    """
     from scripts.environment import reset
 
     return reset.reset(settings, confirmed)
@@ -89,7 +104,10 @@ def _undo_loss(settings: Settings) -> Loss | None:
 
 @replacement(_undo_loss)
 def undo(settings: Settings, confirmed: str) -> list[Step]:
-    """Restore what the last change replaced or dropped."""
+    """Restore what the last change replaced or dropped.
+
+    Closes every connection to the database, as reset does.
+    """
     from scripts.environment import reset
 
     return reset.undo(settings, confirmed)

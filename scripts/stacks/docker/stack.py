@@ -144,7 +144,7 @@ def _wait(settings: Settings, part: Part) -> None:
             raise DevError(
                 f"{part.name} is not healthy after {settings.ready_timeout} s (READY_TIMEOUT);"
                 f" {part.query}: {reason}{_log_tail(settings, part)}",
-                f"./invoke logs {part.name}; a slow machine: set READY_TIMEOUT higher",
+                "./invoke up (waits for it again)",
             )
         time.sleep(0.1)
 
@@ -161,8 +161,7 @@ def _ended(settings: Settings, part: Part, container: Any | None) -> DevError:
         return DevError(
             f"the volume of {part.name} holds data of PostgreSQL {found},"
             f" and {version[0]} is PostgreSQL {version[1]}",
-            "keep it: dump it with its own version, see docs/stacks.md;"
-            " or start over without it: ./invoke down --volumes setup",
+            "dump it with its own version: see docs/stacks.md",
         )
     code = container.attrs["State"]["ExitCode"]
     return DevError(

@@ -150,8 +150,7 @@ def check_version(data: Path, programs: Programs) -> None:
     raise DevError(
         f"the data is of PostgreSQL {found}, and the programs are PostgreSQL {programs.major}:"
         f" {data}, {programs.folder}",
-        f"to keep the data: set POSTGRES_HOME to PostgreSQL {found}, or unset it if the embedded"
-        " one is of that version; to start over with empty data: ./invoke down --volumes up",
+        f"set POSTGRES_HOME to PostgreSQL {found} (unset it if that is the embedded one)",
     )
 
 
@@ -209,7 +208,7 @@ def _check_user() -> None:
     except KeyError:
         raise DevError(
             f"the user id {number} has no entry in /etc/passwd, which initdb requires",
-            f"run as a user that has one; or add it, as root: useradd --uid {number} dev",
+            f"as root: useradd --uid {number} dev",
         ) from None
 
 

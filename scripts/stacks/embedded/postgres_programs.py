@@ -45,7 +45,7 @@ def find(settings: Settings, home: Path, user: str | None) -> Programs:
     if version < OLDEST:
         raise DevError(
             f"{named} is PostgreSQL {version}, which is too old",
-            f"set POSTGRES_HOME to PostgreSQL {OLDEST} or newer, or unset it",
+            f"set POSTGRES_HOME to PostgreSQL {OLDEST} or newer",
         )
     return Programs(installed / "bin", version)
 
