@@ -30,7 +30,7 @@ class Holding:
     tables: list[Table] = field(default_factory=list)
     size: int | None = None
     version: str = ""
-    trouble: str = ""
+    trouble: DevError | None = None
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def _guarded(take: Callable[[], Holding]) -> Holding:
     try:
         return take()
     except DevError as error:
-        return Holding(trouble=str(error.message))
+        return Holding(trouble=error)
 
 
 def _of_postgres(settings: Settings) -> Holding:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from scripts.engine.pipeline import Event, Step
 from scripts.environment import runner
-from scripts.errors import DevError
+from scripts.errors import explain
 from scripts.settings import Settings
 
 Phase = tuple[str, Callable[[], Sequence[Step]]]  # a command, and what composes its steps
@@ -94,11 +94,12 @@ class LiveRun:
             for command, compose in phases:
                 show = self._listener(command)
                 runner.run(settings, command, compose, say=self._note, show=show)
-        except DevError as error:
-            state, reason, hint = "failed", error.reason, error.hint
-        except Exception:
-            logging.getLogger(__name__).exception("a run failed")
+        except Exception as error:
             state, reason = "failed", "this is a bug: the terminal of ./invoke web shows it"
+            if failure := explain(error):
+                reason, hint = failure.reason, failure.hint
+            else:
+                logging.getLogger(__name__).exception("a run failed")
         with self._lock:
             self._state, self._reason, self._hint = state, reason, hint
 

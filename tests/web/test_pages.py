@@ -12,10 +12,12 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from scripts import clients, stacks, state
+from scripts.app import App
 from scripts.environment import variables
 from scripts.settings import Settings
-from scripts.targets import Database
-from scripts.web import app, conversations
+from scripts.stacks.embedded import stack
+from scripts.targets import Aws, Database
+from scripts.web import app
 
 HOST = "127.0.0.1:4600"
 EVIL = '"><script>alert(1)</script>{{ 7 * 7 }}'
@@ -26,8 +28,9 @@ class Pages:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.app: Flask = app.create_app(settings, 4600)
+        self.app: Flask = app.create_app(settings, 4600, "the-key")
         self.client: FlaskClient = self.app.test_client()
+        assert self.get("/?key=the-key").status_code == 303
 
     def get(self, path: str, **headers: str) -> TestResponse:
         return self.client.get(path, headers={"Host": HOST, **headers})
@@ -303,16 +306,72 @@ def test_every_page_has_a_title_and_one_heading(pages: Pages) -> None:
     assert len(set(titles)) == len(paths)
 
 
-def test_an_app_without_messages_or_users_is_described(
-    seeded: Database, environment: Settings
+def list_links(text: str) -> list[str]:
+    """The titles of the pages that the header leads to."""
+    header = text.partition("<nav")[2].partition("</nav>")[0]
+    return re.findall(r'<a href="[^"]+"[^>]*>(\w+)</a>', header)
+
+
+@pytest.mark.parametrize(
+    ("parts", "titles"),
+    [
+        (("postgres",), ["Postgres"]),
+        (("postgres", "users"), ["Postgres"]),
+        (("dynamodb",), ["Postgres", "DynamoDB"]),
+        (("messages",), ["Postgres", "DynamoDB", "Messages"]),
+        (("cognito",), ["Postgres", "Cognito"]),
+        (("users", "cognito"), ["Postgres", "Cognito"]),
+        ((), ["Postgres"]),
+    ],
+)
+def test_an_app_has_the_pages_of_its_parts(
+    seeded: Database, environment: Settings, parts: tuple[str, ...], titles: list[str]
 ) -> None:
-    elsewhere = replace(environment, app=replace(environment.app, messages=None))
-    assert not conversations.is_offered(elsewhere)
-    pages = Pages(elsewhere)
-    assert "Messages" not in pages.get("/").text
-    answer = pages.get("/messages/")
+    given = {part: getattr(environment.app, part) for part in parts}
+    shop = App(environment.root, "shop", **given)
+    pages = Pages(replace(environment, app=shop))
+    text = pages.get("/").text
+    assert list_links(text) == ["Environment", *titles]
+    assert f"<title>Environment – shop in {environment.root}</title>" in text
+    homes = {
+        "DynamoDB": ("/dynamodb/", "this app has no DynamoDB tables"),
+        "Cognito": ("/cognito/", "this app has no user pool: app.toml has no [cognito]"),
+        "Messages": ("/messages/", "this app has no messages: app.toml has no [messages]"),
+    }
+    for title, (path, reason) in homes.items():
+        answer = pages.get(path)
+        assert answer.status_code == (200 if title in titles else 404), path
+        assert (reason in answer.text) == (title not in titles)
+
+
+def test_an_app_that_creates_its_tables_itself_gets_their_page(
+    seeded: Database, environment: Settings, table: Aws
+) -> None:
+    pages = Pages(replace(environment, app=App(environment.root, "shop")))
+    assert list_links(pages.get("/").text) == ["Environment", "Postgres", "DynamoDB"]
+    assert "cruddur-messages" in pages.get("/dynamodb/").text
+
+
+def test_pages_of_a_service_that_the_app_does_not_use_do_not_exist(
+    pages: Pages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = stacks.get(pages.settings).services
+    for used, titles in (
+        ("postgres", ["Environment", "Postgres"]),
+        ("aws", ["Environment", "DynamoDB"]),
+    ):
+
+        def services(settings: Settings, used: str = used) -> list[stacks.Service]:
+            return [service for service in every(settings) if service.name == used]
+
+        monkeypatch.setattr(stack, "services", services)
+        assert list_links(pages.get("/nowhere").text) == titles
+    answer = pages.get("/postgres/sql/")
     assert answer.status_code == 404
-    assert "this app has no messages" in answer.text
+    assert "this app does not use postgres" in answer.text
+
+
+def test_an_app_without_users_is_described(seeded: Database, environment: Settings) -> None:
     with clients.cursor(seeded) as cursor:
         cursor.execute("TRUNCATE users CASCADE")
     text = Pages(environment).get("/messages/").text
