@@ -85,7 +85,6 @@ def _show(settings: Settings, live: LiveRun) -> str:
         trouble=trouble,
         timelines=timeline.build(runs)[:RUNS_SHOWN],
         ticks=timeline.ticks,
-        is_up=any(service.state != "down" for service in services),
         **actions.describe(settings, live),
     )
 

@@ -12,7 +12,8 @@ from scripts.environment import runner
 from scripts.errors import explain
 from scripts.settings import Settings
 
-Phase = tuple[str, Callable[[], Sequence[Step]]]  # a command, and what composes its steps
+# A command, its line on a terminal, and what composes its steps.
+Phase = tuple[str, str, Callable[[], Sequence[Step]]]
 
 
 @dataclass(frozen=True)
@@ -91,9 +92,9 @@ class LiveRun:
     def _run(self, settings: Settings, phases: Sequence[Phase]) -> None:
         state, reason, hint = "done", "", ""
         try:
-            for command, compose in phases:
+            for command, line, compose in phases:
                 show = self._listener(command)
-                runner.run(settings, command, compose, say=self._note, show=show)
+                runner.run(settings, command, compose, line=line, say=self._note, show=show)
         except Exception as error:
             state, reason = "failed", "this is a bug: the terminal of ./invoke web shows it"
             if failure := explain(error):

@@ -1,5 +1,6 @@
 """The pages without a browser: who is answered, what may be written, how failures look."""
 
+import errno
 import re
 from dataclasses import replace
 from datetime import datetime
@@ -349,6 +350,19 @@ def test_a_bug_is_a_page_without_a_stack_trace(site: Site, monkeypatch: pytest.M
     assert "this page failed" in answer.text
     assert "the cause" not in answer.text
     assert "Traceback" not in answer.text
+
+
+def test_what_the_file_system_refuses_is_no_bug(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(settings: Settings) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(stacks, "list_status", fail)
+    answer = site.get("/")
+    assert answer.status_code == 503
+    assert "cannot read or write: No space left on device" in answer.text
+    assert "check the owner, permissions and free space" in answer.text
 
 
 @pytest.mark.parametrize(

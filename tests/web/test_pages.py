@@ -4,6 +4,7 @@ import json
 import re
 import threading
 from dataclasses import replace
+from pathlib import Path
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -193,6 +194,22 @@ def test_a_failed_action_says_why_and_what_to_try(pages: Pages) -> None:
     assert '<p class="reason">there is nothing to undo</p>' in text
     assert "Try: <code>" in text
     assert pages.get("/actions/undo").status_code == 404
+
+
+def test_a_failure_has_the_hint_of_the_command_line(services: Settings, tmp_path: Path) -> None:
+    pages = Pages(replace(services, root=tmp_path, sources={"stack": "flag"}))
+    hint = "./invoke --stack embedded up"
+    assert f"Try: <code>{hint}</code>" in pages.get("/postgres/").text
+    headers = {"Accept": "application/json"}
+    assert pages.get("/postgres/", **headers).get_json()["hint"] == hint
+    pages.post("/actions/snapshot.save", name="monday")
+    for _ in range(200):
+        text = pages.get("/actions/now").text
+        if 'data-state="idle"' in text:
+            break
+        threading.Event().wait(0.05)
+    shown = text.index(f"hint: {hint}")
+    assert text.index("rerun: ./invoke --stack embedded snapshot.save monday") > shown
 
 
 @pytest.fixture
