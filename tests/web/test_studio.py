@@ -349,6 +349,14 @@ def test_the_task_opens_the_browser_without_telling_others_the_key(
         running.communicate(timeout=20)
 
 
+def test_one_browser_opens_the_pages_of_two_servers(site: Site) -> None:
+    page = site.open_window()
+    for entrance in serve(site.settings):
+        for address in (entrance, site.address, entrance.partition("?")[0]):
+            page.goto(address)
+            expect(page.get_by_role("heading", level=1)).to_have_text("Environment")
+
+
 def test_a_link_on_another_site_leads_to_its_page(site: Site) -> None:
     page = site.open_window()
     link = f'<a href="{site.address}/postgres/sql/">SQL</a>'
