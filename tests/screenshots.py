@@ -4,6 +4,7 @@ They show the pages of a checkout of its own, freshly set up and reset. Nothing 
 touched.
 """
 
+import os
 import tempfile
 import threading
 from pathlib import Path
@@ -23,7 +24,8 @@ def main() -> None:
     if not path:
         raise DevError(f"none of {', '.join(browser.NAMES)} is installed", "install Chromium")
     with tempfile.TemporaryDirectory() as folder:
-        root = copy_project(Path(folder) / "project")
+        os.environ["HOME"] = folder  # the pages show the folder as ~/cruddur
+        root = copy_project(Path(folder) / "cruddur")
         try:
             checkout = Checkout(root)
             checkout.run("setup")
