@@ -6,7 +6,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -309,15 +309,32 @@ def test_a_stopped_environment_says_how_to_start_it_and_comes_back(
         expect(last(stopped)).to_have_text("not lost", timeout=SOON)
 
 
+@pytest.fixture
+def start_web(checkout: Checkout) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
+    """Starts `web` in the checkout; at the end all have ended."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*options: str) -> "subprocess.Popen[str]":
+        started.append(checkout.start("web", *options))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.kill()
+        server.communicate()
+
+
 def read_address(serving: "subprocess.Popen[str]") -> str:
     """The address that `web` prints, once it serves."""
     assert serving.stdout
     return serving.stdout.readline().rstrip("\n")
 
 
-def test_the_task_serves_its_user_until_it_is_interrupted(checkout: Checkout) -> None:
+def test_the_task_serves_its_user_until_it_is_interrupted(
+    checkout: Checkout, start_web: Callable[..., "subprocess.Popen[str]"]
+) -> None:
     checkout.run("up")
-    first, second = checkout.start("web"), checkout.start("web", "--port", "0")
+    first, second = start_web(), start_web("--port", "0")
     address = read_address(first)
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\?key=[\w-]{43}", address)
     place, key = address.split("?key=")
@@ -343,13 +360,15 @@ def test_the_task_serves_its_user_until_it_is_interrupted(checkout: Checkout) ->
     ]
 
 
-def test_the_address_is_shown_to_its_user_while_the_pages_are_served(checkout: Checkout) -> None:
+def test_the_address_is_shown_to_its_user_while_the_pages_are_served(
+    checkout: Checkout, start_web: Callable[..., "subprocess.Popen[str]"]
+) -> None:
     def list_shown(task: str) -> list[str]:
         shown = checkout.run(task, expect=None).stderr.splitlines()
         return [line.removeprefix("pages:     ") for line in shown if "4600" in line or "?" in line]
 
     assert list_shown("status") == []
-    servers = [checkout.start("web") for _ in range(2)]
+    servers = [start_web() for _ in range(2)]
     addresses = sorted(map(read_address, servers))
     assert list_shown("status") == addresses
     assert list_shown("setup") == addresses
@@ -358,28 +377,29 @@ def test_the_address_is_shown_to_its_user_while_the_pages_are_served(checkout: C
     assert len(list_shown("status")) == 1
     files = [*checkout.settings().state.glob("pages-*")]
     assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
-    servers.append(checkout.start("web"))
-    assert read_address(servers[2]) not in addresses
+    third = start_web()
+    assert read_address(third) not in addresses
     assert len(list_shown("status")) == 2
-    for server in servers:
+    for server in (servers[1], third):
         server.kill()
-        server.communicate()
+        server.wait()
     assert list_shown("status") == []
 
 
 def test_a_page_of_a_former_start_says_which_address_to_open(
-    checkout: Checkout, windows: Callable[..., Page]
+    checkout: Checkout,
+    start_web: Callable[..., "subprocess.Popen[str]"],
+    windows: Callable[..., Page],
 ) -> None:
     checkout.run("setup")
-    first = checkout.start("web")
+    first = start_web()
     page = windows()
     page.goto(read_address(first))
     expect(page.locator(".state.healthy")).to_have_count(2)
     first.kill()
-    first.communicate()
+    first.wait()
     expect(page.locator("#notice")).to_contain_text("does not answer", timeout=SOON * 3)
-    second = checkout.start("web")
-    address = read_address(second)
+    address = read_address(start_web())
     expect(page.locator("#notice")).to_have_text(
         "these pages open only at the address that ./invoke web printed: it has a key, which is new"
         " for each start. Try: ./invoke status (prints it again)",
@@ -390,8 +410,6 @@ def test_a_page_of_a_former_start_says_which_address_to_open(
     page.goto(address)
     expect(page.locator(".state.healthy")).to_have_count(2)
     assert page.url == address.partition("?")[0]
-    second.kill()
-    second.communicate()
 
 
 def test_a_port_that_is_taken_is_passed_over_unless_it_was_asked_for(services: Settings) -> None:
