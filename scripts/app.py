@@ -16,7 +16,11 @@ from scripts.errors import DevError, did_you_mean
 
 FILE = "app.toml"
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,49}")
+SERVICES = ("postgres", "aws")
 IDENTIFIER_RULE = "must be letters, digits and _, 50 at most, and not begin with a digit"
+
+
+_ADD_SERVICE = "add it to services at the top of the file"
 
 
 class _InvalidValueError(Exception):
@@ -59,6 +63,19 @@ def _paths(folder: Path, value: Any) -> tuple[Path, ...]:
 def _texts(folder: Path, value: Any) -> tuple[str, ...]:
     values = value if isinstance(value, list) else [value]
     return tuple(_text(folder, one) for one in values)
+
+
+def _services(folder: Path, value: Any) -> tuple[str, ...]:
+    chosen = _texts(folder, value)
+    if not chosen or not set(chosen).issubset(SERVICES):
+        raise _InvalidValueError(f"must be a list of {' and '.join(SERVICES)}")
+    return tuple(name for name in SERVICES if name in chosen)
+
+
+def _switch(folder: Path, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _InvalidValueError("must be true or false")
+    return value
 
 
 def _sign_in(folder: Path, value: Any) -> str:
@@ -134,6 +151,7 @@ class AppStep:
     after: tuple[str, ...] = _key(_texts, "the steps it needs", ("db.schema-load",))
     before: tuple[str, ...] = _key(_texts, "the steps that need it", ())
     done: str = _key(_text, "a command that exits 0 if there is nothing to do", "")
+    once: bool = _key(_switch, "run it only once in each new database, as a seed", False)
 
 
 @dataclass(frozen=True)
@@ -142,6 +160,7 @@ class App:
 
     folder: Path
     name: str
+    services: tuple[str, ...] = SERVICES
     postgres: Postgres = Postgres()
     dynamodb: DynamoDB = DynamoDB()
     users: Users | None = None
@@ -168,7 +187,12 @@ SECTIONS: dict[str, type] = {
     "cognito": Cognito,
     "messages": Messages,
 }
-TOP = ("name", *SECTIONS, "env", "step")
+TOP = ("name", "services", *SECTIONS, "env", "step")
+_NEEDS: dict[str, tuple[str, ...]] = {  # the services of each section
+    **dict.fromkeys(("postgres", "users"), ("postgres",)),
+    **dict.fromkeys(("dynamodb", "cognito"), ("aws",)),
+    "messages": SERVICES,
+}
 
 
 def load(folder: Path) -> App:
@@ -231,13 +255,21 @@ class _Reader:
         steps = values.get("step", [])
         if not isinstance(steps, list):
             raise self._error("", "step", "must be written as [[step]]")
+        services = self._value("", "services", _services, values.get("services", list(SERVICES)))
+        for name in parts:
+            if missing := [one for one in _NEEDS[name] if one not in services]:
+                raise self._error("", name, f"needs the service {missing[0]}", _ADD_SERVICE)
+        app_steps = tuple(self._section("step", AppStep, step) for step in steps)
+        if "postgres" not in services and any(step.once for step in app_steps):
+            raise self._error("step", "once", "needs the service postgres", _ADD_SERVICE)
         return App(
             folder=self._folder,
+            services=services,
             name=self._value(
                 "", "name", _identifier, values.get("name", default_name(self._folder))
             ),
             env=self._value("", "env", _variables, values.get("env", {})),
-            steps=tuple(self._section("step", AppStep, step) for step in steps),
+            steps=app_steps,
             **parts,
         )
 

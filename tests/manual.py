@@ -60,7 +60,8 @@ folder. From other folders, name the app: `./invoke --app ../shop setup` or
 `DEV_APP=../shop ./invoke setup`.
 
 `name`, at the top of the file, is the name of the database and of the user pool (default: the name
-of the folder).
+of the folder). `services = ["postgres"]`, also at the top, starts only Postgres, `["aws"]` only
+DynamoDB, Cognito and S3 (default: both).
 """
 APP_ENV = """
 
@@ -133,6 +134,8 @@ def _app_lines() -> Iterator[str]:
 def _app_default(default: object) -> str:
     if default is dataclasses.MISSING:
         return "required"
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
     shown = ", ".join(default) if isinstance(default, tuple) else default
     return f"`{shown}`" if shown else "none"
 

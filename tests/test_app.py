@@ -75,7 +75,7 @@ def test_steps_are_read_in_order(tmp_path: Path) -> None:
         (
             'name = "a"\nusers_table = "b"',
             "app.toml:2: users_table is not a key"
-            "\nhint: the keys are: name, postgres, dynamodb, users, cognito,"
+            "\nhint: the keys are: name, services, postgres, dynamodb, users, cognito,"
             " messages, env, step",
         ),
         (
@@ -86,7 +86,8 @@ def test_steps_are_read_in_order(tmp_path: Path) -> None:
         (
             "[postgress]",
             "app.toml:1: postgress is not a key\nhint: did you mean postgres?"
-            " the keys are: name, postgres, dynamodb, users, cognito, messages, env, step",
+            " the keys are: name, services, postgres, dynamodb, users, cognito, messages, env,"
+            " step",
         ),
         ("name = 5", f"app.toml:1: name must be a text{HINT}"),
         (

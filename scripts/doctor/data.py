@@ -29,13 +29,15 @@ def checks(settings: Settings, started: set[str]) -> list[Check]:
                 ("database",),
                 partial(_drop_scratch, settings),
             ),
-            Check("saved states", partial(_saved_states, settings), ("postgres",)),
             Check("schema", partial(_schema, settings), ("database",)),
             Check("users", partial(_users, settings), ("database",)),
         ]
     if "aws" in started:
         needs = ("aws", "dynamodb") if "dynamodb" in started else ("aws",)
         chosen += [Check("tables", partial(_tables, settings), needs)]
+    first = settings.app.services[0]  # Postgres has the databases of saved states
+    if first in started:
+        chosen += [Check("saved states", partial(_saved_states, settings), (first,))]
     if {"postgres", "aws"} <= started:
         chosen += [
             Check("conversations", partial(_conversations, settings), ("database", "tables"))

@@ -69,7 +69,7 @@ def _repair(listed: Sequence[Check], findings: Sequence[Finding]) -> None:
 def _of_services(settings: Settings) -> list[Check]:
     """The services of the chosen stack, their ports, and what they hold."""
     try:
-        services = stacks.get(settings).services(settings)
+        services = stacks.list_services(settings)
         running = {service.name for service in services if service.is_running()}
         crashed = {service.name for service in services if service.has_crashed()}
     except DevError as error:

@@ -11,6 +11,8 @@ from typing import Literal
 
 from scripts.errors import DevError, explain
 
+StepKind = Literal["service", "create", "schema", "seed", "link", "check", "app", "change"]
+
 
 @dataclass(frozen=True)
 class Step:
@@ -18,6 +20,8 @@ class Step:
 
     `probe` checks the live target and returns the reason why the step is already done, or None;
     `action` does it, verifies it, and returns a line about it. `intent` describes it beforehand.
+    `unit` (postgres, dynamodb, cognito) and `kind` say what it belongs to: they decide which
+    pipelines contain it.
     """
 
     name: str
@@ -25,6 +29,8 @@ class Step:
     action: Callable[[], str]
     needs: tuple[str, ...] = ()
     probe: Callable[[], str | None] | None = None
+    unit: str = ""
+    kind: StepKind = "change"
 
     def after(self, name: str) -> "Step":
         """The same step, which also needs another one."""

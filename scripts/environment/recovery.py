@@ -181,8 +181,10 @@ def _return_tables(settings: Settings, kept: SavedState) -> str:
         elif present and name not in damage:
             transaction.drop(aws, name, name, damage, lenient=True)
     transaction.restore(settings, folder, kept, damage, lenient=True)
-    if kept.users is not None and databases.exists(stacks.get_database(settings)):
-        sync.link(stacks.get_database(settings), aws)
+    if kept.users is not None and settings.app.users:
+        database = stacks.get_database(settings)
+        if databases.exists(database):
+            sync.link(database, aws)
     damage = {part: reason for part, reason in damage.items() if reason}
     if not damage:
         return ""

@@ -52,22 +52,33 @@ def reset(settings: Settings, confirmed: str = "") -> list[Step]:
     """Everything as `setup` makes it in a fresh clone; what is there now is kept for `undo`."""
     definitions = ddb_steps.read_tables(settings)
     names = [table["TableName"] for table in definitions]
+    has_database, has_pool = "postgres" in settings.app.services, settings.app.cognito is not None
     built = steps.make_data(settings, copies.NEXT)
-    made = [step for step in built if step.name not in setup.list_excluded(settings)]
-    after = steps.list_dependents(made, ("ddb.schema-load", "ddb.seed", "check"))
-    before = [step for step in made if step not in after]
+    made = [step for step in built if setup.is_included(settings, step)]
+    later = steps.list_dependents(
+        made, [step for step in made if step.unit == "dynamodb" or step.kind == "check"]
+    )
+    before = [step for step in made if step not in later]
+    after = [
+        step.after("complete")  # by then, the app's database is the new one
+        for step in steps.make_data(settings)
+        if step.name in {one.name for one in later}
+    ]
     change = _change(
         settings,
-        lambda: transaction.prepare(settings, "reset", True, names, True, confirmed),
+        lambda: transaction.prepare(settings, "reset", has_database, names, has_pool, confirmed),
         lambda: transaction.commit(
             settings, copies.NEXT, names, confirmed=confirmed, definitions=definitions
         ),
         after=tuple(step.name for step in before),
     )
     chosen = [
-        *(step.after("save") if step.name == "cognito.create-pool" else step for step in before),
+        *(
+            step.after("save") if (step.unit, step.kind) == ("cognito", "create") else step
+            for step in before
+        ),
         *change,
-        *(step.after("complete") if step.name == "ddb.schema-load" else step for step in after),
+        *after,
     ]
     return steps.restrict(
         [*setup.up(settings), *setup.after_recovery(settings, chosen)], [*built, *change]
@@ -76,10 +87,10 @@ def reset(settings: Settings, confirmed: str = "") -> list[Step]:
 
 def db_reset(settings: Settings, confirmed: str = "") -> list[Step]:
     """A new database in the place of the present one, which is kept for `undo`."""
-    built = steps.make_data(settings, copies.NEXT)
-    names = setup.list_db_steps(settings)
-    made = [step for step in built if step.name in names]
-    link = [steps.link_users(settings, copies.NEXT)] if settings.app.users else []
+    stacks.check_has(settings, "postgres")
+    app, built = settings.app, steps.make_data(settings, copies.NEXT)
+    made = [s for s in steps.list_database_steps(built) if setup.is_included(settings, s)]
+    link = [steps.link_users(settings, copies.NEXT)] if app.users and app.cognito else []
     change = _change(
         settings,
         lambda: transaction.prepare(settings, "db.reset", True, (), users=False),
@@ -92,6 +103,7 @@ def db_reset(settings: Settings, confirmed: str = "") -> list[Step]:
 
 def db_drop(settings: Settings, confirmed: str = "") -> list[Step]:
     """Drop the database. One of this checkout's own is kept for `undo`."""
+    stacks.check_has(settings, "postgres")
     target = stacks.targets(settings).database
 
     def drop() -> str:
@@ -114,6 +126,7 @@ def db_drop(settings: Settings, confirmed: str = "") -> list[Step]:
 
 def ddb_drop(settings: Settings, table: str, confirmed: str = "") -> list[Step]:
     """Delete a table. The items of one of this checkout's own are kept for `undo`."""
+    stacks.check_has(settings, "aws")
     target = stacks.targets(settings).aws
 
     def drop() -> str:
@@ -143,7 +156,7 @@ def undo(settings: Settings, confirmed: str = "") -> list[Step]:
     names, incoming = list(kept.tables), copies.PREV if kept.oid else ""
 
     def prepare() -> str:
-        previous = copies.beside(stacks.get_database(settings), copies.PREV)
+        previous = copies.beside(stacks.targets(settings).database, copies.PREV)
         hint = "./invoke snapshot.list (shows what else can be restored)"
         verification.check("what undo would restore", folder, kept, previous, hint)
         users = kept.users is not None
@@ -176,11 +189,19 @@ def snapshot_restore(settings: Settings, name: str, confirmed: str = "") -> list
     where = stacks.targets(settings).database
 
     def names() -> list[str]:
-        present = tables.list_tables(stacks.get_aws(settings))
-        return sorted({*present, *saved_state.get(folder).tables})
+        return sorted({*snapshots.list_tables(settings), *saved_state.get(folder).tables})
+
+    def keep() -> str:
+        saved = saved_state.get(folder)
+        has_pool = settings.app.cognito is not None or saved.users is not None
+        return transaction.prepare(
+            settings, "snapshot.restore", saved.postgres, names(), has_pool, confirmed
+        )
 
     def copy() -> str:
-        snapshots.get_snapshot(settings, name)  # or it is damaged
+        saved = snapshots.get_snapshot(settings, name)  # or it is damaged
+        if not saved.postgres:
+            return "it contains no database"
         database = stacks.get_database(settings)
         copies.check_companions(database)
         source = copies.of_snapshot(database, name)
@@ -188,12 +209,12 @@ def snapshot_restore(settings: Settings, name: str, confirmed: str = "") -> list
         return f"copied {source}"
 
     create = Step("db.create", f"copy the database of {name} beside {where}", copy, ("postgres",))
-    keep, *change = _change(
+    save, *change = _change(
         settings,
-        lambda: transaction.prepare(settings, "snapshot.restore", True, names(), True, confirmed),
+        keep,
         lambda: transaction.commit(settings, copies.NEXT, names(), folder, confirmed),
     )
-    chosen = [create, keep.after("db.create"), *change]
+    chosen = [create, save.after("db.create"), *change]
     return steps.restrict([*setup.up(settings), *setup.after_recovery(settings, chosen)], chosen)
 
 
@@ -220,7 +241,7 @@ def find_loss(settings: Settings, database: bool, names: Sequence[str] | None) -
     run are not asked: the step asks then.
     """
     where = stacks.targets(settings)
-    running = {s.name for s in stacks.get(settings).services(settings) if s.is_running()}
+    running = {s.name for s in stacks.list_services(settings) if s.is_running()}
     losses = []
     if database and "postgres" in running:
         losses.append(databases.find_loss(where.database))
@@ -255,8 +276,11 @@ def _change(
     """The three steps that every change ends with; `after` are those that make what is to come."""
     database = stacks.targets(settings).database
     servers = ("postgres", "aws", "dynamodb")
+    decide = f"replace {database} with the new database"
+    if "postgres" not in settings.app.services:
+        decide = "write down what the change replaces"
     return [
         Step("save", "save what will be replaced, for: ./invoke undo", keep, servers),
-        Step("swap", f"replace {database} with the new database", commit, ("save", *after)),
+        Step("swap", decide, commit, ("save", *after)),
         Step("complete", intent, lambda: transaction.complete(settings), ("swap",)),
     ]

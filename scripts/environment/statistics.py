@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 from scripts import stacks, state
 from scripts.dynamodb import tables
@@ -47,12 +48,8 @@ class Saved:
 def take(settings: Settings) -> dict[str, Holding]:
     """What each service holds, by the service's name. Never raises DevError."""
     takers = {"postgres": _of_postgres, "aws": _of_aws, "dynamodb": _of_dynamodb}
-    apart = stacks.targets(settings).aws.dynamodb_endpoint
-    return {
-        name: _guarded(lambda taker=taker: taker(settings))  # type: ignore[misc]
-        for name, taker in takers.items()
-        if apart or name != "dynamodb"
-    }
+    names = [service.name for service in stacks.list_services(settings)]
+    return {name: _guarded(partial(takers[name], settings)) for name in names}
 
 
 def find_undo(settings: Settings) -> Saved | None:

@@ -24,7 +24,7 @@ def make_data(settings: Settings, suffix: str = "", again: bool = False) -> list
     """The steps that create data, also those of parts that the app lacks (`parts`).
 
     With a suffix, they build a companion of the app's database and link it with Cognito. With
-    `again`, the seed is loaded although it, or an earlier version of it, was loaded before.
+    `again`, what is loaded once is loaded although it was loaded before. `check` is the last one.
     """
     where = copies.beside(stacks.targets(settings).database, suffix)
     database = partial(_get_beside, settings, suffix)
@@ -37,7 +37,7 @@ def make_data(settings: Settings, suffix: str = "", again: bool = False) -> list
         *_cognito_steps(settings, where, database),
         *ddb_steps.make(settings),
     ]
-    return app_steps.add(settings, built_in, database)
+    return app_steps.add(settings, built_in, database, again)
 
 
 def link_users(settings: Settings, suffix: str) -> Step:
@@ -57,7 +57,7 @@ def link_users(settings: Settings, suffix: str) -> Step:
         return f"{errors.count(linked, 'user')} linked"
 
     intent = f"write each user's Cognito ID into {where}"
-    return Step("cognito.sync", intent, link, needs=("db.seed",), probe=find_trouble)
+    return Step("cognito.sync", intent, link, ("db.seed",), find_trouble, "cognito", "link")
 
 
 def list_database_steps(steps: Sequence[Step]) -> list[Step]:
@@ -70,16 +70,17 @@ def list_database_steps(steps: Sequence[Step]) -> list[Step]:
     return [step for step in steps if step in chosen]
 
 
-def list_dependents(steps: Sequence[Step], names: Iterable[str]) -> list[Step]:
-    """The steps of these names, and all that wait for one of them."""
-    found = set(names)
+def list_dependents(steps: Sequence[Step], first: Iterable[Step]) -> list[Step]:
+    """The first steps, and all that wait for one of them."""
+    found = {step.name for step in first}
     while more := {s.name for s in steps if found & set(s.needs)} - found:
         found |= more
     return [step for step in steps if step.name in found]
 
 
 def _is_of_database(step: Step, names: set[str]) -> bool:
-    return not step.name.startswith(("cognito.", "ddb.", "check")) and names.issuperset(step.needs)
+    is_one = step.unit == "postgres" or step.kind == "app"
+    return is_one and names.issuperset(step.needs)
 
 
 def with_server_logs(settings: Settings, step: Step) -> Step:
@@ -111,6 +112,8 @@ def _db_steps(
             lambda: databases.create(database()),
             needs=("postgres",),
             probe=lambda: pipeline.done_if(databases.exists(database()), "already exists"),
+            unit="postgres",
+            kind="create",
         ),
         Step(
             "db.schema-load",
@@ -118,6 +121,8 @@ def _db_steps(
             lambda: databases.load_schema(database(), schema, live),
             needs=("db.create",),
             probe=lambda: _find_loaded(database(), "schema", schema),
+            unit="postgres",
+            kind="schema",
         ),
         Step(
             "db.seed",
@@ -125,6 +130,8 @@ def _db_steps(
             lambda: databases.load_seed(database(), seed, live, again),
             needs=("db.schema-load",),
             probe=lambda: None if again else _find_loaded(database(), "seed", seed),
+            unit="postgres",
+            kind="seed",
         ),
     ]
 
@@ -173,6 +180,8 @@ def _cognito_steps(
             lambda: user_pool.complete_pool(aws()),
             needs=("aws",),
             probe=lambda: pipeline.done_if(user_pool.is_complete(aws()), "already exists"),
+            unit="cognito",
+            kind="create",
         ),
         Step(
             "cognito.create-users",
@@ -180,6 +189,8 @@ def _cognito_steps(
             lambda: sync.create_users(database(), aws()),
             needs=("cognito.create-pool", "db.seed"),
             probe=lambda: pipeline.done_if(sync.is_complete(database(), aws()), "all users exist"),
+            unit="cognito",
+            kind="seed",
         ),
         Step(
             "cognito.sync",
@@ -187,6 +198,8 @@ def _cognito_steps(
             lambda: str(sync.sync(database(), aws())),
             needs=("cognito.create-users",),
             probe=lambda: pipeline.done_if(sync.is_synced(database(), aws()), "IDs match the pool"),
+            unit="cognito",
+            kind="link",
         ),
     ]
 

@@ -42,14 +42,16 @@ def prepare(
     _identify(settings, names, confirmed)
     if database:
         copies.check_companions(stacks.get_database(settings))
+    folder = journal.get_home(settings) / journal.KEPT
     saved = saved_state.save(
-        journal.get_home(settings) / journal.KEPT,
+        folder,
         f"./invoke {command}",
         stacks.get_database(settings) if database else None,
         stacks.get_aws(settings) if names or users else where.aws,
         names if where.aws.owned else (),
         users and where.mock,
     )
+    verification.check_saved(folder, saved)
     return f"kept: {saved}"
 
 
@@ -159,7 +161,7 @@ def get_last(settings: Settings) -> tuple[Path, SavedState]:
 
 def list_damage(settings: Settings) -> list[str]:
     """Why `undo` would be refused, a line each; [] if it would not, or has nothing to restore."""
-    previous = copies.beside(stacks.get_database(settings), copies.PREV)
+    previous = copies.beside(stacks.targets(settings).database, copies.PREV)
     try:
         folder, saved = get_last(settings)
     except NotFoundError:
@@ -259,8 +261,8 @@ def _confirmed(settings: Settings, table: str, name: str) -> str:
 
 
 def _settle_users(settings: Settings, change: Change) -> str:
-    database, aws = stacks.get_database(settings), stacks.get_aws(settings)
-    if not databases.exists(database):
+    database, aws = stacks.targets(settings).database, stacks.get_aws(settings)
+    if "postgres" in settings.app.services and not databases.exists(database):
         return ""
     others = 0
     if not change.source:

@@ -201,7 +201,7 @@ def _checkpoint(settings: Settings, table: tables.Item, parts: Sequence[Path]) -
     An emulator that was started again may have lost what it acknowledged: it begins anew.
     """
     files = [(os.fspath(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in parts]
-    server = [s.since() for s in stacks.get(settings).services(settings) if s.name != "postgres"]
+    server = [s.since() for s in stacks.list_services(settings) if s.name != "postgres"]
     target = (stacks.targets(settings).aws, table["TableArn"], table.get("TableId"))
     identity = repr((files, server, target, table.get("CreationDateTime")))
     name = hashlib.sha256(identity.encode()).hexdigest()[:16]

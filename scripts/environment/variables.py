@@ -47,8 +47,13 @@ def collect(settings: Settings, database: Database | None = None) -> dict[str, s
 
 def _collect_own(settings: Settings, database: Database | None = None) -> dict[str, str]:
     """The variables by our own names."""
-    database, aws = database or stacks.get_database(settings), stacks.get_aws(settings)
-    ours = _of_postgres(database) | _of_aws(aws) | _of_cognito(settings, aws)
+    app = settings.app
+    ours: dict[str, str] = {}
+    if "postgres" in app.services:
+        ours |= _of_postgres(database or stacks.get_database(settings))
+    if "aws" in app.services:
+        aws = stacks.get_aws(settings)
+        ours |= _of_aws(aws) | (_of_cognito(settings, aws) if app.cognito else {})
     return {name: value for name, value in ours.items() if value}
 
 
@@ -81,15 +86,16 @@ def describe(settings: Settings) -> list[str]:
     """The addresses of what runs: the services, without secrets, and the pages, with their key."""
     pages = [f"pages:     {address}" for address in list_pages(settings)]
     try:
-        database = stacks.get_database(settings)
-        values = _collect_own(settings, database)
+        values = _collect_own(settings)
     except DevError:
         return pages
+    database, password = stacks.targets(settings).database, values.get(_PASSWORD, "")
     user = quote(database.user, safe="")
-    password = "" if not settings.app.users else values.get(_PASSWORD, "")
+    url = f"postgresql://{user}@{database.host}:{database.port}/{database.name}"
     lines = {
-        "database": f"postgresql://{user}@{database.host}:{database.port}/{database.name}",
-        "AWS": values.get("AWS_ENDPOINT_URL") or f"region {settings.aws_region}",
+        "database": "PGHOST" in values and url,
+        "AWS": values.get("AWS_ENDPOINT_URL")
+        or ("AWS_REGION" in values and f"region {settings.aws_region}"),
         "user pool": values.get(_POOL, ""),
         "client": values.get(_CLIENT, ""),
         "sign-in": password and f"every user with the password {password}",
@@ -255,7 +261,8 @@ def _of_cognito(settings: Settings, aws: Aws) -> dict[str, str]:
         return {_POOL: aws.pool_id, _CLIENT: settings.client_id}
     pool = user_pool.find_pool(aws)
     client = app_client.find_client(aws, pool) if pool else None
-    return {_POOL: pool or "", _CLIENT: client or "", _PASSWORD: aws.user_password}
+    password = aws.user_password if settings.app.users else ""
+    return {_POOL: pool or "", _CLIENT: client or "", _PASSWORD: password}
 
 
 def _followed(environ: Mapping[str, str], values: Mapping[str, str]) -> dict[str, str | None]:

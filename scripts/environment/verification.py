@@ -35,10 +35,22 @@ def list_damage(folder: Path, saved: SavedState) -> list[Damage]:
     return [damage for damage in found if damage.reason]
 
 
-def find_database_damage(saved: SavedState, database: Database) -> str:
+def check_saved(folder: Path, saved: SavedState) -> None:
+    """Raise DevError if what was just saved could not be restored: nothing was replaced yet."""
+    if damage := list_damage(folder, saved):
+        reasons = "".join(f"\n  {one.reason}" for one in damage)
+        raise DevError(
+            f"the present state cannot be saved, so nothing was changed:{reasons}",
+            "correct the item or user named above",
+        )
+
+
+def find_database_damage(saved: SavedState, database: Database | None) -> str:
     """Why `database` is not the one of the saved state; "" if it is, or if none is part of it."""
     if saved.oid is None:
         return ""
+    if database is None:
+        return "it contains a database, and app.toml no longer has the service postgres"
     oid = copies.find_oid(database)
     if oid is None:
         return f"the database {database} does not exist"
@@ -46,7 +58,7 @@ def find_database_damage(saved: SavedState, database: Database) -> str:
 
 
 def list_reasons(
-    folder: Path, saved: SavedState, database: Database, verify_files: bool = True
+    folder: Path, saved: SavedState, database: Database | None, verify_files: bool = True
 ) -> list[str]:
     """Why a saved state with its `database` cannot be restored, a line each; [] if it can be."""
     of_database = find_database_damage(saved, database)

@@ -165,6 +165,19 @@ def loaded(database: Database) -> dict[str, Any]:
         return notes.read(cursor)
 
 
+def note_step(database: Database, step: str) -> None:
+    """Write down in the database that a step of the app filled it."""
+    with clients.cursor(database) as cursor:
+        note = notes.read(cursor)
+        done = {*note.get("steps", []), step}
+        cursor.execute(notes.statements(note | {"steps": sorted(done)}))
+
+
+def list_noted_steps(database: Database) -> list[str]:
+    """The steps of the app that filled the database, as `note_step` wrote them down."""
+    return list(loaded(database).get("steps", [])) if exists(database) else []
+
+
 def count_rows(database: Database) -> dict[str, int]:
     """The rows of each table; {} where there are no tables."""
     with clients.cursor(database) as cursor:

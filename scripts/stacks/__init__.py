@@ -18,6 +18,7 @@ from datetime import datetime
 from typing import Protocol, cast
 
 from scripts import state
+from scripts.app import FILE
 from scripts.engine.checks import Check
 from scripts.errors import DevError, UsageError, did_you_mean
 from scripts.settings import Settings
@@ -60,6 +61,11 @@ class Service:
     needs: tuple[str, ...] = ()
     port_setting: str = ""
     ours: bool = True
+
+    @property
+    def part(self) -> str:
+        """The service of app.toml that it belongs to: DynamoDB Local belongs to `aws`."""
+        return "postgres" if self.name == "postgres" else "aws"
 
 
 @dataclass(frozen=True)
@@ -119,6 +125,20 @@ def targets(settings: Settings) -> Targets:
     return get(settings).targets(settings)
 
 
+def list_services(settings: Settings) -> list[Service]:
+    """The services of the chosen stack that the app has."""
+    return [one for one in get(settings).services(settings) if one.part in settings.app.services]
+
+
+def check_has(settings: Settings, part: str) -> None:
+    """Raise DevError for an app that does not have a service (`postgres`, `aws`)."""
+    if part not in settings.app.services:
+        raise DevError(
+            f"{settings.app.name} has no service {part}",
+            f"add {part} to services at the top of {FILE}",
+        )
+
+
 def get_database(settings: Settings) -> Database:
     """The database of the chosen stack. Raises DevError where its server does not run."""
     return _running(settings, "postgres").database
@@ -126,7 +146,7 @@ def get_database(settings: Settings) -> Database:
 
 def get_aws(settings: Settings) -> Aws:
     """The AWS of the chosen stack. Raises DevError where an emulator of it does not run."""
-    return _running(settings, "aws", "dynamodb").aws
+    return _running(settings, "aws").aws
 
 
 def local_database(settings: Settings, host: str, port: int) -> Database:
@@ -147,7 +167,7 @@ def describe_trouble(settings: Settings, starting: Collection[str] = ()) -> str:
 
     Those that are only `starting` are left out.
     """
-    services = [one for one in get(settings).services(settings) if one.name not in starting]
+    services = [one for one in list_services(settings) if one.name not in starting]
     troubles = [(service, service.health()) for service in services]
     return "".join(
         f"\n{service.name}: {reason}{service.log_tail()}" for service, reason in troubles if reason
@@ -156,7 +176,7 @@ def describe_trouble(settings: Settings, starting: Collection[str] = ()) -> str:
 
 def list_status(settings: Settings) -> list[Status]:
     """Every service of the chosen stack, asked now."""
-    return [_status(service) for service in get(settings).services(settings)]
+    return [_status(service) for service in list_services(settings)]
 
 
 def _status(service: Service) -> Status:
@@ -186,7 +206,7 @@ def flag(settings: Settings) -> str:
 
 def list_data(settings: Settings) -> list[str]:
     """What `down --volumes` removes, a line each; nothing that is not this checkout's."""
-    kept = [(service.name, service.data()) for service in get(settings).services(settings)]
+    kept = [(service.name, service.data()) for service in list_services(settings)]
     return [f"{name}: {data}" for name, data in kept if data]
 
 
@@ -218,7 +238,7 @@ def read_logs(settings: Settings, name: str, lines: int, follow: bool) -> Iterat
 
     To follow, also those that come, until the services stop. Raises UsageError for another name.
     """
-    services = get(settings).services(settings)
+    services = list_services(settings)
     chosen = [service for service in services if name in ("", service.name)]
     if not chosen:
         raise unknown_service(name, [service.name for service in services])
@@ -254,17 +274,17 @@ def _import(name: str) -> Stack:
     return cast(Stack, importlib.import_module(MODULES[name]))
 
 
-def _running(settings: Settings, *names: str) -> Targets:
-    stack = get(settings)
-    for service in stack.services(settings):
-        if service.name in names and not service.is_running():
+def _running(settings: Settings, part: str) -> Targets:
+    check_has(settings, part)
+    for service in list_services(settings):
+        if service.part == part and not service.is_running():
             raise DevError(f"{service.name} is not running at {service.address()}", "./invoke up")
-    return stack.targets(settings)
+    return targets(settings)
 
 
 def _is_running(settings: Settings) -> bool:
     """Does a service of the chosen stack run? False if the engine cannot be reached."""
     try:
-        return any(service.is_running() for service in get(settings).services(settings))
+        return any(service.is_running() for service in list_services(settings))
     except DevError:
         return False

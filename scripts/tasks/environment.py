@@ -238,12 +238,17 @@ def run(call: Call) -> None:
         variables.run(call.settings, command)
 
 
-@pipeline(help={"name": "the name of a [[step]] in app.toml"})
-def step(settings: Settings, name: str) -> list[Step]:
+@pipeline(
+    help={
+        "name": "the name of a [[step]] in app.toml",
+        "again": "run a step with `once` even if it already ran in this database",
+    }
+)
+def step(settings: Settings, name: str, again: bool = False) -> list[Step]:
     """Run one of the app's own steps."""
     from scripts.environment import setup
 
-    return setup.pick(settings, name)
+    return setup.pick(settings, name, again=again)
 
 
 @task(

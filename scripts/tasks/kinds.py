@@ -112,7 +112,7 @@ class Call:
         from scripts.environment import parts, reset, runner
 
         chosen = self.settings
-        if self.command in ("setup", "reset") and (skipped := parts.describe_missing(chosen)):
+        if self.command in ("setup", "reset") and (skipped := parts.describe_missing(chosen.app)):
             output.say(skipped)
         if self.plan or self.is_dry:
             steps = compose()

@@ -75,16 +75,9 @@ def create_app(settings: Settings, port: int, key: str) -> Flask:
 def find_absence(settings: Settings, blueprint: str) -> str:
     """Why the app does not have these pages; "" if it has them."""
     app = settings.app
-    services = {one.name: one for one in stacks.get(settings).services(settings)}
-    needs = {
-        "postgres": {"postgres"},
-        "sql": {"postgres"},
-        "dynamodb": {"dynamodb" if "dynamodb" in services else "aws"},
-        "cognito": {"postgres", "aws"} if app.users else {"aws"},
-        "conversations": {"postgres", "dynamodb" if "dynamodb" in services else "aws"},
-    }.get(blueprint, set())
-    if missing := ", ".join(sorted(needs - services.keys())):
-        return f"this app does not use {missing}"
+    service = {"postgres": "postgres", "sql": "postgres", "dynamodb": "aws"}.get(blueprint)
+    if service and service not in app.services:
+        return f"this app has no service {service}"
     if blueprint == "cognito" and not app.cognito:
         return "this app has no user pool: app.toml has no [cognito]"
     if blueprint == "conversations" and not app.messages:
@@ -92,8 +85,9 @@ def find_absence(settings: Settings, blueprint: str) -> str:
     if blueprint != "dynamodb" or app.dynamodb.tables or app.messages:
         return ""
     with contextlib.suppress(DevError):  # the app itself may have created tables
-        answers = all(services[name].health() is None for name in needs)
-        if answers and tables.list_tables(stacks.get_aws(settings)):
+        servers = [one for one in stacks.list_services(settings) if one.part == "aws"]
+        answer = all(one.health() is None for one in servers)
+        if answer and tables.list_tables(stacks.get_aws(settings)):
             return ""
     return "this app has no DynamoDB tables"
 

@@ -60,7 +60,7 @@ def pages(settings: Settings, live: LiveRun) -> Blueprint:
 
     @blueprint.get("/logs/<service>")
     def logs(service: str) -> ResponseReturnValue:
-        names = [one.name for one in stacks.get(settings).services(settings)]
+        names = [one.name for one in stacks.list_services(settings)]
         if service not in names:
             abort(404, f"there is no service {service} in this stack")
         found = stacks.read_logs(settings, service, stacks.LOG_LINES, follow=False)

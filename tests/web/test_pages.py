@@ -16,7 +16,6 @@ from scripts import clients, stacks, state
 from scripts.app import App
 from scripts.environment import variables
 from scripts.settings import Settings
-from scripts.stacks.embedded import stack
 from scripts.targets import Aws, Database
 from scripts.web import app
 
@@ -369,23 +368,21 @@ def test_an_app_that_creates_its_tables_itself_gets_their_page(
     assert "cruddur-messages" in pages.get("/dynamodb/").text
 
 
-def test_pages_of_a_service_that_the_app_does_not_use_do_not_exist(
-    pages: Pages, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("used", "titles", "path", "reason"),
+    [
+        ("postgres", ["Postgres"], "/dynamodb/", "this app has no service aws"),
+        ("aws", ["DynamoDB"], "/postgres/sql/", "this app has no service postgres"),
+    ],
+)
+def test_pages_of_a_service_that_the_app_does_not_have_do_not_exist(
+    environment: Settings, table: Aws, used: str, titles: list[str], path: str, reason: str
 ) -> None:
-    every = stacks.get(pages.settings).services
-    for used, titles in (
-        ("postgres", ["Environment", "Postgres"]),
-        ("aws", ["Environment", "DynamoDB"]),
-    ):
-
-        def services(settings: Settings, used: str = used) -> list[stacks.Service]:
-            return [service for service in every(settings) if service.name == used]
-
-        monkeypatch.setattr(stack, "services", services)
-        assert list_links(pages.get("/nowhere").text) == titles
-    answer = pages.get("/postgres/sql/")
+    pages = Pages(replace(environment, app=App(environment.root, "shop", services=(used,))))
+    assert list_links(pages.get("/").text) == ["Environment", *titles]
+    answer = pages.get(path)
     assert answer.status_code == 404
-    assert "this app does not use postgres" in answer.text
+    assert reason in answer.text
 
 
 def test_an_app_without_users_is_described(seeded: Database, environment: Settings) -> None:

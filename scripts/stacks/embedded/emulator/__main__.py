@@ -22,7 +22,7 @@ from ministack.core import persistence, responses
 from ministack.core.responses import AccountRegionScopedDict, get_account_id
 from ministack.services import dynamodb
 
-from scripts.stacks.embedded.emulator import gate, pool_users
+from scripts.stacks.embedded.emulator import gate, numbers, pool_users
 from scripts.stacks.embedded.emulator.item_log import Change, ItemLog, damaged
 from scripts.stacks.embedded.emulator.signature import Key
 
@@ -146,6 +146,7 @@ def keep_items_in(log: ItemLog) -> None:
         for table in tables:
             if identify(table) in log.items:
                 table["items"] = log.items[identify(table)]
+            outdated = numbers.rekey(table) or outdated
             items_replaced(table)
         log.items = {}
         if outdated:  # written by ministack alone: from now on the items are in the log
@@ -192,6 +193,7 @@ def main() -> None:
     app._state_map = {module: module for module in modules}  # what others left stays as it is
     check_states()
     log = ItemLog(STATE / "items.log", list_live)
+    numbers.use_one_form()
     keep_items_in(log)
     log_changes(log)
     users = ItemLog(STATE / "users.log", pool_users.list_users)
