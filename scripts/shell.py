@@ -1,5 +1,6 @@
 """Run one program to its end, as another user where asked, and find the programs we need."""
 
+import contextlib
 import importlib.util
 import os
 import pwd
@@ -42,6 +43,18 @@ def run(
         )
     except FileNotFoundError:
         raise _missing(str(argv[0])) from None
+
+
+def find_branch(folder: Path) -> str:
+    """The git branch of a folder, "(detached at COMMIT)" without one; "" outside a repository."""
+    # Those of a git hook name its repository, which may be another one.
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    with contextlib.suppress(DevError):  # there may be no git
+        for command, form in (("symbolic-ref", "{}"), ("rev-parse", "(detached at {})")):
+            done = run(["git", "-C", folder, command, "--short", "HEAD"], env)
+            if done.returncode == 0:
+                return form.format(done.stdout.strip())
+    return ""
 
 
 def as_user(user: str | None) -> dict[str, Any]:

@@ -102,13 +102,15 @@ def open_file(path: Path, flags: int) -> int:
         raise not_writable(path, error) from None
 
 
-def write(path: Path, text: str) -> None:
-    """Write a file of mode 0600, whole or not at all."""
+def write(path: Path, text: str, locked: bool = False) -> None:
+    """Write a file of mode 0600, whole or not at all; `locked`: until this process ends."""
     draft = path.with_name(f"{path.name}.{threading.get_ident()}.{os.getpid()}.tmp")
     opened = open_file(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:
         with os.fdopen(opened, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.write(text)
+            if locked:
+                _try_lock(os.dup(opened))  # the copy stays open
         draft.replace(path)
     except OSError as error:
         with contextlib.suppress(OSError):
@@ -166,15 +168,21 @@ def lock(settings: Settings, command: str, say: Callable[[str], None]) -> Iterat
 
 def find_lock_holder(settings: Settings) -> str | None:
     """The command that holds the lock now, None where it is free."""
+    holder = read_locked(settings.state / "lock")
+    return None if holder is None else holder or "another command"
+
+
+def read_locked(path: Path) -> str | None:
+    """The text of a file that a running process has locked, else None."""
     try:
-        file = (settings.state / "lock").open(errors="replace")
+        file = path.open(errors="replace")
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise not_readable(settings.state / "lock", error) from None
+        raise not_readable(path, error) from None
     with file:
         free = _try_lock(file, fcntl.LOCK_SH)  # shared: two who ask do not see each other
-        return None if free else file.read() or "another command"
+        return None if free else file.read()
 
 
 def list_files(folder: Path, pattern: str) -> list[Path]:

@@ -31,7 +31,7 @@ class Holding:
     tables: list[Table] = field(default_factory=list)
     size: int | None = None
     version: str = ""
-    trouble: str = ""
+    trouble: DevError | None = None
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def _guarded(take: Callable[[], Holding]) -> Holding:
     try:
         return take()
     except DevError as error:
-        return Holding(trouble=str(error.message))
+        return Holding(trouble=error)
 
 
 def _of_postgres(settings: Settings) -> Holding:

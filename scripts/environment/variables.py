@@ -83,11 +83,12 @@ def run(settings: Settings, command: Sequence[str]) -> None:
 
 
 def describe(settings: Settings) -> list[str]:
-    """The addresses of the running environment, without secrets; [] if it does not run."""
+    """The addresses of what runs: the services, without secrets, and the pages, with their key."""
+    pages = [f"pages:     {address}" for address in list_pages(settings)]
     try:
         values = _collect_own(settings)
     except DevError:
-        return []
+        return pages
     database, password = stacks.targets(settings).database, values.get(_PASSWORD, "")
     user = quote(database.user, safe="")
     url = f"postgresql://{user}@{database.host}:{database.port}/{database.name}"
@@ -98,9 +99,17 @@ def describe(settings: Settings) -> list[str]:
         "user pool": values.get(_POOL, ""),
         "client": values.get(_CLIENT, ""),
         "sign-in": password and f"every user with the password {password}",
-        "pages": f"./invoke web, at http://127.0.0.1:{settings.web_port}/",
     }
-    return [f"{name + ':':10} {value}" for name, value in lines.items() if value]
+    return [f"{name + ':':10} {value}" for name, value in lines.items() if value] + pages
+
+
+def list_pages(settings: Settings) -> list[str]:
+    """The addresses of the pages of this stack that are served now, each with its key.
+
+    The server of the pages holds its file locked: what a killed one left behind is not locked.
+    """
+    files = state.list_files(settings.state, f"pages-{settings.stack}-*.html")
+    return re.findall(r'href="([^"]+)', "".join(state.read_locked(file) or "" for file in files))
 
 
 def export(

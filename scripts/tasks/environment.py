@@ -2,12 +2,12 @@
 
 import os
 import shlex
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-from scripts import settings, stacks
+from scripts import settings, shell, stacks
 from scripts.cli import confirmation, output
 from scripts.cli.values import Choice, Number, Text
 from scripts.engine import history
@@ -160,15 +160,23 @@ def down(call: Call, service: Service = "", volumes: bool = False, yes: bool = F
 def status(call: Call, watch: bool = False) -> None:
     """Show the services; exit code 1 unless all are healthy."""
     columns = ["service", "state", "address", "since", "reason"]
-    output.say(stacks.describe_choice(call.settings))
+    chosen = call.settings
+    branch = shell.find_branch(chosen.root)
+    about = {"app": chosen.app.name, "folder": str(chosen.root), "branch": branch or None}
+    output.say(f"app: {chosen.app.name} in {chosen.root}{branch and f', branch {branch}'}")
+    output.say(stacks.describe_choice(chosen))
+
+    def look() -> list[dict[str, object]]:
+        return [asdict(row) | about for row in stacks.list_status(chosen)]
+
     if watch:
         from scripts.cli import watch as watching
 
-        watching.repeat(lambda: stacks.list_status(call.settings), columns, call.json)
-    rows = stacks.list_status(call.settings)
+        watching.repeat(look, columns, call.json)
+    rows = look()
     output.write_rows(rows, columns, call.json)
-    _show_addresses(call.settings)
-    output.end_with(int(any(row.state != "healthy" for row in rows)))
+    _show_addresses(chosen)
+    output.end_with(int(any(row["state"] != "healthy" for row in rows)))
 
 
 @task(
@@ -295,7 +303,12 @@ def web(
     if not call.would(
         f"serve the pages on 127.0.0.1, port {chosen.web_port} or the next free port"
     ):
-        web.serve(chosen, output.say, open)
+
+        def tell(address: str) -> None:
+            output.write(address)
+            output.say("open this address in your browser; Ctrl-C stops the server")
+
+        web.serve(chosen, tell, open)
 
 
 @task(STACK, program="[-- COMMAND]")

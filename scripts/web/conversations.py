@@ -52,19 +52,9 @@ class Desk:
         return next(found, None)
 
 
-def is_offered(settings: Settings) -> bool:
-    """Does the app have messages, as app.toml says?"""
-    return settings.app.messages is not None
-
-
 def pages(settings: Settings) -> Blueprint:
     """The routes of the Messages page."""
     blueprint = Blueprint("conversations", __name__, url_prefix="/messages")
-
-    @blueprint.before_request
-    def check() -> None:
-        if not is_offered(settings):
-            abort(404, "this app has no messages: app.toml has no [messages]")
 
     @blueprint.get("/")
     def choose() -> ResponseReturnValue:

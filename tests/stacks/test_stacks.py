@@ -205,7 +205,7 @@ def test_the_chosen_stack_stays_until_down_or_another(make: Callable[[str], Chec
     checkout = make("docker")
 
     def choice() -> str:
-        return checkout.run("status", expect=None).stderr.splitlines()[0]
+        return checkout.run("status", expect=None).stderr.splitlines()[1]
 
     assert choice() == "stack: embedded (the default)"
     checkout.run("up", "--stack", "docker")
@@ -214,7 +214,7 @@ def test_the_chosen_stack_stays_until_down_or_another(make: Callable[[str], Chec
     checkout.run("status", "--stack", "embedded", expect=1)
     assert choice() == chosen
     done = checkout.run("status", env={"DEV_STACK": "embedded"}, expect=1)
-    assert done.stderr.startswith("stack: embedded (DEV_STACK, from: environment)\n")
+    assert done.stderr.splitlines()[1] == "stack: embedded (DEV_STACK, from: environment)"
     beside = checkout.run("up", "--stack", "embedded").stderr
     stop = "./invoke down --stack docker"
     assert beside.splitlines()[-2] == (

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+from pathlib import Path
 
 import psutil
 import pytest
@@ -240,6 +242,44 @@ def test_a_failed_pipeline_repeats_its_arguments(running: Checkout) -> None:
     assert done.stderr.splitlines()[-1] == (
         "Fix the error above, then rerun: ./invoke --stack embedded ddb.seed --messages=7"
     )
+
+
+def test_status_begins_with_the_app_its_folder_and_its_branch(
+    checkout: Checkout, tmp_path: Path
+) -> None:
+    root = checkout.root
+
+    def show(place: Checkout = checkout) -> tuple[str, object]:
+        done = place.run("status", "--json", expect=1)
+        rows = json.loads(done.stdout)
+        assert [(row["service"], row["state"]) for row in rows] == [
+            ("postgres", "down"),
+            ("aws", "down"),
+        ]
+        assert {(row["app"], row["folder"]) for row in rows} == {("cruddur", str(place.root))}
+        (branch,) = {row["branch"] for row in rows}
+        return done.stderr.splitlines()[0], branch
+
+    def git(*words: str) -> str:
+        author = ("-c", "user.name=a", "-c", "user.email=a@example.com")
+        command = ("git", "-C", str(root), *author, *words)
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    assert show() == (f"app: cruddur in {root}", None)
+    git("init", "--initial-branch", "feature/shop")
+    assert show() == (f"app: cruddur in {root}, branch feature/shop", "feature/shop")
+    git("add", "-A")
+    git("commit", "-m", "first")
+    git("worktree", "add", str(tmp_path / "other"), "-b", "other")
+    other = Checkout(tmp_path / "other")
+    assert show(other) == (f"app: cruddur in {other.root}, branch other", "other")
+    git("checkout", "--detach")
+    branch = f"(detached at {git('rev-parse', '--short', 'HEAD')})"
+    assert show() == (f"app: cruddur in {root}, branch {branch}", branch)
+    hook = checkout.run("status", env={"GIT_DIR": str(other.root / ".git")}, expect=1)
+    assert hook.stderr.startswith(f"app: cruddur in {root}, branch {branch}\n")
+    without = checkout.run("status", env={"PATH": ""}, expect=1)
+    assert without.stderr.startswith(f"app: cruddur in {root}\n")
 
 
 def test_status_is_watched_until_it_is_interrupted(running: Checkout) -> None:
