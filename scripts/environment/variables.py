@@ -226,8 +226,7 @@ def _of_postgres(database: Database) -> dict[str, str]:
     )
     host = f"[{database.host}]" if ":" in database.host else database.host
     login = f"{user}:{password}" if password else user
-    tls = "" if database.sslmode == "prefer" else f"?sslmode={database.sslmode}"
-    url = f"postgresql://{login}@{host}:{database.port}/{name}{tls}"
+    url = f"postgresql://{login}@{host}:{database.port}/{name}?sslmode={database.sslmode}"
     return {"DATABASE_URL": url, **database.variables()}
 
 

@@ -33,19 +33,28 @@ TEXTS = st.text(st.characters(exclude_characters="\0\r", exclude_categories=["Cs
 # An app that has no other configuration than its surroundings.
 APP = """
 import json, os
-import boto3, psycopg2
+import boto3, psycopg, psycopg2
+urls = [os.environ["DATABASE_URL"], ""]
+query = "SELECT handle FROM users ORDER BY handle"
 connection = psycopg2.connect(os.environ["DATABASE_URL"])
 cursor = connection.cursor()
-cursor.execute("SELECT handle FROM users ORDER BY handle")
+cursor.execute(query)
 pool = os.environ["AWS_COGNITO_USER_POOL_ID"]
 print(json.dumps({
     "handles": [row[0] for row in cursor],
+    "psycopg": [psycopg.connect(url).execute(query).fetchall() for url in urls],
     "items": boto3.resource("dynamodb").Table("cruddur-messages").scan(Select="COUNT")["Count"],
     "users": len(boto3.client("cognito-idp").list_users(UserPoolId=pool)["Users"]),
     "account": boto3.client("sts").get_caller_identity()["Account"],
 }))
 """
-SEEN = {"handles": ["korney", "smirnov"], "items": 122, "users": 2, "account": "000000000000"}
+SEEN = {
+    "handles": ["korney", "smirnov"],
+    "psycopg": [[["korney"], ["smirnov"]]] * 2,
+    "items": 122,
+    "users": 2,
+    "account": "000000000000",
+}
 
 
 def sourced(program: str, text: str, env: dict[str, str], then: str) -> str:
@@ -191,6 +200,8 @@ def test_with_nothing_else_psql_and_an_app_use_the_environment(checkout: Checkou
     text = checkout.run("env", "--format", "shell", env=hostile | password).stdout
     shell_now = surroundings("bash", text, clean_environment() | hostile)
     assert app(shell_now) == SEEN
+    assert shell_now["PGSSLMODE"] == "disable"  # node-postgres reads "prefer" as TLS required
+    assert shell_now["DATABASE_URL"].endswith("?sslmode=disable")
     psql = [str(shell.postgres_home() / "bin" / "psql"), "-tAc", "SELECT count(*) FROM users"]
     assert subprocess.check_output(psql, env=shell_now, text=True) == "2\n"
     aws = shutil.which("aws")
