@@ -79,7 +79,20 @@ def run(settings: Settings, command: Sequence[str]) -> None:
     """
     if not command:
         raise UsageError("there is no command to run", "./invoke run -- COMMAND")
-    shell.replace_process(command, overlay(os.environ, collect(settings)))
+    shell.replace_process(command, lend(settings, os.environ))
+
+
+def lend(
+    settings: Settings, environ: Mapping[str, str], database: Database | None = None
+) -> dict[str, str]:
+    """The environment of a program that uses ours: its psql, pg_dump and so on fit the server."""
+    lent = overlay(environ, collect(settings, database))
+    # The embedded ones have no TLS, which production requires.
+    fitting = settings.postgres_home or stacks.targets(settings).mock
+    if fitting and "postgres" in settings.app.services:
+        programs = shell.postgres_home(settings.postgres_home) / "bin"
+        lent["PATH"] = f"{programs}{os.pathsep}{lent.get('PATH') or os.defpath}"
+    return lent
 
 
 def describe(settings: Settings) -> list[str]:
