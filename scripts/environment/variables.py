@@ -127,8 +127,9 @@ def export(
     ours = _collect_own(settings)
     values = _rename(settings.app, ours)
     text = FORMATS[form](environ, values)
-    if settings.app.cognito and _POOL not in ours:
-        output.say(f"{_POOL} is left out: there is no user pool; next: ./invoke setup")
+    if settings.app.cognito and "AWS_REGION" in ours and _POOL not in ours:
+        error = user_pool.no_pool(stacks.targets(settings).aws)
+        output.say(f"{_POOL} is left out: {error.reason}; next: {error.hint}")
     if path:
         after = _save(path, form, text, values)
         output.say(f"wrote {len(values)} variables to {path}")

@@ -17,7 +17,7 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
 from scripts import settings as project
-from scripts import shell
+from scripts import shell, stacks
 from scripts.environment import variables
 from scripts.errors import DevError
 from scripts.stacks.embedded import aws_emulator
@@ -249,8 +249,31 @@ def test_without_a_job_it_prints_what_would_go_there(checkout: Checkout) -> None
     assert of_a_job(done.stdout)["PGHOST"] == "127.0.0.1"
     assert "add-mask" not in done.stdout
     assert done.stderr == (
-        "AWS_COGNITO_USER_POOL_ID is left out: there is no user pool; next: ./invoke setup\n"
+        "AWS_COGNITO_USER_POOL_ID is left out: there is no user pool cruddur in"
+        f" {stacks.targets(checkout.settings()).aws}; next: ./invoke setup\n"
     )
+
+
+def test_another_region_than_that_of_the_data_is_named(checkout: Checkout) -> None:
+    checkout.run("setup", env={"AWS_DEFAULT_REGION": "eu-west-1"})  # not ours: for the app
+    pool = f"there is no user pool cruddur in {stacks.targets(checkout.settings()).aws}"
+    table = f"there is no table cruddur-messages in {stacks.targets(checkout.settings()).aws}"
+    for command, reason, fix in [
+        (("env",), f"AWS_COGNITO_USER_POOL_ID is left out: {pool}", "./invoke setup"),
+        (("cognito.list-users",), pool, "./invoke setup"),
+        (("check",), table, "./invoke setup"),
+        (
+            ("ddb.drop", "cruddur-messages"),
+            table.replace("is no table cruddur-messages", "are no tables"),
+            "./invoke ddb.schema-load",
+        ),
+        (("doctor", "--all"), "missing: cruddur-messages", "./invoke setup"),
+    ]:
+        done = checkout.run(*command, env={"AWS_REGION": "eu-west-1"}, expect=None)
+        shown = done.stderr + done.stdout
+        assert f"{reason}, region eu-west-1; it exists in region us-east-1" in shown
+        assert f" set AWS_REGION to us-east-1; to use eu-west-1 instead: {fix}\n" in shown
+    checkout.run("check", env={"AWS_DEFAULT_REGION": "eu-west-1"})
 
 
 def test_outside_a_job_setup_exports_nothing_and_starts_nothing(checkout: Checkout) -> None:
