@@ -101,7 +101,8 @@ def describe(settings: Settings) -> list[str]:
         values = _collect_own(settings)
     except DevError:
         return []
-    database, password = stacks.targets(settings).database, values.get(_PASSWORD, "")
+    database = stacks.targets(settings).database
+    password = values.get(_POOL) and values.get(_PASSWORD)
     user = quote(database.user, safe="")
     url = f"postgresql://{user}@{database.host}:{database.port}/{database.name}"
     lines = {
