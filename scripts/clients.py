@@ -7,7 +7,8 @@ import contextlib
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -151,6 +152,18 @@ def ec2(aws: Aws) -> Any:
 def sts(aws: Aws) -> Any:
     """A client for STS, which knows who we are."""
     return _client("sts", aws)
+
+
+def not_found(aws: Aws, reason: str, hint: str, exists: Callable[[Aws], object]) -> NotFoundError:
+    """The error for a missing thing; names the region of an emulator in which it `exists`."""
+    regions = _local_session().get_available_regions("dynamodb") if aws.endpoint else []
+    for region in regions:
+        if region != aws.region and exists(replace(aws, region=region)):
+            return NotFoundError(
+                f"{reason}, region {aws.region}; it exists in region {region}",
+                f"set AWS_REGION to {region}; to use {aws.region} instead: {hint}",
+            )
+    return NotFoundError(reason, hint)
 
 
 def list_redirects() -> list[str]:

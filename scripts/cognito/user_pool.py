@@ -60,9 +60,16 @@ def get_pool(aws: Aws) -> str:
     """The id of the pool. Raises NotFoundError where there is none."""
     if pool := find_pool(aws):
         return pool
-    raise NotFoundError(
+    raise no_pool(aws)
+
+
+def no_pool(aws: Aws) -> NotFoundError:
+    """The error for a pool that does not exist."""
+    return clients.not_found(
+        aws,
         f"there is no user pool {aws.pool_id or aws.pool_name} in {aws}",
         "./invoke setup" if aws.owned else "set AWS_COGNITO_USER_POOL_ID to an existing pool",
+        find_pool,
     )
 
 

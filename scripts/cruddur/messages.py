@@ -243,7 +243,9 @@ def _query(
             capacity += page.get("ConsumedCapacity", {}).get("CapacityUnits", 0.0)
     except client.exceptions.ResourceNotFoundException:
         reason = f"there is no table {aws.messages} in {aws}"
-        raise NotFoundError(reason, "./invoke setup") from None
+        raise clients.not_found(
+            aws, reason, "./invoke setup", lambda other: tables.find_table(other, aws.messages)
+        ) from None
     return found, capacity
 
 

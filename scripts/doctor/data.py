@@ -3,7 +3,7 @@
 from functools import partial
 from shlex import quote
 
-from scripts import stacks, state
+from scripts import clients, stacks, state
 from scripts.app import name_files
 from scripts.cognito import sync, users
 from scripts.cruddur import messages
@@ -159,7 +159,13 @@ def _tables(settings: Settings) -> Finding:
     missing = [name for name in names if not tables.find_table(aws, name)]
     if missing:
         fix = _find_undo(settings, "ddb.drop") or "./invoke setup"
-        return note(f"missing: {', '.join(missing)}", fix)
+        error = clients.not_found(
+            aws,
+            f"missing: {', '.join(missing)}",
+            fix,
+            lambda one: tables.find_table(one, missing[0]),
+        )
+        return note(error.reason, error.hint)
     waiting = [one["TableName"] for one in definitions if not tables.is_ready(aws, one)]
     if waiting:
         return note(f"not ACTIVE yet: {', '.join(waiting)}", "./invoke ddb.schema-load")

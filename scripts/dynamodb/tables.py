@@ -14,7 +14,7 @@ from typing import Any
 
 from scripts import clients
 from scripts.dynamodb import deletion
-from scripts.errors import DevError, NotFoundError, RefusedError, count, did_you_mean
+from scripts.errors import DevError, RefusedError, count, did_you_mean
 from scripts.targets import Aws, Loss
 
 OWNERSHIP_TAG = {"Key": "disposable", "Value": "made by ./invoke for development"}
@@ -77,10 +77,11 @@ def get_table(aws: Aws, name: str) -> Item:
     if table := find_table(aws, name):
         return table
     names = list_tables(aws)
-    if not names:
-        raise NotFoundError(f"there are no tables in {aws}", "./invoke ddb.schema-load")
-    hint = f"{did_you_mean(name, names)}tables: {', '.join(names)}"
-    raise NotFoundError(f"there is no table {name} in {aws}", hint)
+    reason, hint = f"there are no tables in {aws}", "./invoke ddb.schema-load"
+    if names:
+        reason = f"there is no table {name} in {aws}"
+        hint = f"{did_you_mean(name, names)}tables: {', '.join(names)}"
+    raise clients.not_found(aws, reason, hint, lambda other: find_table(other, name))
 
 
 def is_ready(aws: Aws, definition: Item) -> bool:

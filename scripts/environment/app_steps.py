@@ -90,11 +90,10 @@ def _run(
     settings: Settings, database: Callable[[], Database], command: str
 ) -> "subprocess.CompletedProcess[str]":
     """Run a command in the app's folder, with the variables of `env` for this database."""
-    values = variables.collect(settings, database())
     return subprocess.run(
         ["sh", "-c", command],  # noqa: S607 - a POSIX shell is on every PATH
         cwd=settings.root,
-        env=variables.overlay(os.environ, values),
+        env=variables.lend(settings, os.environ, database()),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

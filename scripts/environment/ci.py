@@ -77,7 +77,7 @@ def _use(environment: Settings, command: Sequence[str]) -> int:
         _run("setup", [sys.executable, "-E", "-s", tasks, "setup"], surroundings, ours=True)
     ]
     if command and not outcomes[0].code:
-        lent = variables.overlay(surroundings, variables.collect(environment))
+        lent = variables.lend(environment, surroundings)
         outcomes.append(_run(shlex.join(command), command, lent))
     if github.is_here(os.environ):
         _tell_github(environment, outcomes)

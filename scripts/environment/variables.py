@@ -14,7 +14,7 @@ from scripts.app import FILE, App
 from scripts.cli import github, output
 from scripts.cognito import app_client, user_pool
 from scripts.errors import DevError, UsageError, did_you_mean
-from scripts.settings import Settings
+from scripts.settings import BEGIN, BLOCK, END, Settings, without_block
 from scripts.targets import UNCHECKED, Aws, Database
 
 # What was exported, so that our own commands know it for ours, and what it took the place of.
@@ -79,7 +79,20 @@ def run(settings: Settings, command: Sequence[str]) -> None:
     """
     if not command:
         raise UsageError("there is no command to run", "./invoke run -- COMMAND")
-    shell.replace_process(command, overlay(os.environ, collect(settings)))
+    shell.replace_process(command, lend(settings, os.environ))
+
+
+def lend(
+    settings: Settings, environ: Mapping[str, str], database: Database | None = None
+) -> dict[str, str]:
+    """The environment of a program that uses ours: its psql, pg_dump and so on fit the server."""
+    lent = overlay(environ, collect(settings, database))
+    # The embedded ones have no TLS, which production requires.
+    fitting = settings.postgres_home or stacks.targets(settings).mock
+    if fitting and "postgres" in settings.app.services:
+        programs = shell.postgres_home(settings.postgres_home) / "bin"
+        lent["PATH"] = f"{programs}{os.pathsep}{lent.get('PATH') or os.defpath}"
+    return lent
 
 
 def describe(settings: Settings) -> list[str]:
@@ -89,7 +102,8 @@ def describe(settings: Settings) -> list[str]:
         values = _collect_own(settings)
     except DevError:
         return pages
-    database, password = stacks.targets(settings).database, values.get(_PASSWORD, "")
+    database = stacks.targets(settings).database
+    password = values.get(_POOL) and values.get(_PASSWORD)
     user = quote(database.user, safe="")
     url = f"postgresql://{user}@{database.host}:{database.port}/{database.name}"
     lines = {
@@ -117,17 +131,21 @@ def export(
 ) -> None:
     """Write the variables in one of FORMATS; for `github`, add them to the job if there is one.
 
-    With a path, they are written to that file, mode 0600, whole or not at all. Raises DevError if
-    the environment does not run.
+    With a path, they are written to that file, mode 0600, whole or not at all; lines of others in
+    it are kept. Raises DevError if the environment does not run.
     """
     ours = _collect_own(settings)
     values = _rename(settings.app, ours)
     text = FORMATS[form](environ, values)
-    if settings.app.cognito and _POOL not in ours:
-        output.say(f"{_POOL} is left out: there is no user pool; next: ./invoke setup")
+    if settings.app.cognito and "AWS_REGION" in ours and _POOL not in ours:
+        error = user_pool.no_pool(stacks.targets(settings).aws)
+        output.say(f"{_POOL} is left out: {error.reason}; next: {error.hint}")
     if path:
-        state.write(path, text + "\n")
+        after = _save(path, form, text, values)
         output.say(f"wrote {len(values)} variables to {path}")
+        later = re.findall(r"^\s*(?:export\s+)?(\w+)\s*=", after, re.M)
+        if winning := [name for name in values if name in later]:
+            output.say(f"lines below them in {path} override: {', '.join(winning)}")
         return
     if form != "github" or not environ.get("GITHUB_ENV"):
         output.write(text)
@@ -137,6 +155,43 @@ def export(
     output.say(f"{len(values)} variables added to the job")
     if winning := [name for name in in_the_way(values, environ) if name in environ]:
         output.say(f"these variables of the job may override them: {', '.join(winning)}")
+
+
+def _save(path: Path, form: str, text: str, values: Mapping[str, str]) -> str:
+    """Write the variables to a file, in place of the former ones; the text that follows them."""
+    if path.is_symlink():
+        target = f"./invoke env --format {form} --output {shlex.quote(str(path.resolve()))}"
+        raise DevError(f"{path} is a symbolic link, which is not followed", target)
+    try:
+        if path.exists() and not path.is_file():  # a pipe would not end
+            raise OSError(0, "it is not a file")
+        old = path.read_bytes().decode(errors="surrogateescape") if path.exists() else ""
+    except OSError as error:
+        reason = f"{path} cannot be read: {error.strerror}"
+        raise DevError(reason, "name another file with --output") from None
+    if form not in ("dotenv", "shell"):  # which have no comments
+        if old and _is_foreign(old, values):
+            reason = f"{path} contains more than the variables that env writes"
+            raise DevError(reason, "name another file with --output")
+        state.write(path, text + "\n")
+        return ""
+    without_block(path.name, old)
+    end = "\r\n" if "\r\n" in old else "\n"
+    begin = f"{BEGIN} --output: written again each time; add your lines outside of this block"
+    block = "\n".join((begin, text, END, "")).replace("\n", end)
+    kept = BLOCK.split(old)
+    first = kept[0] if not kept[0] or kept[0].endswith("\n") else kept[0] + end
+    state.write(path, first + block + "".join(kept[1:]))
+    return "".join(kept[1:])
+
+
+def _is_foreign(text: str, values: Mapping[str, str]) -> bool:
+    """True if a text is not a JSON object with variables of this tool alone."""
+    try:
+        names = dict.fromkeys(json.loads(text), "")
+    except (ValueError, TypeError):
+        return True
+    return bool(names.keys() - {*values, *in_the_way(values, names)})
 
 
 def list_secrets(settings: Settings) -> list[str]:
@@ -239,8 +294,7 @@ def _of_postgres(database: Database) -> dict[str, str]:
     )
     host = f"[{database.host}]" if ":" in database.host else database.host
     login = f"{user}:{password}" if password else user
-    tls = "" if database.sslmode == "prefer" else f"?sslmode={database.sslmode}"
-    url = f"postgresql://{login}@{host}:{database.port}/{name}{tls}"
+    url = f"postgresql://{login}@{host}:{database.port}/{name}?sslmode={database.sslmode}"
     return {"DATABASE_URL": url, **database.variables()}
 
 

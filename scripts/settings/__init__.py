@@ -22,6 +22,10 @@ ROOT = Path(__file__).resolve().parents[2]  # of this tool
 APP_VARIABLE = "DEV_APP"
 NO_APP = App(ROOT, "app")  # until app.toml is read
 
+# Around the variables in a file of `env --output`, which are no settings.
+BEGIN, END = "# >>> ./invoke env", "# <<< ./invoke env"
+BLOCK = re.compile(rf"^{BEGIN}.*\n(?:(?!{BEGIN}|{END}).*\n)*{END}.*(?:\n|\Z)", re.M)
+
 
 def _setting(
     variable: str,
@@ -228,7 +232,7 @@ def _parse_env(name: str, text: str) -> dict[str, str]:
     from dotenv.parser import parse_stream
 
     values = {}
-    for binding in parse_stream(io.StringIO(text)):
+    for binding in parse_stream(io.StringIO(without_block(name, text))):
         if binding.error or (binding.key is not None and binding.value is None):
             space = re.match(r"\s*", binding.original.string)
             line = binding.original.line + (space[0].count("\n") if space else 0)
@@ -241,6 +245,18 @@ def _parse_env(name: str, text: str) -> dict[str, str]:
         if binding.key and binding.value:
             values[binding.key] = binding.value
     return values
+
+
+def without_block(name: str, text: str) -> str:
+    """A file's text with empty lines instead of BLOCK. Raises DevError for a damaged block."""
+    left = BLOCK.sub(lambda found: "\n" * found[0].count("\n"), text)
+    if half := re.search(f"^(?:{BEGIN}|{END})", left, re.M):
+        line = left.count("\n", 0, half.start()) + 1
+        raise DevError(
+            f"{name}:{line} is only one end of the block that env writes",
+            "delete this line and the lines of the block; ./invoke env --output writes them again",
+        )
+    return left
 
 
 def example() -> str:

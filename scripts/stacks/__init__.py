@@ -157,6 +157,7 @@ def local_database(settings: Settings, host: str, port: int) -> Database:
         user=settings.postgres_user,
         password=passwords.find(settings) or "",
         name=settings.postgres_db,
+        sslmode="disable",  # node-postgres reads "prefer" as TLS required, as lib/pq reads none
         owned=True,
         users=settings.app.users,
     )

@@ -1,5 +1,6 @@
 """The app's own steps: when they run, on which database, and how often."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -99,6 +100,19 @@ def test_a_step_that_runs_once_fills_each_database_once(make: MakeApp) -> None:
     assert read_log(app) == ["fill", "signed up"]
     app.run("step", "fill", "--again")
     assert read_log(app) == ["fill", "fill", "signed up"]
+
+
+def test_the_programs_of_the_postgres_in_use_come_first(make: MakeApp, tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "psql").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "old" / "psql").chmod(0o755)
+    path = {"PATH": f"{tmp_path}/old:{os.environ['PATH']}"}
+    app = make(step("fill"))
+    app.run("setup", env=path)
+    assert read_log(app) == ["fill"]
+    count = ("psql", "-tAc", "SELECT count(*) FROM log")
+    assert app.run("run", "--", *count, env=path).stdout == "1\n"
+    assert "\n1\n" in f"\n{app.run('ci', '--', *count, env=path).stdout}"
 
 
 def test_a_step_that_fails_is_not_noted(make: MakeApp) -> None:

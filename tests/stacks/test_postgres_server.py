@@ -55,6 +55,7 @@ def test_another_installation_is_used_with_its_extensions(
     major = installation.name
     assert ask(checkout, "SHOW server_version").split(".")[0] == major
     assert checkout.run("db.connect", "--", "--version").stdout.split()[2].startswith(major)
+    assert checkout.run("run", "--", "pg_dump", "--version").stdout.split()[2].startswith(major)
     made = ('CREATE EXTENSION "uuid-ossp"', "CREATE EXTENSION pgcrypto")
     digest = ask(checkout, *made, "SELECT encode(digest('', 'sha1'), 'hex')")
     assert digest == "da39a3ee5e6b4b0d3255bfef95601890afd80709"
