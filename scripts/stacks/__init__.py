@@ -94,7 +94,7 @@ def get(settings: Settings) -> Stack:
     if settings.stack not in MODULES:
         raise DevError(
             f"{settings.variable('stack')}={settings.stack} is not a stack"
-            f" (from: {settings.source('stack')})",
+            f" (from: {settings.sources.get('stack', 'default')})",
             f"use one of: {', '.join(MODULES)}",
         )
     return _import(settings.stack)

@@ -146,8 +146,10 @@ def test_an_image_that_cannot_be_pulled(checkout: Checkout) -> None:
 def test_a_port_that_a_process_holds(checkout: Checkout, listener: int) -> None:
     said = failure(up(checkout, DYNAMODB_PORT=str(listener)), "dynamodb")
     assert said == (
-        f"DYNAMODB_PORT={listener} is taken by {psutil.Process().name()} (pid {os.getpid()})\n"
-        "hint: stop it, set DYNAMODB_PORT to a free port, or unset it to take the next free one"
+        f"environment: DYNAMODB_PORT={listener} is taken by"
+        f" {psutil.Process().name()} (pid {os.getpid()})\n"
+        "hint: stop it, set DEV_DYNAMODB_PORT to a free port,"
+        " or unset DYNAMODB_PORT to take the next free one"
     )
 
 
@@ -161,7 +163,7 @@ def test_a_port_that_a_container_holds_and_the_next_free_one(
         said = failure(up(second, POSTGRES_PORT=str(port)), "postgres")
         name = state.identity(checkout.settings())
         holder = f"the container {name}-postgres-1 of {name}"
-        assert said.startswith(f"POSTGRES_PORT={port} is taken by {holder}\n")
+        assert said.startswith(f"environment: POSTGRES_PORT={port} is taken by {holder}\n")
         up(second, expect=0)
         assert stacks.targets(second.settings()).database.port != port
     finally:

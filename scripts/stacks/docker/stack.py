@@ -213,7 +213,8 @@ def _health(settings: Settings, part: Part) -> str | None:
         return "not running"
     wanted = ports.find_pinned(settings, part.port_setting)
     if wanted and wanted != engine.published_port(container):
-        return f"not on the port {settings.variable(part.port_setting)}={wanted}"
+        source = settings.describe_source(part.port_setting)
+        return f"not on the port that is set: {source}={wanted}"
     if not addresses.is_right(settings, part, container):
         return f"not at {addresses.find(settings, part)}, where it was"
     return _not_answering(settings, part)

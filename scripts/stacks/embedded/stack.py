@@ -177,7 +177,7 @@ def _service(
             return "not running"
         wanted = ports.find_pinned(settings, port_setting)
         if wanted and wanted != processes.find_port(server):
-            return f"not on the port of {settings.variable(port_setting)}={wanted}"
+            return f"not on the port that is set: {settings.describe_source(port_setting)}={wanted}"
         return answer()
 
     return Service(
