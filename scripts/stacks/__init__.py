@@ -121,7 +121,9 @@ def targets(settings: Settings) -> Targets:
 
 def get_database(settings: Settings) -> Database:
     """The database of the chosen stack. Raises DevError where its server does not run."""
-    return _running(settings, "postgres").database
+    database = _running(settings, "postgres").database
+    passwords.check_applied(settings, database)
+    return database
 
 
 def get_aws(settings: Settings) -> Aws:

@@ -387,7 +387,7 @@ def test_a_wrong_password(linked: Settings) -> None:
     reason = f"{place} does not accept the password of postgres"
     assert failed(found) == {"postgres"}
     assert found["postgres"].reason == reason
-    assert found["postgres"].fix.startswith("set POSTGRES_USER and POSTGRES_PASSWORD to those")
+    assert found["postgres"].fix == "./invoke up"
     for name in ("database", "schema", "users"):
         assert found[name] == Finding(name, "skip", "not checked: postgres failed")
 

@@ -169,6 +169,15 @@ def test_what_the_user_sets_afterwards_stays() -> None:
     assert "AWS_ACCESS_KEY_ID" not in seen
 
 
+def test_settings_that_the_app_exports_by_their_own_names_are_taken_back() -> None:
+    own = {"POSTGRES_DB": "cruddur__next", "POSTGRES_USER": "me", "DEV_WEB_PORT": "1"}
+    seen = variables.overlay({"POSTGRES_DB": "shop", "DEV_AWS_REGION": "x"}, VALUES | own)
+    assert own.items() <= seen.items()
+    variables.restore(seen)
+    assert (seen["POSTGRES_DB"], seen["DEV_AWS_REGION"]) == ("shop", "x")
+    assert not seen.keys() & {"POSTGRES_USER", "DEV_WEB_PORT"}
+
+
 @pytest.mark.parametrize("text", ["", "{", "[1]", "null"])
 def test_a_broken_record_of_what_was_exported_is_passed_over(text: str) -> None:
     seen = {variables.EXPORTED: text, "AWS_REGION": "x"}

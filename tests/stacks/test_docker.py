@@ -153,6 +153,22 @@ def test_a_port_that_a_process_holds(checkout: Checkout, listener: int) -> None:
     )
 
 
+def test_a_login_and_a_database_that_were_changed_are_applied(checkout: Checkout) -> None:
+    checkout.run("setup", "--stack", "docker")
+    own = checkout.root / ".env"
+    own.write_text("POSTGRES_USER=app\nPOSTGRES_PASSWORD=secret\nPOSTGRES_DB=shop\n")
+    talk = checkout.run("setup").stderr
+    source = ".env:1: POSTGRES_USER, .env:2: POSTGRES_PASSWORD"
+    assert f"; created the superuser app ({source})\n" in talk
+    assert "; the former one still exists: cruddur\n" in talk
+    query = "SELECT current_user, current_database(), count(*) FROM users"
+    assert checkout.run("db.connect", "--", "-qAtc", query).stdout == "app|shop|2\n"
+    own.write_text("POSTGRES_PASSWORD=other\n")
+    talk = checkout.run("setup").stderr
+    assert "; set the password of postgres (.env:1: POSTGRES_PASSWORD)\n" in talk
+    assert checkout.run("db.connect", "--", "-qAtc", query).stdout == "postgres|cruddur|2\n"
+
+
 def test_a_port_that_a_container_holds_and_the_next_free_one(
     checkout: Checkout, new_checkout: Callable[[str], Checkout]
 ) -> None:
