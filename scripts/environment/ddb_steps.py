@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from scripts import errors, stacks
-from scripts.cognito import users
+from scripts.cognito import sync, users
 from scripts.cruddur import conversation_file, conversations, items
 from scripts.cruddur.conversation_file import Script
 from scripts.cruddur.conversations import People
@@ -130,7 +130,7 @@ def _check(settings: Settings) -> str:
     seen = []
     if app.users:
         everybody = users.list_users(database)
-        linked = sum(bool(user.cognito_user_id) for user in everybody)
+        linked = len(everybody) - len(sync.find_unlinked(database, stacks.get_aws(settings)))
         seen.append(f"{linked} of {len(everybody)} users have Cognito IDs")
     if scripts := conversation_file.read_app(app):
         people = users.people(everybody if app.users else [])

@@ -470,7 +470,7 @@ def test_leftover_databases_are_listed_and_only_scratch_is_dropped(linked: Setti
 
 def test_users_without_a_cognito_id(filled: Settings) -> None:
     assert diagnose(filled)["users"] == Finding(
-        "users", "note", f"without a Cognito ID: {USERS}", "./invoke setup"
+        "users", "note", f"without a Cognito ID of the pool: {USERS}", "./invoke setup"
     )
 
 

@@ -163,8 +163,9 @@ def test_a_login_and_a_database_that_were_changed_are_applied(checkout: Checkout
     assert "; the former one still exists: cruddur\n" in talk
     query = "SELECT current_user, current_database(), count(*) FROM users"
     assert checkout.run("db.connect", "--", "-qAtc", query).stdout == "app|shop|2\n"
-    own.write_text("POSTGRES_PASSWORD=other\n")
+    own.write_text("POSTGRES_PASSWORD=other\nCOGNITO_PASSWORD=Other-Passw0rd\n")
     talk = checkout.run("setup").stderr
+    assert " 0 users created, 2 given the new local password\n" in talk
     assert "; set the password of postgres (.env:1: POSTGRES_PASSWORD)\n" in talk
     assert checkout.run("db.connect", "--", "-qAtc", query).stdout == "postgres|cruddur|2\n"
 
