@@ -100,8 +100,7 @@ def _connection_error(database: Database, text: str) -> DevError:
     if "authentication failed" in text:
         return LoginRefusedError(
             f"{database} does not accept the password of {database.user}",
-            "set POSTGRES_USER and POSTGRES_PASSWORD to those that it was created with;"
-            " to start over without its data: ./invoke down --volumes setup",
+            "./invoke up" if database.owned else "correct the login in PROD_DATABASE_URL",
         )
     reason = text.strip().splitlines()[0].rpartition("failed: ")[2]
     if _is_full(text):

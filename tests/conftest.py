@@ -51,7 +51,7 @@ _numbers = itertools.count(1)
 # Our own settings, and what the tools we run look at, would change what the tests see.
 FOREIGN = (
     *("AWS_", "POSTGRES_", "DYNAMODB_", "DEV_", "COGNITO_", "PG", "INVOKE_", "READY_", "WEB_"),
-    *("COMPOSE_", "DOCKER_PUBLISH_", "NO_COLOR", "CI", "PYTHONDONTWRITEBYTECODE"),
+    *("COMPOSE_", "NO_COLOR", "CI", "PYTHONDONTWRITEBYTECODE", *settings.list_names()),
 )
 
 

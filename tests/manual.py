@@ -39,6 +39,16 @@ the default. An empty value counts as unset. Values in `.env` are literal: nothi
 expanded. `.env` is in the folder of `app.toml`. `./invoke doctor --all` shows each value and its
 source.
 
+Each setting has a second name with the prefix `DEV_`: `DEV_POSTGRES_PORT` for `POSTGRES_PORT`. It
+overrides the name without the prefix in the same place, the environment or `.env`. Use it if your
+app reads a variable of the same name that means something else. Names that begin with `DEV_` have
+no second one.
+
+On the local stacks, `up` and `setup` apply a setting that was changed after the first `setup`: they
+create the role `POSTGRES_USER`, set its password, move Postgres to the port `POSTGRES_PORT`, and
+give the new `COGNITO_PASSWORD` to the users who have the former one. A new `POSTGRES_DB` is a new
+database; the former one is kept. What cannot be applied is an error that names the line in `.env`.
+
 `DEV_APP`, the folder of the app, comes from the environment or from `--app` only.
 
 | variable | default | |

@@ -15,6 +15,31 @@ from scripts.targets import Aws, Database
 from tests.conftest import PROJECT
 
 VARIABLES = [field.metadata["variable"] for field in settings.declared()]
+TEXTS = {
+    "DEV_STACK": "other",
+    "DEV_THROWAWAY": "once",
+    "POSTGRES_PORT": "6000",
+    "POSTGRES_USER": "me",
+    "POSTGRES_PASSWORD": "p w",
+    "POSTGRES_DB": "app",
+    "POSTGRES_HOME": "/opt/postgresql",
+    "AWS_REGION": "eu-north-1",
+    "AWS_EMULATOR_PORT": "6001",
+    "AWS_EMULATOR_ACCOUNT": "123456789012",
+    "WEB_PORT": "6002",
+    "DYNAMODB_PORT": "6003",
+    "DOCKER_PUBLISH_ADDRESS": "192.0.2.1",
+    "COGNITO_POOL_NAME": "people",
+    "COGNITO_PASSWORD": "Other-Passw0rd",
+    "READY_TIMEOUT": "7",
+    "PROD_DATABASE_URL": "postgresql://me:secret@db.example.com/app",
+    "AWS_PROFILE": "work",
+    "AWS_COGNITO_USER_POOL_ID": "eu-north-1_abc",
+    "AWS_COGNITO_USER_POOL_CLIENT_ID": "abc123",
+    "DB_SG_ID": "sg-1",
+    "DB_SG_RULE_ID": "sgr-1",
+    "IP_LOOKUP_URL": "http://127.0.0.1:1",
+}
 ENV_HINT = "\nhint: write KEY=value, with quotes around a value that has spaces or #"
 LEAVE_OUT = "\nhint: correct it"
 NAME_RULE = "must be letters, digits and _, 50 at most, and not begin with a digit"
@@ -35,6 +60,11 @@ def app(tmp_path: Path) -> None:
 def with_defaults(root: Path) -> Settings:
     app = App(root, "cruddur")
     return Settings(root=root, app=app, postgres_db="cruddur", pool_name="cruddur")
+
+
+def leave_out(variable: str) -> str:
+    other = f"DEV_{variable.removeprefix('DEV_')}"
+    return LEAVE_OUT + (f"; {other} overrides it" if variable != other else "")
 
 
 def message(error: pytest.ExceptionInfo[DevError]) -> str:
@@ -72,36 +102,11 @@ def test_the_remembered_stack_comes_after_every_choice_of_now(tmp_path: Path) ->
 
 
 def test_every_setting_is_read_from_its_variable(tmp_path: Path) -> None:
-    texts = {
-        "DEV_STACK": "other",
-        "DEV_THROWAWAY": "once",
-        "POSTGRES_PORT": "6000",
-        "POSTGRES_USER": "me",
-        "POSTGRES_PASSWORD": "p w",
-        "POSTGRES_DB": "app",
-        "POSTGRES_HOME": "/opt/postgresql",
-        "AWS_REGION": "eu-north-1",
-        "AWS_EMULATOR_PORT": "6001",
-        "AWS_EMULATOR_ACCOUNT": "123456789012",
-        "WEB_PORT": "6002",
-        "DYNAMODB_PORT": "6003",
-        "DOCKER_PUBLISH_ADDRESS": "192.0.2.1",
-        "COGNITO_POOL_NAME": "people",
-        "COGNITO_PASSWORD": "Other-Passw0rd",
-        "READY_TIMEOUT": "7",
-        "PROD_DATABASE_URL": "postgresql://me:secret@db.example.com/app",
-        "AWS_PROFILE": "work",
-        "AWS_COGNITO_USER_POOL_ID": "eu-north-1_abc",
-        "AWS_COGNITO_USER_POOL_CLIENT_ID": "abc123",
-        "DB_SG_ID": "sg-1",
-        "DB_SG_RULE_ID": "sgr-1",
-        "IP_LOOKUP_URL": "http://127.0.0.1:1",
-    }
-    loaded = settings.load(tmp_path, texts)
+    loaded = settings.load(tmp_path, TEXTS)
     assert {
         loaded.variable(field.name): str(getattr(loaded, field.name))
         for field in settings.declared()
-    } == texts
+    } == TEXTS
 
 
 def test_without_any_source_every_setting_has_its_default(tmp_path: Path) -> None:
@@ -124,6 +129,37 @@ def test_the_example_with_every_line_in_force_gives_the_defaults(tmp_path: Path)
     loaded = settings.load(tmp_path, {})
     assert replace(loaded, sources={}) == with_defaults(tmp_path)
     assert loaded.source("postgres_port") == ".env"
+
+
+def test_every_setting_has_a_second_name_that_overrides_the_apps_variable(tmp_path: Path) -> None:
+    second = {settings.add_prefix(name): text for name, text in TEXTS.items()}
+    loaded = settings.load(tmp_path, dict.fromkeys(VARIABLES, "\a") | second)
+    for field in settings.declared():
+        name = settings.add_prefix(loaded.variable(field.name))
+        assert str(getattr(loaded, field.name)) == second[name]
+        assert loaded.describe_source(field.name) == f"environment: {name}"
+    assert set(settings.list_names()) == {*VARIABLES, *second}
+
+
+def test_a_second_name_wins_in_its_own_layer_only(tmp_path: Path) -> None:
+    write_env(tmp_path, "\nDEV_POSTGRES_DB=mine\nPOSTGRES_DB=app\n")
+    loaded = settings.load(tmp_path, {})
+    assert (loaded.postgres_db, str(loaded.sources["postgres_db"])) == ("mine", ".env:2")
+    assert settings.load(tmp_path, {"POSTGRES_DB": "now"}).postgres_db == "now"
+
+
+def test_a_setting_whose_name_begins_with_the_prefix_has_no_second_name() -> None:
+    assert {"DEV_STACK", "DEV_THROWAWAY"} <= set(VARIABLES)
+    assert not [name for name in settings.list_names() if name.startswith("DEV_DEV_")]
+
+
+def test_a_bad_value_in_the_file_is_named_with_its_line(tmp_path: Path) -> None:
+    write_env(tmp_path, "# the app's\nA='x\ny'\n\nPOSTGRES_USER=my-app\n")
+    with pytest.raises(DevError) as error:
+        settings.load(tmp_path, {})
+    assert message(error) == (
+        f".env:5: POSTGRES_USER=my-app {NAME_RULE}{LEAVE_OUT}; DEV_POSTGRES_USER overrides it"
+    )
 
 
 @pytest.mark.parametrize(
@@ -158,7 +194,7 @@ def test_a_bad_value_is_named_with_its_fix(
 ) -> None:
     with pytest.raises(DevError) as error:
         settings.load(tmp_path, {variable: text})
-    assert message(error) == variable + problem + LEAVE_OUT
+    assert message(error) == f"environment: {variable}{problem}{leave_out(variable)}"
 
 
 def test_an_unknown_stack_is_named_with_its_source_and_the_known_ones(tmp_path: Path) -> None:
@@ -183,7 +219,10 @@ def test_a_password_is_in_no_representation(tmp_path: Path) -> None:
 def test_a_password_that_cannot_be_used_is_not_shown(tmp_path: Path) -> None:
     with pytest.raises(DevError) as error:
         settings.load(tmp_path, {"POSTGRES_PASSWORD": "s3cret\a"})
-    assert message(error) == f"POSTGRES_PASSWORD has characters that cannot be printed{LEAVE_OUT}"
+    assert message(error) == (
+        "environment: POSTGRES_PASSWORD has characters that cannot be printed"
+        + leave_out("POSTGRES_PASSWORD")
+    )
 
 
 @pytest.mark.parametrize(
@@ -205,7 +244,9 @@ def test_a_local_password_that_cognito_would_refuse_is_refused_by_rule(
 ) -> None:
     with pytest.raises(DevError) as error:
         settings.load(tmp_path, {"COGNITO_PASSWORD": text})
-    assert message(error) == f"COGNITO_PASSWORD (not shown) must have {rule}{LEAVE_OUT}"
+    assert message(error) == (
+        f"environment: COGNITO_PASSWORD (not shown) must have {rule}{leave_out('COGNITO_PASSWORD')}"
+    )
 
 
 @pytest.mark.parametrize("symbol", r"""^$*.[]{}()?"!@#%&/\,><':;|_~`=+-""")
@@ -267,7 +308,8 @@ def test_any_file_is_read_or_refused(folder: Path, content: bytes) -> None:
         values = settings.read_env_file(path)
     except DevError:
         return
-    assert all(isinstance(key, str) and value for key, value in values.items())
+    lines = len(content.splitlines())
+    assert all(key and value and 1 <= line <= lines for key, (value, line) in values.items())
 
 
 @pytest.mark.parametrize("field", settings.declared(), ids=VARIABLES)

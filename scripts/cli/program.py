@@ -222,7 +222,7 @@ def describe(argument: Argument) -> str:
 
 def list_mistyped_settings() -> list[str]:
     """A line for each name in `.env` that is no setting, but almost one; others are the app's."""
-    known = [str(field.metadata["variable"]) for field in settings.declared()]
+    known = settings.list_names()
     try:
         names = settings.read_env_file(settings.find_app(os.environ) / ".env")
     except DevError:  # the task says so

@@ -16,6 +16,26 @@ def set_password(aws: Aws, pool: str, username: str, password: str) -> None:
         )
 
 
+def is_accepted(aws: Aws, pool: str, app: str, username: str, password: str) -> bool:
+    """Does the user sign in with this password? False also for one who is disabled."""
+    client = clients.cognito(aws)
+    refused = (
+        client.exceptions.NotAuthorizedException,
+        client.exceptions.PasswordResetRequiredException,
+        client.exceptions.UserNotConfirmedException,
+    )
+    try:
+        client.admin_initiate_auth(
+            UserPoolId=pool,
+            ClientId=app,
+            AuthFlow="ADMIN_USER_PASSWORD_AUTH",
+            AuthParameters={"USERNAME": username, "PASSWORD": password},
+        )
+    except refused:
+        return False
+    return True
+
+
 @contextlib.contextmanager
 def refusals(aws: Aws, username: str) -> Iterator[None]:
     """Report as a DevError that the pool refuses a password or a user."""

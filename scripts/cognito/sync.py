@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from scripts.cognito import addresses, passwords, user_pool, users
+from scripts.cognito import addresses, app_client, passwords, user_pool, users
 from scripts.cognito.user_pool import PoolUser
 from scripts.errors import DevError, NotFoundError, count
 from scripts.targets import Aws, Database
@@ -42,17 +42,22 @@ class Comparison:
 def is_complete(database: Database, aws: Aws) -> bool:
     """Does the pool have each user in Postgres, with a password if there is a local one?"""
     everybody, in_pool = _list_both(database, aws)
-    return not (_find_missing(everybody, in_pool) or _find_unfinished(aws, everybody, in_pool))
+    if _find_missing(everybody, in_pool) or _find_unfinished(aws, everybody, in_pool):
+        return False
+    former = user_pool.list_local_passwords(aws, user_pool.get_pool(aws))
+    return not former or former == [aws.user_password]
 
 
 def create_users(database: Database, aws: Aws) -> str:
     """Create a pool user for each user in Postgres who has none; returns how many.
 
-    A user whose creation was interrupted has no password yet, and gets the local one.
+    A user whose creation was interrupted has no password yet, and gets the local one; so does one
+    who still has a former local one.
     """
     pool = user_pool.get_pool(aws)
     everybody = users.list_users(database)
     in_pool = _list_pool(aws, pool, everybody)
+    renewed = _renew_passwords(aws, pool, in_pool)
     missing = _find_missing(everybody, in_pool)
     emails = addresses.assign(missing, (user.email for user in in_pool), aws.pool_name)
     new = [user_pool.describe_user(u.handle, emails[u.handle], u.display_name) for u in missing]
@@ -67,7 +72,46 @@ def create_users(database: Database, aws: Aws) -> str:
             "./invoke cognito.list-users",
         )
     local = sum(emails[user.handle] != user.email for user in missing)
-    return _describe_creation(len(missing), local, len(unfinished))
+    return _describe_creation(len(missing), local, len(unfinished)) + renewed
+
+
+def _renew_passwords(aws: Aws, pool: str, in_pool: Sequence[PoolUser]) -> str:
+    """Give the local password to the users who have a former one; what was done, "" for nothing."""
+    former = user_pool.list_local_passwords(aws, pool)
+    if not former or former == [aws.user_password]:
+        return ""
+    # In the tag before a user has it: after a kill, it may be a former one.
+    user_pool.tag_local_passwords(aws, pool, [*dict.fromkeys([*former, aws.user_password])])
+    app, renewed, others = app_client.ensure_client(aws, pool), [], []
+
+    def renew(user: PoolUser) -> None:
+        accepts = partial(passwords.is_accepted, aws, pool, app, user.username)
+        if any(accepts(password) for password in former if password != aws.user_password):
+            passwords.set_password(aws, pool, user.username, aws.user_password)
+            renewed.append(user)
+        elif not accepts(aws.user_password):
+            others.append((user.handle or user.label) + ("" if user.enabled else " (disabled)"))
+
+    complete = [user for user in in_pool if user.status != "FORCE_CHANGE_PASSWORD"]
+    user_pool.in_parallel(aws, renew, complete)
+    user_pool.tag_local_passwords(aws, pool, [aws.user_password])
+    text = f", {len(renewed)} given the new local password"
+    return f"{text}; with another password: {shorten(sorted(others))}" if others else text
+
+
+def find_unlinked(database: Database, aws: Aws) -> list[str]:
+    """The handles of the users whose Cognito ID is not that of their user in the pool."""
+    everybody, pool = users.list_users(database), user_pool.find_pool(aws)
+    if not (pool or aws.owned):  # on AWS, the settings may name no pool
+        return [user.handle for user in everybody if not user.cognito_user_id]
+    in_pool = _list_pool(aws, pool, everybody) if pool else []
+    subs, ids = user_pool.subs_by_handle(in_pool), {user.sub for user in in_pool}
+    return [
+        user.handle
+        for user in everybody
+        if user.cognito_user_id not in ids
+        or user.cognito_user_id != subs.get(user.handle, user.cognito_user_id)
+    ]
 
 
 def is_synced(database: Database, aws: Aws) -> bool:

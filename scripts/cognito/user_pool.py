@@ -11,13 +11,17 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote, unquote
 
 from scripts import clients
 from scripts.cognito import addresses, app_client, passwords
 from scripts.errors import DevError, NotFoundError
+from scripts.settings import Settings
 from scripts.targets import Aws
 
 Item = dict[str, Any]
+_TAG = "invoke:local-passwords"
+_FIRST = Settings.cognito_password  # that of a pool of an earlier version, which has no tag
 WORKERS = 4  # client and emulator each keep one core busy: 1.5 times as fast as one
 
 
@@ -97,10 +101,26 @@ def create_pool(aws: Aws) -> str:
         PoolName=aws.pool_name,
         AutoVerifiedAttributes=["email"],
         Schema=[{"Name": n, "AttributeDataType": "String", "Mutable": True} for n in names],
+        UserPoolTags=_describe_passwords([aws.user_password]) if aws.user_password else {},
         **(email if aws.sign_in == "email" else {"AliasAttributes": ["email"]}),
     )
     app_client.ensure_client(aws, pool["UserPool"]["Id"])
     return str(pool["UserPool"]["Id"])
+
+
+def list_local_passwords(aws: Aws, pool: str) -> list[str]:
+    """The local passwords that users may have, from the pool's tag; [] where there is none."""
+    if not aws.user_password:
+        return []
+    tags = clients.cognito(aws).describe_user_pool(UserPoolId=pool)["UserPool"]["UserPoolTags"]
+    return [unquote(text) for text in tags[_TAG].split()] if _TAG in tags else [_FIRST]
+
+
+def tag_local_passwords(aws: Aws, pool: str, passwords: Sequence[str]) -> None:
+    """Write the local passwords that users may have into the pool's tag."""
+    client = clients.cognito(aws)
+    arn = client.describe_user_pool(UserPoolId=pool)["UserPool"]["Arn"]
+    client.tag_resource(ResourceArn=arn, Tags=_describe_passwords(passwords))
 
 
 def create_user(aws: Aws, pool: str, handle: str, email: str, name: str) -> None:
@@ -244,6 +264,10 @@ def _with_username(aws: Aws, user: Item, sign_in: Sequence[str]) -> Item:
 def _signs_up(user: Item) -> bool:
     """Only who signs up is unconfirmed."""
     return bool(user["Status"] == "UNCONFIRMED")
+
+
+def _describe_passwords(passwords: Sequence[str]) -> dict[str, str]:
+    return {_TAG: " ".join(quote(one, safe="") for one in passwords)}
 
 
 def _is_ours(aws: Aws, pool: dict[str, str]) -> bool:

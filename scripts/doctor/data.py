@@ -30,7 +30,7 @@ def checks(settings: Settings, started: set[str]) -> list[Check]:
                 partial(_drop_scratch, settings),
             ),
             Check("schema", partial(_schema, settings), ("database",)),
-            Check("users", partial(_users, settings), ("database",)),
+            Check("users", partial(_users, settings, "aws" in started), ("database",)),
         ]
     if "aws" in started:
         needs = ("aws", "dynamodb") if "dynamodb" in started else ("aws",)
@@ -132,14 +132,17 @@ def _schema(settings: Settings) -> Finding:
     return ok(f"matches {shown}")
 
 
-def _users(settings: Settings) -> Finding:
+def _users(settings: Settings, with_pool: bool) -> Finding:
     """Do all users have a Cognito ID? Some get theirs when they sign up in the app."""
     if not settings.app.users or not settings.app.cognito:
         return ok("app.toml names no users in a pool")
     everybody = _list_users(settings)
     unlinked = [user.handle for user in everybody if not user.cognito_user_id]
+    aws = stacks.targets(settings).aws
+    if everybody and with_pool and aws.owned:
+        unlinked = sync.find_unlinked(stacks.get_database(settings), aws)
     if unlinked:
-        return note(f"without a Cognito ID: {sync.shorten(unlinked)}", "./invoke setup")
+        return note(f"without a Cognito ID of the pool: {sync.shorten(unlinked)}", "./invoke setup")
     if not everybody:
         return ok("none")
     return ok(f"{count(len(everybody), 'user')} with a Cognito ID")

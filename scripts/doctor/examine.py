@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from scripts import clients, stacks, state
+from scripts import stacks, state
 from scripts.cli import output
 from scripts.doctor import data
 from scripts.engine import checks
@@ -11,7 +11,7 @@ from scripts.engine.checks import Check, Finding, fail, note, ok
 from scripts.environment import journal, recovery
 from scripts.errors import DevError, LoginRefusedError, explain
 from scripts.settings import Settings
-from scripts.stacks import Service
+from scripts.stacks import Service, passwords
 
 
 def run(load: Callable[[], Settings], fix: bool = False) -> list[Finding]:
@@ -118,7 +118,7 @@ def _find_login_failure(settings: Settings, service: Service) -> Finding | None:
     if service.name != "postgres":
         return None
     try:
-        clients.ping(stacks.targets(settings).database.named("postgres"))
+        passwords.check_login(settings, stacks.targets(settings).database)
     except LoginRefusedError as error:
         return checks.of_error(error)
     return None

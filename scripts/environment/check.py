@@ -1,7 +1,7 @@
 """The step `check`: reads all data back as the app does, and says what it found."""
 
 from scripts import stacks
-from scripts.cognito import users
+from scripts.cognito import sync, users
 from scripts.cruddur import conversation_file, conversations
 from scripts.dynamodb import tables
 from scripts.engine.pipeline import Step
@@ -25,7 +25,8 @@ def _read_all(settings: Settings) -> str:
         database = stacks.get_database(settings)
         everybody = users.list_users(database)
         if app.users and app.cognito:
-            linked = sum(bool(user.cognito_user_id) for user in everybody)
+            unlinked = sync.find_unlinked(database, stacks.get_aws(settings))
+            linked = len(everybody) - len(unlinked)
             seen.append(f"{linked} of {count(len(everybody), 'user')} have Cognito IDs")
         if not app.messages:
             seen.append(databases.describe_counts(databases.count_rows(database)) or "no tables")

@@ -111,7 +111,7 @@ def _db_steps(
         Step(
             "db.create",
             f"create the database {where}",
-            lambda: databases.create(database()),
+            lambda: _create(database()),
             needs=("postgres",),
             probe=lambda: pipeline.done_if(databases.exists(database()), "already exists"),
             unit="postgres",
@@ -136,6 +136,12 @@ def _db_steps(
             kind="seed",
         ),
     ]
+
+
+def _create(database: Database) -> str:
+    former = databases.list_others(database)
+    kept = f"; the former one still exists: {', '.join(former)}" if former else ""
+    return databases.create(database) + kept
 
 
 def _find_loaded(database: Database, kind: databases.Kind, files: Sequence[Path]) -> str | None:

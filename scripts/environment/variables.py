@@ -14,7 +14,7 @@ from scripts.app import FILE, App
 from scripts.cli import github, output
 from scripts.cognito import app_client, user_pool
 from scripts.errors import DevError, UsageError, did_you_mean
-from scripts.settings import BEGIN, BLOCK, END, Settings, without_block
+from scripts.settings import BEGIN, BLOCK, END, Settings, list_names, without_block
 from scripts.targets import UNCHECKED, Aws, Database
 
 # What was exported, so that our own commands know it for ours, and what it took the place of.
@@ -327,7 +327,8 @@ def _followed(environ: Mapping[str, str], values: Mapping[str, str]) -> dict[str
     """What we set (None: unset) of all that our own settings, or the SDK below them, look at."""
     gone = [name for name in in_the_way(values, environ) if name in environ]
     changes = {**values, **dict.fromkeys(gone)}
-    return {name: changes[name] for name in changes if name.startswith(_FOLLOWED)}
+    followed = {name for name in changes if name.startswith(_FOLLOWED)} | set(list_names())
+    return {name: changes[name] for name in changes if name in followed}
 
 
 def _exported(environ: Mapping[str, str], values: Mapping[str, str]) -> str:

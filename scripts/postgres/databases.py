@@ -38,6 +38,17 @@ def exists(database: Database) -> bool:
         return bool(cursor.fetchall())
 
 
+def list_others(database: Database) -> list[str]:
+    """The apps' databases that this tool created on a server of ours, without this one."""
+    with maintenance(database) as cursor:
+        cursor.execute(
+            f"SELECT datname FROM pg_database WHERE {ownership.TAGGED}"  # noqa: S608
+            " AND datname <> %s AND strpos(datname, '__') = 0 ORDER BY datname",
+            (database.name,),
+        )
+        return [name for (name,) in cursor.fetchall()] if database.owned else []
+
+
 def is_disposable(database: Database) -> bool:
     """May we destroy it? It is on this checkout's own server, and carries our ownership tag."""
     if not database.owned:

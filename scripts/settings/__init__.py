@@ -1,7 +1,8 @@
 """Settings: each declared once, with its variable, default and help; read from five places.
 
 Precedence: a task's flag, the environment, `.env`, the remembered stack, the default. An empty
-value counts as unset. The app is the one of DEV_APP, by default the one that this tool ships.
+value counts as unset. The prefix DEV_ tells a setting from the app's own variable of that name.
+The app is the one of DEV_APP, by default the one that this tool ships.
 
 forms  the forms of values: each function parses a text, or raises DevError
 """
@@ -20,6 +21,7 @@ from scripts.settings import forms
 
 ROOT = Path(__file__).resolve().parents[2]  # of this tool
 APP_VARIABLE = "DEV_APP"
+PREFIX = "DEV_"  # of the second name that every setting has
 NO_APP = App(ROOT, "app")  # until app.toml is read
 
 # Around the variables in a file of `env --output`, which are no settings.
@@ -39,12 +41,24 @@ def _setting(
 
 
 @dataclasses.dataclass(frozen=True)
+class Source:
+    """Where a value came from: flag, environment, .env or remembered; which variable and line."""
+
+    layer: str
+    variable: str = ""
+    line: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.layer}:{self.line}" if self.line else self.layer
+
+
+@dataclasses.dataclass(frozen=True)
 class Settings:
     """Every setting, and where each value came from; `root` is the folder of the app."""
 
     root: Path = ROOT
     app: App = NO_APP
-    sources: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    sources: Mapping[str, Source] = dataclasses.field(default_factory=dict)
 
     stack: str = _setting("DEV_STACK", "embedded", "which stack to use: embedded, docker or aws")
     throwaway: str = _setting(
@@ -159,16 +173,32 @@ class Settings:
 
     def source(self, name: str) -> str:
         """Where the field `name` came from: flag, environment, .env, remembered or default."""
-        return self.sources.get(name, "default")
+        return self.sources[name].layer if name in self.sources else "default"
 
     def variable(self, name: str) -> str:
         """The environment variable of the field `name`."""
         return next(str(field.metadata["variable"]) for field in declared() if field.name == name)
 
+    def describe_source(self, *names: str) -> str:
+        """Which lines gave these fields their values: `.env:7: POSTGRES_USER`; "" for defaults."""
+        found = [self.sources[name] for name in names if name in self.sources]
+        return ", ".join(f"{source}: {source.variable}".removesuffix(": ") for source in found)
+
 
 def declared() -> list[dataclasses.Field[Any]]:
     """The fields that a user may set, in the order of their declaration."""
     return [field for field in dataclasses.fields(Settings) if "variable" in field.metadata]
+
+
+def list_names() -> list[str]:
+    """The variables of all settings, with the prefix and without."""
+    names = [str(field.metadata["variable"]) for field in declared()]
+    return list(dict.fromkeys([*names, *map(add_prefix, names)]))
+
+
+def add_prefix(variable: str) -> str:
+    """The name of a setting that no app's own variable has: DEV_POSTGRES_PORT."""
+    return PREFIX + variable.removeprefix(PREFIX)
 
 
 def load(
@@ -180,15 +210,20 @@ def load(
     """
     root = root or find_app(environ)
     chosen_app = app.load(root)
-    layers = (("flag", flags), ("environment", environ), (".env", read_env_file(root / ".env")))
+    file = read_env_file(root / ".env")
     values: dict[str, Any] = {}
-    sources: dict[str, str] = {}
+    sources: dict[str, Source] = {}
     for field in declared():
         variable = field.metadata["variable"]
-        for source, layer in layers:
-            text = layer.get(field.name if source == "flag" else variable)
+        names = dict.fromkeys((add_prefix(variable), variable))
+        given = [
+            (flags.get(field.name), Source("flag", variable)),
+            *((environ.get(name), Source("environment", name)) for name in names),
+            *((file[n][0], Source(".env", n, file[n][1])) for n in names if n in file),
+        ]
+        for text, source in given:
             if text:
-                values[field.name] = field.metadata["parse"](variable, text)
+                values[field.name] = _parse(field, text, source)
                 sources[field.name] = source
                 break
     names = {"postgres_db": chosen_app.name, "pool_name": chosen_app.name}
@@ -196,7 +231,19 @@ def load(
     stack = "" if "stack" in sources else _read_remembered(chosen.remembered_stack)
     if not stack:
         return chosen
-    return dataclasses.replace(chosen, stack=stack, sources=sources | {"stack": "remembered"})
+    return dataclasses.replace(
+        chosen, stack=stack, sources=sources | {"stack": Source("remembered")}
+    )
+
+
+def _parse(field: dataclasses.Field[Any], text: str, source: Source) -> Any:
+    try:
+        return field.metadata["parse"](f"{source}: {source.variable}", text)
+    except DevError as error:
+        other = add_prefix(source.variable)
+        may_be_of_app = source.layer != "flag" and source.variable != other
+        hint = f"{error.hint}; {other} overrides it" if may_be_of_app else error.hint
+        raise DevError(error.reason, hint) from None
 
 
 def find_app(environ: Mapping[str, str]) -> Path:
@@ -211,8 +258,8 @@ def _read_remembered(path: Path) -> str:
         return ""
 
 
-def read_env_file(path: Path) -> dict[str, str]:
-    """The variables of a `.env` file, {} where there is none. DevError names a broken line."""
+def read_env_file(path: Path) -> dict[str, tuple[str, int]]:
+    """The variables of a `.env` file, each with its line. Raises DevError for a broken line."""
     try:
         if path.exists() and not path.is_file():  # a pipe would not end
             raise OSError(0, "it is not a file")
@@ -225,7 +272,7 @@ def read_env_file(path: Path) -> dict[str, str]:
     return _parse_env(path.name, text)
 
 
-def _parse_env(name: str, text: str) -> dict[str, str]:
+def _parse_env(name: str, text: str) -> dict[str, tuple[str, int]]:
     """The variables of a file's text, as they stand: nothing in a value is replaced."""
     import io
 
@@ -233,17 +280,17 @@ def _parse_env(name: str, text: str) -> dict[str, str]:
 
     values = {}
     for binding in parse_stream(io.StringIO(without_block(name, text))):
+        space = re.match(r"\s*", binding.original.string)
+        line = binding.original.line + (space[0].count("\n") if space else 0)
         if binding.error or (binding.key is not None and binding.value is None):
-            space = re.match(r"\s*", binding.original.string)
-            line = binding.original.line + (space[0].count("\n") if space else 0)
             # Only a name that we know is shown: the line may be a password's second one.
-            known = binding.key in {field.metadata["variable"] for field in declared()}
+            known = binding.key in list_names()
             raise DevError(
                 f"{name}:{line}{f' ({binding.key})' if known else ''} cannot be read",
                 "write KEY=value, with quotes around a value that has spaces or #",
             )
         if binding.key and binding.value:
-            values[binding.key] = binding.value
+            values[binding.key] = binding.value, line
     return values
 
 
@@ -262,7 +309,8 @@ def without_block(name: str, text: str) -> str:
 def example() -> str:
     """The text of `.env.example`: every setting with its help and its default."""
     lines = [
-        "# Every setting with its default. All are optional: copy the lines you change to .env."
+        "# Every setting with its default. All are optional: copy the lines you change to .env.",
+        "# For ./invoke only, DEV_POSTGRES_PORT overrides a POSTGRES_PORT that your app reads.",
     ]
     for field in declared():
         lines += [

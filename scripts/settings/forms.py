@@ -84,7 +84,7 @@ def url(name: str, text: str) -> str:
 def database_url(name: str, text: str) -> str:
     """A postgresql:// URL, which may hold a password: so it is not shown."""
     if not _is_url(text, "postgresql", "postgres"):
-        hint = f"{name}=postgresql://user:password@host:5432/database"
+        hint = "write it as postgresql://user:password@host:5432/database"
         raise DevError(f"{name} is not the URL of a database (its value is not shown)", hint)
     return text
 

@@ -100,7 +100,7 @@ def get(settings: Settings) -> Stack:
     if settings.stack not in MODULES:
         raise DevError(
             f"{settings.variable('stack')}={settings.stack} is not a stack"
-            f" (from: {settings.source('stack')})",
+            f" (from: {settings.sources.get('stack', 'default')})",
             f"use one of: {', '.join(MODULES)}",
         )
     return _import(settings.stack)
@@ -141,7 +141,9 @@ def check_has(settings: Settings, part: str) -> None:
 
 def get_database(settings: Settings) -> Database:
     """The database of the chosen stack. Raises DevError where its server does not run."""
-    return _running(settings, "postgres").database
+    database = _running(settings, "postgres").database
+    passwords.check_applied(settings, database)
+    return database
 
 
 def get_aws(settings: Settings) -> Aws:

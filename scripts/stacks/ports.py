@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import psutil
 
 from scripts.errors import DevError
-from scripts.settings import Settings
+from scripts.settings import Settings, add_prefix
 
 PORTS_TRIED = 100
 OF_APPS = {3000, 4567, 5000}  # where frontends and backends listen by default: theirs, not ours
@@ -41,8 +41,9 @@ def taken(settings: Settings, setting: str, holder: str) -> DevError:
     """The DevError for a port that the user set and somebody else holds."""
     variable = settings.variable(setting)
     return DevError(
-        f"{variable}={getattr(settings, setting)} is taken by {holder}",
-        f"stop it, set {variable} to a free port, or unset it to take the next free one",
+        f"{settings.describe_source(setting)}={getattr(settings, setting)} is taken by {holder}",
+        f"stop it, set {add_prefix(variable)} to a free port,"
+        f" or unset {variable} to take the next free one",
     )
 
 

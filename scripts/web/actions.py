@@ -11,7 +11,7 @@ from scripts import stacks, state
 from scripts.engine.pipeline import Step
 from scripts.environment import reset, setup, snapshots
 from scripts.errors import DevError, NotFoundError
-from scripts.settings import Settings
+from scripts.settings import Settings, Source
 from scripts.targets import Loss
 from scripts.web import guard
 from scripts.web.guard import FieldError
@@ -199,4 +199,4 @@ def _keep_stack(settings: Settings) -> Settings:
     """The settings as if --stack were given: after Stop, the next action means the same stack."""
     if settings.source("stack") != "remembered":
         return settings
-    return replace(settings, sources={**settings.sources, "stack": "flag"})
+    return replace(settings, sources={**settings.sources, "stack": Source("flag")})

@@ -251,11 +251,19 @@ def test_a_name_in_the_env_file_that_is_almost_a_setting_is_reported_once(
     checkout: Checkout,
 ) -> None:
     """Names of the app's own variables are nobody's business."""
-    lines = ("POSTGRES_PRT=1", "POSTGRES_HOST=db", "AWS_COGNITO_USER_POOL_CLIENT_ID=x", "KEY=y")
+    lines = (
+        "POSTGRES_PRT=1",
+        "DEV_POSTGRES_PORT=6000",
+        "DEV_AWS_REGON=x",
+        "POSTGRES_HOST=db",
+        "AWS_COGNITO_USER_POOL_CLIENT_ID=x",
+        "KEY=y",
+    )
     (checkout.root / ".env").write_text("\n".join(lines))
     done = checkout.run("timeline", "completion", "--shell", "bash")
     assert done.stderr.splitlines() == [
         ".env: POSTGRES_PRT is not a setting; did you mean POSTGRES_PORT?",
+        ".env: DEV_AWS_REGON is not a setting; did you mean DEV_AWS_REGION?",
         "no runs yet; ./invoke setup records one",
     ]
 

@@ -1,3 +1,5 @@
+import itertools
+import uuid
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -5,7 +7,7 @@ import pytest
 
 from scripts import clients
 from scripts.app import Users
-from scripts.cognito import sync, user_pool, users
+from scripts.cognito import app_client, passwords, sync, user_pool, users
 from scripts.cognito.sync import Comparison
 from scripts.engine import pipeline
 from scripts.engine.pipeline import Event
@@ -13,6 +15,7 @@ from scripts.environment import setup
 from scripts.errors import DevError, NotFoundError
 from scripts.settings import Settings
 from scripts.targets import Aws, Database
+from tests.sign_in import LOCAL, OTHER
 
 SEEDED = ["korney", "smirnov"]
 
@@ -120,6 +123,97 @@ def test_the_pool_is_complete_with_every_user(seeded: Database, aws: Aws, empty_
     assert sync.is_complete(seeded, aws)
     add_users(seeded, "newcomer")
     assert not sync.is_complete(seeded, aws)
+
+
+LATER = "Later-1-Passw0rd"
+
+
+def sign_in(aws: Aws, handle: str) -> str:
+    """Which of the passwords a user has."""
+    pool = user_pool.get_pool(aws)
+    app = app_client.get_client(aws, pool)
+    name = next(one.username for one in user_pool.list_users(aws, pool) if one.handle == handle)
+    texts = LOCAL, OTHER, LATER
+    return next(text for text in texts if passwords.is_accepted(aws, pool, app, name, text))
+
+
+def test_a_changed_local_password_is_given_to_those_who_have_the_former_one(
+    seeded: Database, aws: Aws, pool: str
+) -> None:
+    for handle in ("ada", "ben"):
+        add_users(seeded, handle)
+        sync.create_users(seeded, aws)
+    names = {one.handle: one.username for one in user_pool.list_users(aws, pool)}
+    passwords.set_password(aws, pool, names["ada"], LATER)
+    clients.cognito(aws).admin_disable_user(UserPoolId=pool, Username=names["ben"])
+    changed = replace(aws, user_password=OTHER)
+    assert sync.is_complete(seeded, aws)
+    assert not sync.is_complete(seeded, changed)
+    add_users(seeded, "newcomer")
+    assert sync.create_users(seeded, changed) == (
+        "1 user created, 2 given the new local password; with another password: ada, ben (disabled)"
+    )
+    handles = "ada", "korney", "newcomer", "smirnov"
+    assert [sign_in(aws, one) for one in handles] == [LATER, OTHER, OTHER, OTHER]
+    assert sync.is_complete(seeded, changed)
+    assert sync.create_users(seeded, changed) == "0 users created"
+
+
+@pytest.mark.parametrize("killed_after", [0, 1])
+def test_a_change_of_the_local_password_that_was_killed_and_changed_again(
+    seeded: Database, aws: Aws, pool: str, killed_after: int
+) -> None:
+    numbers = itertools.count(1)
+
+    def kill(**_: object) -> None:
+        if next(numbers) > killed_after:
+            raise KeyboardInterrupt
+
+    changed = replace(aws, user_password=OTHER)
+    event = "before-call.cognito-identity-provider.AdminSetUserPassword"
+    clients.cognito(changed).meta.events.register(event, kill)
+    with pytest.raises(KeyboardInterrupt):
+        sync.create_users(seeded, changed)
+    assert [sign_in(aws, one) for one in SEEDED].count(OTHER) == killed_after
+    sync.create_users(seeded, replace(aws, user_password=LATER))
+    assert [sign_in(aws, one) for one in SEEDED] == [LATER, LATER]
+    sync.create_users(seeded, aws)
+    assert [sign_in(aws, one) for one in SEEDED] == [LOCAL, LOCAL]
+
+
+def test_a_pool_of_an_earlier_version_had_the_default_password(
+    seeded: Database, aws: Aws, pool: str
+) -> None:
+    client = clients.cognito(aws)
+    described = client.describe_user_pool(UserPoolId=pool)["UserPool"]
+    client.untag_resource(ResourceArn=described["Arn"], TagKeys=list(described["UserPoolTags"]))
+    assert sync.is_complete(seeded, aws)
+    sync.create_users(seeded, replace(aws, user_password=OTHER))
+    assert [sign_in(aws, one) for one in SEEDED] == [OTHER, OTHER]
+
+
+@pytest.mark.parametrize("text", ["Aa1% +/=\\\"'~é,", "Aa1!" * 64])
+def test_the_tag_holds_every_local_password(aws: Aws, text: str) -> None:
+    chosen = replace(aws, user_password=text)
+    assert user_pool.list_local_passwords(chosen, user_pool.create_pool(chosen)) == [text]
+
+
+def test_a_user_whose_id_is_not_that_of_the_pool_is_unlinked(
+    seeded: Database, aws: Aws, pool: str
+) -> None:
+    sync.sync(seeded, aws)
+    assert sync.find_unlinked(seeded, aws) == []
+    ids = subs(aws, pool)
+    for handle, wrong in [
+        ("korney", "MOCK"),
+        ("korney", str(uuid.uuid4())),
+        ("korney", ids["smirnov"]),
+        ("korney", ""),
+    ]:
+        users.link_cognito(seeded, ids | {handle: wrong})
+        assert sync.find_unlinked(seeded, aws) == [handle]
+    clients.cognito(aws).delete_user_pool(UserPoolId=pool)
+    assert sync.find_unlinked(seeded, aws) == SEEDED
 
 
 def test_130_users_are_all_listed_page_by_page_and_linked(

@@ -148,11 +148,34 @@ def test_another_local_password_is_used_shown_and_printed(running: Checkout, aws
     assert by_password(aws, "korney@example.com", OTHER)
 
 
+def test_setup_gives_a_changed_local_password_to_the_users(running: Checkout, aws: Aws) -> None:
+    path = running.root / ".env"
+    for password in (OTHER, LOCAL):
+        path.write_text(f"COGNITO_PASSWORD={password}\n")
+        talk = running.run("setup").stderr
+        assert " 0 users created, 2 given the new local password\n" in talk
+        assert running.run("cognito.token", "korney").stdout
+        assert "same  cognito.create-users" in running.run("setup").stderr
+    path.unlink()
+
+
+@pytest.mark.parametrize("stale", ["MOCK", "0f4c1f5e-5f6c-4a51-9d35-0d6c0b6f8f11"])
+def test_an_id_that_is_not_in_the_pool_counts_as_missing(running: Checkout, stale: str) -> None:
+    change = f"UPDATE users SET cognito_user_id = '{stale}' WHERE handle = 'korney'"
+    running.run("db.connect", "--", "-qc", change)
+    assert "1 of 2 users have Cognito IDs" in running.run("check").stderr
+    found = json.loads(running.run("doctor", "--json").stdout)
+    (finding,) = [one for one in found if one["check"] == "users"]
+    assert finding["reason"] == "without a Cognito ID of the pool: korney"
+    running.run("setup")
+    assert "2 of 2 users have Cognito IDs" in running.run("check").stderr
+
+
 def test_an_unusable_local_password_is_refused_by_name(running: Checkout) -> None:
     done = running.run("status", env={"COGNITO_PASSWORD": "secret"}, expect=1)
     assert done.stderr == (
-        "COGNITO_PASSWORD (not shown) must have 8 to 256 characters, an uppercase letter, a digit,"
-        " a symbol\nhint: correct it\n"
+        "environment: COGNITO_PASSWORD (not shown) must have 8 to 256 characters, an uppercase"
+        " letter, a digit, a symbol\nhint: correct it; DEV_COGNITO_PASSWORD overrides it\n"
     )
 
 

@@ -138,8 +138,8 @@ def test_a_broken_env_file_is_a_line_and_the_machine_is_still_looked_at(checkout
     assert found["settings"] == Finding(
         "settings",
         "FAIL",
-        "POSTGRES_PORT=5x is not a number from 1 to 65535",
-        "correct it",
+        ".env:1: POSTGRES_PORT=5x is not a number from 1 to 65535",
+        "correct it; DEV_POSTGRES_PORT overrides it",
     )
     assert failed(found) == {"settings"}
     assert {"requirements", "disk", "leftover servers"} <= found.keys()
@@ -150,20 +150,20 @@ def test_a_stack_that_is_none(checkout: Checkout) -> None:
     found = look(checkout, expect=1, DEV_STACK="podman")
     assert found["stack"].reason == "DEV_STACK=podman is not a stack (from: environment)"
     assert found["stack"].fix == "use one of: embedded, docker, aws"
-    assert found["DEV_STACK"].reason == "podman (environment)"
+    assert found["DEV_STACK"].reason == "podman (environment: DEV_STACK)"
 
 
 def test_each_setting_says_where_it_came_from_and_no_secret_is_shown(checkout: Checkout) -> None:
-    (checkout.root / ".env").write_text("POSTGRES_DB=shop\nPOSTGRES_PASSWORD=verysecret\n")
+    (checkout.root / ".env").write_text("DEV_POSTGRES_DB=shop\nPOSTGRES_PASSWORD=verysecret\n")
     url = "postgresql://me:verysecret@127.0.0.1/shop"
     done = checkout.run("doctor", "--stack", "embedded", env={"PROD_DATABASE_URL": url})
     assert "verysecret" not in done.stdout + done.stderr
     found = look(checkout, "--stack", "embedded", PROD_DATABASE_URL=url)
     assert {field.metadata["variable"] for field in declared()} <= found.keys()
-    assert found["DEV_STACK"].reason == "embedded (flag)"
-    assert found["POSTGRES_DB"].reason == "shop (.env)"
-    assert found["POSTGRES_PASSWORD"].reason == "set, hidden (.env)"
-    assert found["PROD_DATABASE_URL"].reason == "set, hidden (environment)"
+    assert found["DEV_STACK"].reason == "embedded (flag: DEV_STACK)"
+    assert found["POSTGRES_DB"].reason == "shop (.env:1: DEV_POSTGRES_DB)"
+    assert found["POSTGRES_PASSWORD"].reason == "set, hidden (.env:2: POSTGRES_PASSWORD)"
+    assert found["PROD_DATABASE_URL"].reason == "set, hidden (environment: PROD_DATABASE_URL)"
     assert found["AWS_PROFILE"].reason == "not set (default)"
     assert found["WEB_PORT"].reason == "4600 (default)"
 
@@ -363,9 +363,9 @@ def test_a_port_that_is_set_and_held_by_another(checkout: Checkout, taken: int) 
     found = look(checkout, expect=1, POSTGRES_PORT=f"{taken}")
     name = psutil.Process().name()
     assert found["postgres port"].reason == (
-        f"POSTGRES_PORT={taken} is taken by {name} (pid {os.getpid()})"
+        f"environment: POSTGRES_PORT={taken} is taken by {name} (pid {os.getpid()})"
     )
-    assert found["postgres port"].fix.startswith("stop it, set POSTGRES_PORT to a free port")
+    assert found["postgres port"].fix.startswith("stop it, set DEV_POSTGRES_PORT to a free port")
     assert failed(found) == {"postgres port"}
 
 
@@ -387,7 +387,7 @@ def test_a_wrong_password(linked: Settings) -> None:
     reason = f"{place} does not accept the password of postgres"
     assert failed(found) == {"postgres"}
     assert found["postgres"].reason == reason
-    assert found["postgres"].fix.startswith("set POSTGRES_USER and POSTGRES_PASSWORD to those")
+    assert found["postgres"].fix == "./invoke up"
     for name in ("database", "schema", "users"):
         assert found[name] == Finding(name, "skip", "not checked: postgres failed")
 
@@ -467,7 +467,7 @@ def test_leftover_databases_are_listed_and_only_scratch_is_dropped(linked: Setti
 
 def test_users_without_a_cognito_id(filled: Settings) -> None:
     assert diagnose(filled)["users"] == Finding(
-        "users", "note", f"without a Cognito ID: {USERS}", "./invoke setup"
+        "users", "note", f"without a Cognito ID of the pool: {USERS}", "./invoke setup"
     )
 
 

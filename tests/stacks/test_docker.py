@@ -140,9 +140,28 @@ def test_an_image_that_cannot_be_pulled(checkout: Checkout) -> None:
 def test_a_port_that_a_process_holds(checkout: Checkout, listener: int) -> None:
     said = failure(up(checkout, DYNAMODB_PORT=str(listener)), "dynamodb")
     assert said == (
-        f"DYNAMODB_PORT={listener} is taken by {psutil.Process().name()} (pid {os.getpid()})\n"
-        "hint: stop it, set DYNAMODB_PORT to a free port, or unset it to take the next free one"
+        f"environment: DYNAMODB_PORT={listener} is taken by"
+        f" {psutil.Process().name()} (pid {os.getpid()})\n"
+        "hint: stop it, set DEV_DYNAMODB_PORT to a free port,"
+        " or unset DYNAMODB_PORT to take the next free one"
     )
+
+
+def test_a_login_and_a_database_that_were_changed_are_applied(checkout: Checkout) -> None:
+    checkout.run("setup", "--stack", "docker")
+    own = checkout.root / ".env"
+    own.write_text("POSTGRES_USER=app\nPOSTGRES_PASSWORD=secret\nPOSTGRES_DB=shop\n")
+    talk = checkout.run("setup").stderr
+    source = ".env:1: POSTGRES_USER, .env:2: POSTGRES_PASSWORD"
+    assert f"; created the superuser app ({source})\n" in talk
+    assert "; the former one still exists: cruddur\n" in talk
+    query = "SELECT current_user, current_database(), count(*) FROM users"
+    assert checkout.run("db.connect", "--", "-qAtc", query).stdout == "app|shop|2\n"
+    own.write_text("POSTGRES_PASSWORD=other\nCOGNITO_PASSWORD=Other-Passw0rd\n")
+    talk = checkout.run("setup").stderr
+    assert " 0 users created, 2 given the new local password\n" in talk
+    assert "; set the password of postgres (.env:1: POSTGRES_PASSWORD)\n" in talk
+    assert checkout.run("db.connect", "--", "-qAtc", query).stdout == "postgres|cruddur|2\n"
 
 
 def test_a_port_that_a_container_holds_and_the_next_free_one(
@@ -155,7 +174,7 @@ def test_a_port_that_a_container_holds_and_the_next_free_one(
         said = failure(up(second, POSTGRES_PORT=str(port)), "postgres")
         name = state.identity(checkout.settings())
         holder = f"the container {name}-postgres-1 of {name}"
-        assert said.startswith(f"POSTGRES_PORT={port} is taken by {holder}\n")
+        assert said.startswith(f"environment: POSTGRES_PORT={port} is taken by {holder}\n")
         up(second, expect=0)
         assert stacks.targets(second.settings()).database.port != port
     finally:

@@ -179,10 +179,16 @@ def test_a_taken_port_that_the_user_set_is_an_error_naming_its_holder(
 ) -> None:
     checkout.run("up")
     port = listener(0)
-    done = checkout.run("up", env={variable: str(port)}, expect=1)
+    (checkout.root / ".env").write_text(f"# of the app\n{variable}={port}\n")
+    done = checkout.run("up", expect=1)
     holder = f"{psutil.Process().name()} (pid {os.getpid()})"
-    assert f"{variable}={port} is taken by {holder}" in done.stderr
-    assert "unset it to take the next free one" in done.stderr
+    assert f".env:2: {variable}={port} is taken by {holder}" in done.stderr
+    assert (
+        f"hint: stop it, set DEV_{variable} to a free port, or unset {variable} to take the next"
+        " free one\n"
+    ) in done.stderr
+    checkout.run("up", env={f"DEV_{variable}": str(record(checkout, service)["port"])})
+    (checkout.root / ".env").unlink()
     assert states(checkout) == {"postgres": "healthy", "aws": "healthy"}
 
 

@@ -105,6 +105,32 @@ def test_what_an_admin_changes_of_a_user_is_a_line_of_the_log(
     assert user_pool.list_users(emulator.aws(), pool) == users
 
 
+def test_a_sign_in_by_an_admin_is_a_line_of_the_log(
+    emulator: Emulator, pool: str, client_id: str
+) -> None:
+    sign_up(emulator.aws(), client_id)
+    log, state = emulator.state("users.log"), emulator.state("cognito.json")
+    before, written = log.read_bytes(), state.stat().st_mtime_ns
+
+    def attempt(flow: str, **parameters: str) -> Any:
+        client = clients.cognito(emulator.aws())
+        return client.admin_initiate_auth(
+            UserPoolId=pool, ClientId=client_id, AuthFlow=flow, AuthParameters=parameters
+        )
+
+    by_password = "ADMIN_USER_PASSWORD_AUTH"
+    tokens = attempt(by_password, USERNAME="ada", PASSWORD=PASSWORD)["AuthenticationResult"]
+    with pytest.raises(clients.cognito(emulator.aws()).exceptions.NotAuthorizedException):
+        attempt(by_password, USERNAME="ada", PASSWORD=OTHER)
+    assert log.read_bytes().removeprefix(before).count(b"\n") == 1
+    assert state.stat().st_mtime_ns == written
+    emulator.restart()
+    assert call(emulator.aws(), "GetUser", AccessToken=tokens["AccessToken"])["Username"] == "ada"
+    written = state.stat().st_mtime_ns
+    attempt("REFRESH_TOKEN_AUTH", REFRESH_TOKEN=tokens["RefreshToken"])
+    assert state.stat().st_mtime_ns > written
+
+
 def test_a_password_and_attributes_that_the_user_changed(
     emulator: Emulator, client_id: str
 ) -> None:

@@ -287,21 +287,127 @@ def test_settings_for_tls_elsewhere_do_not_concern_it(
     assert record(checkout, "postgres") == before
 
 
-@pytest.mark.parametrize(("variable", "value"), [("PASSWORD", "other"), ("USER", "other")])
-def test_a_refused_login_is_final_and_the_server_runs_on(
-    checkout: Checkout, variable: str, value: str
+def write_env(checkout: Checkout, *lines: str) -> None:
+    (checkout.root / ".env").write_text("".join(f"{line}\n" for line in ("# the app's", *lines)))
+
+
+def note_path(checkout: Checkout) -> Path:
+    return checkout.root / ".dev" / "postgres-login.embedded.json"
+
+
+@pytest.mark.parametrize(
+    ("lines", "done"),
+    [
+        (["POSTGRES_PASSWORD=it's \\ ü"], "set the password of postgres ("),
+        (["POSTGRES_USER=app", "POSTGRES_PASSWORD=secret"], "created the superuser app ("),
+        (["DEV_POSTGRES_USER=mine", "POSTGRES_USER=no-role"], "created the superuser mine ("),
+    ],
+)
+def test_a_login_that_was_changed_is_applied_to_the_running_server(
+    checkout: Checkout, lines: list[str], done: str
 ) -> None:
+    checkout.run("setup")
+    before = record(checkout, "postgres")
+    write_env(checkout, *lines)
+    names = [line.partition("=")[0] for line in lines if "no-role" not in line]
+    source = ", ".join(f".env:{number}: {name}" for number, name in enumerate(names, start=2))
+    early = checkout.run("env", expect=1).stderr
+    assert early == (
+        f"cruddur on 127.0.0.1:{before['port']} does not have the login of {source} yet\n"
+        "hint: ./invoke up\n"
+    )
+    assert (
+        f"listening on 127.0.0.1:{before['port']}; {done}{source})\n" in checkout.run("up").stderr
+    )
+    shown = json.loads(checkout.run("env", "--format", "json").stdout)
+    assert ask(checkout, "SELECT current_user") == shown["PGUSER"]
+    checkout.run("reset")
+    checkout.run("undo")
+    (checkout.root / ".env").unlink()
+    checkout.run("setup")
+    assert ask(checkout, "SELECT current_user") == "postgres"
+    assert record(checkout, "postgres") == before
+    assert stat.S_IMODE(note_path(checkout).stat().st_mode) == 0o600
+    assert "secret" not in (checkout.root / ".dev" / "postgres.log").read_text()
+
+
+def test_a_login_is_applied_also_after_kills_and_without_the_note(checkout: Checkout) -> None:
+    checkout.run("up")
+    first = json.loads(note_path(checkout).read_text())
+    note_path(checkout).unlink()  # an earlier version wrote none
+    write_env(checkout, "POSTGRES_PASSWORD=second")
+    checkout.run("up")
+    second = json.loads(note_path(checkout).read_text())
+    assert second == [["postgres", "second"]]
+    # Killed after the server has the password, before the note says so.
+    note_path(checkout).write_text(json.dumps(first + second))
+    write_env(checkout, "POSTGRES_PASSWORD=third")
+    checkout.run("setup")
+    assert ask(checkout, "SELECT 1") == "1"
+    assert json.loads(note_path(checkout).read_text()) == [["postgres", "third"]]
+
+
+def test_the_login_of_a_cluster_is_noted_before_it_is_created(checkout: Checkout) -> None:
+    loaded = replace(checkout.settings(), postgres_user="me", postgres_password="first")
+    (checkout.root / ".dev").mkdir(mode=0o700)
+    (checkout.root / ".dev" / "postgres.log").mkdir()  # so that the server does not start
+    checkout.run("up", env={"POSTGRES_USER": "me", "POSTGRES_PASSWORD": "first"}, expect=1)
+    assert (postgres_cluster.ensure_home(loaded) / "data").exists()
+    (checkout.root / ".dev" / "postgres.log").rmdir()
+    write_env(checkout, "POSTGRES_PASSWORD=second")
+    checkout.run("setup")
+    assert ask(checkout, "SELECT current_user") == "postgres"
+
+
+def test_a_role_of_the_app_without_superuser_rights_stays_as_it_is(checkout: Checkout) -> None:
+    checkout.run("setup")
+    ask(checkout, "CREATE ROLE app LOGIN PASSWORD 'right'")
+    for password in ("right", "wrong"):
+        write_env(checkout, "POSTGRES_USER=app", f"POSTGRES_PASSWORD={password}")
+        reason, hint = failure(checkout)
+        assert reason == (
+            ".env:2: POSTGRES_USER=app is a role without superuser rights in"
+            f" postgres on 127.0.0.1:{record(checkout, 'postgres')['port']}"
+        )
+        assert hint == "hint: set DEV_POSTGRES_USER=postgres, which overrides it for ./invoke"
+    write_env(
+        checkout, "POSTGRES_USER=app", "POSTGRES_PASSWORD=wrong", "DEV_POSTGRES_USER=postgres"
+    )
+    checkout.run("setup")
+    assert ask(checkout, "SELECT current_user") == "postgres"
+    assert ask(checkout, "SELECT rolsuper FROM pg_roles WHERE rolname = 'app'") == "f"
+
+
+def test_a_login_that_is_not_known_is_final_and_the_server_runs_on(checkout: Checkout) -> None:
+    write_env(checkout, "POSTGRES_PASSWORD=first")
     checkout.run("up")
     before = record(checkout, "postgres")
-    user = value if variable == "USER" else "postgres"
-    said = failure(checkout, **{f"POSTGRES_{variable}": value, "READY_TIMEOUT": "3600"})
-    assert said == (
-        f"postgres on 127.0.0.1:{before['port']} does not accept the password of {user}",
-        "hint: set POSTGRES_USER and POSTGRES_PASSWORD to those that it was created with;"
+    note_path(checkout).unlink()
+    write_env(checkout, "POSTGRES_PASSWORD=other")
+    assert failure(checkout, READY_TIMEOUT="3600") == (
+        f"cruddur on 127.0.0.1:{before['port']} refuses the login of .env:2: POSTGRES_PASSWORD,"
+        " and its own is not noted",
+        "hint: set DEV_POSTGRES_USER and DEV_POSTGRES_PASSWORD to those that it was created with;"
         " to start over without its data: ./invoke down --volumes setup",
     )
     assert record(checkout, "postgres") == before
+    assert states(checkout)["postgres"] == "unhealthy"
+    write_env(checkout, "POSTGRES_PASSWORD=other", "DEV_POSTGRES_PASSWORD=first")
     assert states(checkout)["postgres"] == "healthy"
+
+
+def test_another_name_of_the_database_is_another_database(checkout: Checkout) -> None:
+    checkout.run("setup")
+    port = record(checkout, "postgres")["port"]
+    ask(checkout, "UPDATE users SET display_name = 'changed'")
+    write_env(checkout, "POSTGRES_DB=shop")
+    created = f"created shop on 127.0.0.1:{port}; the former one still exists: cruddur\n"
+    assert created in checkout.run("setup").stderr
+    changed = "SELECT count(*) FROM users WHERE display_name = 'changed'"
+    assert ask(checkout, "SELECT current_database()", changed) == "shop\n0"
+    (checkout.root / ".env").unlink()
+    checkout.run("setup")
+    assert ask(checkout, "SELECT current_database()", changed) == "cruddur\n2"
 
 
 @contextlib.contextmanager

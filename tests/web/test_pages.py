@@ -15,7 +15,7 @@ from werkzeug.test import TestResponse
 from scripts import clients, stacks, state
 from scripts.app import App
 from scripts.environment import variables
-from scripts.settings import Settings
+from scripts.settings import Settings, Source
 from scripts.targets import Aws, Database
 from scripts.web import app
 
@@ -196,7 +196,7 @@ def test_a_failed_action_says_why_and_what_to_try(pages: Pages) -> None:
 
 
 def test_a_failure_has_the_hint_of_the_command_line(services: Settings, tmp_path: Path) -> None:
-    pages = Pages(replace(services, root=tmp_path, sources={"stack": "flag"}))
+    pages = Pages(replace(services, root=tmp_path, sources={"stack": Source("flag")}))
     hint = "./invoke --stack embedded up"
     assert f"Try: <code>{hint}</code>" in pages.get("/postgres/").text
     headers = {"Accept": "application/json"}

@@ -15,7 +15,7 @@ from playwright.sync_api import Locator, Page, expect
 from scripts import stacks
 from scripts.cruddur import messages
 from scripts.errors import DevError
-from scripts.settings import Settings
+from scripts.settings import Settings, Source
 from scripts.stacks import ports
 from scripts.web import words
 from tests.conftest import Checkout
@@ -417,6 +417,8 @@ def test_a_port_that_is_taken_is_passed_over_unless_it_was_asked_for(services: S
         taken = int(address.split(":")[2].partition("/")[0])
         free = replace(services, web_port=taken)
         assert ports.choose(free, "web_port") > taken
+        asked_for = replace(free, sources={"web_port": Source("environment", "WEB_PORT")})
         with pytest.raises(DevError) as error:
-            ports.choose(replace(free, sources={"web_port": "flag"}), "web_port")
-        assert str(error.value.message).startswith(f"WEB_PORT={taken} is taken by ")
+            ports.choose(asked_for, "web_port")
+        expected = f"environment: WEB_PORT={taken} is taken by "
+        assert str(error.value.message).startswith(expected)

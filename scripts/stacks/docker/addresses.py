@@ -12,7 +12,7 @@ from scripts.errors import DevError
 from scripts.settings import Settings
 from scripts.stacks import ports
 from scripts.stacks.docker import engine
-from scripts.targets import Targets, is_loopback
+from scripts.targets import is_loopback
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Part:
     name: str
     port_setting: str
     query: str
-    answer: Callable[[Targets], object]
+    answer: Callable[[Settings], object]
 
 
 @dataclass(frozen=True)

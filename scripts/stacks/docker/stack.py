@@ -27,18 +27,20 @@ _DATA_VERSIONS = (
 )
 
 
-def _ask_postgres(target: Targets) -> None:
-    clients.ping(target.database.named("postgres"))
+def _ask_postgres(settings: Settings) -> None:
+    passwords.check_login(settings, targets(settings).database)
 
 
-def _ask_dynamodb(target: Targets) -> None:
-    _speak_http(target.aws.dynamodb_endpoint)
-    tables.list_tables(target.aws)
+def _ask_dynamodb(settings: Settings) -> None:
+    aws = targets(settings).aws
+    _speak_http(aws.dynamodb_endpoint)
+    tables.list_tables(aws)
 
 
-def _ask_aws(target: Targets) -> None:
-    _speak_http(target.aws.endpoint)
-    user_pool.find_pool(target.aws)
+def _ask_aws(settings: Settings) -> None:
+    aws = targets(settings).aws
+    _speak_http(aws.endpoint)
+    user_pool.find_pool(aws)
 
 
 PARTS = (
@@ -106,6 +108,8 @@ def _service(settings: Settings, part: Part) -> Service:
 def _start(settings: Settings, part: Part) -> str:
     """Publish the container on the first port that it gets, and wait until it answers the query."""
     passwords.ensure(settings)
+    if part.name == "postgres":
+        passwords.note(settings, targets(settings).database)
     container = _find(settings, part)
     ours = engine.published_port(container) if container else None
     for port in addresses.ports_to_try(settings, part, ours):
@@ -116,8 +120,14 @@ def _start(settings: Settings, part: Part) -> str:
                 raise addresses.taken(settings, part, port) from None
             continue
         addresses.record(settings, part, addresses.Place(engine.endpoint().host, port))
-        _wait(settings, part)
-        return f"listening on {addresses.find(settings, part)}"
+        ready = f"listening on {addresses.find(settings, part)}"
+        try:
+            _wait(settings, part)
+        except LoginRefusedError:
+            done = passwords.apply(settings, targets(settings).database)
+            _wait(settings, part)
+            return f"{ready}; {done}"
+        return ready
     raise ports.none_free(part.name)
 
 
@@ -212,7 +222,8 @@ def _health(settings: Settings, part: Part) -> str | None:
         return "not running"
     wanted = ports.find_pinned(settings, part.port_setting)
     if wanted and wanted != engine.published_port(container):
-        return f"not on the port {settings.variable(part.port_setting)}={wanted}"
+        source = settings.describe_source(part.port_setting)
+        return f"not on the port that is set: {source}={wanted}"
     if not addresses.is_right(settings, part, container):
         return f"not at {addresses.find(settings, part)}, where it was"
     return _not_answering(settings, part)
@@ -228,7 +239,7 @@ def _not_answering(
     import botocore.exceptions
 
     try:
-        part.answer(targets(settings))
+        part.answer(settings)
     except final:
         raise
     except DevError as error:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import psutil
 
-from scripts import clients, state
+from scripts import state
 from scripts.errors import DevError, LoginRefusedError
 from scripts.settings import Settings
-from scripts.stacks import processes
+from scripts.stacks import passwords, processes
 from scripts.stacks.embedded import postgres_cluster, postgres_programs
 from scripts.stacks.embedded.postgres_programs import Programs
 from scripts.targets import Database
@@ -65,7 +65,7 @@ def start(settings: Settings, database: Database) -> int:
         settings,
         PORT_SETTING,
         launch,
-        lambda port: not_ready(database.at(port)),
+        lambda port: not_ready(settings, database.at(port)),
     )
 
 
@@ -74,18 +74,18 @@ def find_trouble(settings: Settings, database: Database) -> str | None:
     try:
         if settings.postgres_home:
             check_programs(settings)
-        return not_ready(database)
+        return not_ready(settings, database)
     except DevError as error:
         return error.reason
 
 
-def not_ready(database: Database) -> str | None:
+def not_ready(settings: Settings, database: Database) -> str | None:
     """None when the server answers a query with our login, else the reason.
 
     Raises LoginRefusedError, which waiting does not change.
     """
     try:
-        clients.ping(database.named("postgres"))
+        passwords.check_login(settings, database)
     except LoginRefusedError:
         raise
     except DevError as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from scripts import state
 from scripts.engine.checks import Check, Finding, fail, note, ok
-from scripts.errors import count
+from scripts.errors import LoginRefusedError, count
 from scripts.settings import Settings
 from scripts.stacks import Service, local_database, passwords, ports, processes
 from scripts.stacks.embedded import (
@@ -47,9 +47,14 @@ def targets(settings: Settings) -> Targets:
 def services(settings: Settings) -> list[Service]:
     """Postgres and the AWS emulator."""
 
-    def start_postgres() -> int:
+    def start_postgres() -> str:
         passwords.ensure(settings)
-        return postgres_server.start(settings, targets(settings).database)
+        passwords.note(settings, targets(settings).database)
+        try:
+            return str(postgres_server.start(settings, targets(settings).database))
+        except LoginRefusedError:
+            done = passwords.apply(settings, targets(settings).database)
+        return f"{postgres_server.start(settings, targets(settings).database)}; {done}"
 
     def postgres_health() -> str | None:
         return postgres_server.find_trouble(settings, targets(settings).database)
@@ -163,7 +168,7 @@ def _service(
     settings: Settings,
     server: processes.Server,
     port_setting: str,
-    start: Callable[[], int],
+    start: Callable[[], int | str],
     answer: Callable[[], str | None],
     folder: Callable[[], Path | None],
     erase: Callable[[], None],
@@ -177,7 +182,7 @@ def _service(
             return "not running"
         wanted = ports.find_pinned(settings, port_setting)
         if wanted and wanted != processes.find_port(server):
-            return f"not on the port of {settings.variable(port_setting)}={wanted}"
+            return f"not on the port that is set: {settings.describe_source(port_setting)}={wanted}"
         return answer()
 
     return Service(

@@ -164,11 +164,16 @@ def answer_when_written(service: str, log: ItemLog) -> None:
     handler = app.SERVICE_HANDLERS[service]
     module = app.SERVICE_REGISTRY[service]["module"]
 
-    async def handle(method: str, path: str, headers: dict[str, str], *rest: Any) -> Any:
-        answer = await handler(method, path, headers, *rest)
+    async def handle(
+        method: str, path: str, headers: dict[str, str], body: bytes, *rest: Any
+    ) -> Any:
+        answer = await handler(method, path, headers, body, *rest)
         log.write()
         action = headers.get("x-amz-target", "").rpartition(".")[2]
-        if not (method in {"GET", "HEAD"} or action in ITEM_ACTIONS or READ.match(action)):
+        of_items = action in ITEM_ACTIONS and (
+            action != pool_users.SIGN_IN or pool_users.is_plain(body, answer[2])
+        )
+        if not (method in {"GET", "HEAD"} or of_items or READ.match(action)):
             save(module)
         return answer
 

@@ -15,10 +15,11 @@ from ministack.services import cognito
 
 from scripts.stacks.embedded.emulator.item_log import Change, ItemLog
 
-# The operations that change one user and nothing else.
+SIGN_IN = "AdminInitiateAuth"
+# The operations that change one user and nothing else; a sign-in only if `is_plain`.
 ACTIONS = (
     *("AdminCreateUser", "AdminSetUserPassword", "AdminUpdateUserAttributes"),
-    *("AdminDisableUser", "AdminEnableUser", "AdminDeleteUser"),
+    *("AdminDisableUser", "AdminEnableUser", "AdminDeleteUser", SIGN_IN),
 )
 
 Data = dict[str, Any]
@@ -30,6 +31,11 @@ def list_users() -> Iterator[list[Change]]:
     for pool in cognito._user_pools.all_values():
         if pool["_users"]:
             yield [[pool["Id"], name, "", user] for name, user in pool["_users"].items()]
+
+
+def is_plain(request: bytes, answer: bytes) -> bool:
+    """Was this sign-in by password only? Then it leaves nothing but a line in the user."""
+    return b"_PASSWORD_AUTH" in request and b"ChallengeName" not in answer
 
 
 def keep_users_in(log: ItemLog) -> None:
@@ -67,9 +73,10 @@ def _log_action(log: ItemLog, name: str) -> None:
 
     def handle(data: Data) -> Answer:
         pool = cognito._user_pools.get(data.get("UserPoolId")) or {"_users": {}}
-        user = None if is_new else cognito._resolve_user(pool, data.get("Username"))[0]
+        name = data.get("Username") or (data.get("AuthParameters") or {}).get("USERNAME")
+        user = None if is_new else cognito._resolve_user(pool, name)[0]
         answer: Answer = handler(data)
-        if answer[0] == 200:
+        if answer[0] == 200 and (user or is_new):
             user = user or json.loads(answer[2])["User"]
             log.add(pool["Id"], user["Username"], "", pool["_users"].get(user["Username"]))
         return answer
