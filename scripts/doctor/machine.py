@@ -47,7 +47,8 @@ def list_settings(settings: Settings) -> list[Check]:
     def look(name: str, secret: bool) -> Finding:
         value = getattr(settings, name)
         shown = ("set, hidden" if value else "not set") if secret else value
-        return ok(f"{shown if value != '' else 'not set'} ({settings.source(name)})")
+        shown = shown if value != "" else "not set"
+        return Finding("", "set", f"{shown} ({settings.source(name)})")
 
     return [
         Check(field.metadata["variable"], partial(look, field.name, field.metadata["secret"]))

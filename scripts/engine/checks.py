@@ -14,11 +14,11 @@ from scripts.errors import DevError
 class Finding:
     """What a check found: `note` is worth knowing and no failure; `fix` says what to do.
 
-    A check that needs a failed one is a `skip`: it was not run.
+    A check that needs a failed one is a `skip`: it was not run. `set` shows a setting: no check.
     """
 
     check: str
-    state: Literal["ok", "note", "FAIL", "skip"]
+    state: Literal["ok", "note", "FAIL", "skip", "set"]
     reason: str
     fix: str = ""
 

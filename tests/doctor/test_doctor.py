@@ -159,7 +159,9 @@ def test_each_setting_says_where_it_came_from_and_no_secret_is_shown(checkout: C
     done = checkout.run("doctor", "--stack", "embedded", env={"PROD_DATABASE_URL": url})
     assert "verysecret" not in done.stdout + done.stderr
     found = look(checkout, "--stack", "embedded", PROD_DATABASE_URL=url)
-    assert {field.metadata["variable"] for field in declared()} <= found.keys()
+    assert {field.metadata["variable"] for field in declared()} == {
+        name for name, finding in found.items() if finding.state == "set"
+    }
     assert found["DEV_STACK"].reason == "embedded (flag)"
     assert found["POSTGRES_DB"].reason == "shop (.env)"
     assert found["POSTGRES_PASSWORD"].reason == "set, hidden (.env)"
@@ -237,7 +239,10 @@ def test_the_summary_counts_what_was_not_checked() -> None:
     assert report.summary(FOUND, True) == failed
     assert report.summary(FOUND, False) == failed + more
     assert report.summary(FOUND[:2], True) == "doctor: 2 checks passed, 1 note"
-    assert report.summary(FOUND[:1], True) == "doctor: 1 check passed"
+    setting = Finding("WEB_PORT", "set", "4600 (default)")
+    assert report.summary([*FOUND[:1], setting], True) == "doctor: 1 check passed"
+    assert list(report.lines([setting], False, None)) == []
+    assert list(report.lines([setting], True, None)) == ["set   WEB_PORT  4600 (default)"]
 
 
 def test_a_server_that_crashed_is_a_failure_and_one_that_was_stopped_is_none(
