@@ -8,6 +8,7 @@ import signal
 import sys
 from functools import partial
 from pathlib import Path
+from shlex import quote
 
 from scripts import shell, state
 from scripts.settings import ROOT, Settings
@@ -47,7 +48,9 @@ def data_folder(settings: Settings) -> Path:
 
 def find_key(settings: Settings) -> tuple[str, str] | None:
     """The ID and the secret of the checkout's key; None where it was not made or is damaged."""
-    words = (state.read(settings.state / _KEY) or "").split()
+    path = settings.state / _KEY
+    fix = f"rm {quote(str(path))} && ./invoke up"
+    words = (state.read_secret(path, fix) or "").split()
     return (words[0], words[1]) if len(words) == 2 else None
 
 
