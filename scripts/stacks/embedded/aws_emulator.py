@@ -35,7 +35,7 @@ def start(settings: Settings) -> int:
     def launch(port: int) -> processes.Launch:
         ours_for = [word for mark in (ours.marker, state.origin(settings)) for word in ("-X", mark)]
         # -P: whatever the folder that we are run in holds, nothing is imported from there.
-        argv = [sys.executable, "-P", *ours_for, "-m", PROGRAM]
+        argv = [sys.executable, "-P", *ours_for, str(ROOT / "scripts" / "caches.py"), PROGRAM]
         return processes.Launch(argv, environment | {"GATEWAY_PORT": str(port)})
 
     return processes.start(ours, settings, PORT_SETTING, launch, partial(not_ready, settings))
