@@ -107,9 +107,8 @@ def _service(settings: Settings, service: Service) -> Finding:
         return ok(f"running at {service.address()}")
     logs = f"./invoke logs {service.name}"
     if service.is_running():
-        return _find_login_failure(settings, service) or fail(
-            reason, f"./invoke restart {service.name}; its log: {logs}"
-        )
+        login = None if reason == clients.SILENT else _find_login_failure(settings, service)
+        return login or fail(reason, f"./invoke restart {service.name}; its log: {logs}")
     if service.has_crashed():
         return fail("it has crashed or was killed", f"./invoke up; its log: {logs}")
     return note(reason, "./invoke up")

@@ -12,12 +12,14 @@ versions       the version of a running emulator
 import importlib
 import queue
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol, cast
 
-from scripts import state
+from scripts import clients, state
 from scripts.engine.checks import Check
 from scripts.errors import DevError, UsageError, did_you_mean
 from scripts.settings import Settings
@@ -30,25 +32,28 @@ MODULES = {
     "aws": "scripts.stacks.aws",
 }
 LOG_LINES = 100
+# How long an answer about health is good: so that a command asks a hung server once, not each time.
+_GOOD_SECONDS, _SILENT_SECONDS = 0.5, 2.0
+_asked: dict[tuple[str, str], tuple[float, str | None]] = {}
 
 
 @dataclass(frozen=True)
 class Service:
     """One service of a stack: `postgres`, `aws`, or `dynamodb` where it is a server of its own.
 
-    `start` returns a line once it is ready; `stop` is False where nothing ran; `health` is None
-    when it is well, else the reason. `log` gives that many of its last lines, and to follow it
-    also those that come until the service stops. `data` says what it keeps, None for nothing, and
-    `erase` deletes that; the service is stopped then. `has_crashed`: it ended, and `stop` did not
-    end it. `needs` are the stack's checks that must pass before it is checked. `port_setting` is
-    the setting of its port, "" where that is not ours to choose. `ours`: it is started and stopped
-    by us, not by somebody elsewhere.
+    `launch` returns a line once it is ready; `stop` is False where nothing ran; `ask` is None
+    when it is well, else the reason: call `start` and `health`. `log` gives that many of its last
+    lines, and to follow it also those that come until the service stops. `data` says what it keeps,
+    None for nothing, and `erase` deletes that; the service is stopped then. `has_crashed`: it
+    ended, and `stop` did not end it. `needs` are the checks of the stack that must pass before
+    it is checked. `port_setting` is the setting of its port, "" where that is not ours to choose.
+    `ours`: this tool starts and stops it.
     """
 
     name: str
-    start: Callable[[], str]
+    launch: Callable[[], str]
     stop: Callable[[], bool]
-    health: Callable[[], str | None]
+    ask: Callable[[], str | None]
     address: Callable[[], str]
     is_running: Callable[[], bool]
     since: Callable[[], datetime | None]
@@ -60,6 +65,38 @@ class Service:
     needs: tuple[str, ...] = ()
     port_setting: str = ""
     ours: bool = True
+
+    def start(self) -> str:
+        """Start it; a line once it is ready."""
+        _asked.pop((self.name, self.address()), None)
+        return self.launch()
+
+    def health(self, seconds: float = 0) -> str | None:
+        """None when it is well, else the reason: SILENT if it does not answer in time.
+
+        An answer that is at most so many seconds old is good enough.
+        """
+        key = self.name, self.address()
+        at, reason = _asked.get(key, (float("-inf"), None))
+        if time.monotonic() - at < (_SILENT_SECONDS if reason == clients.SILENT else seconds):
+            return reason
+        answers: queue.SimpleQueue[str | Exception | None] = queue.SimpleQueue()
+
+        def ask() -> None:
+            try:
+                answers.put(self.ask())
+            except Exception as error:  # noqa: BLE001 - raised below
+                answers.put(error)
+
+        threading.Thread(target=ask, daemon=True).start()
+        try:  # the question itself has the same deadline, as far as it can have one
+            answer = answers.get(timeout=clients.ANSWER_SECONDS + 0.5)
+        except queue.Empty:
+            answer = clients.SILENT
+        if isinstance(answer, Exception):
+            raise answer
+        _asked[key] = time.monotonic(), answer
+        return answer
 
 
 @dataclass(frozen=True)
@@ -148,7 +185,7 @@ def describe_trouble(settings: Settings, starting: Collection[str] = ()) -> str:
     Those that are only `starting` are left out.
     """
     services = [one for one in get(settings).services(settings) if one.name not in starting]
-    troubles = [(service, service.health()) for service in services]
+    troubles = zip(services, _ask_all(services), strict=True)
     return "".join(
         f"\n{service.name}: {reason}{service.log_tail()}" for service, reason in troubles if reason
     )
@@ -156,11 +193,19 @@ def describe_trouble(settings: Settings, starting: Collection[str] = ()) -> str:
 
 def list_status(settings: Settings) -> list[Status]:
     """Every service of the chosen stack, asked now."""
-    return [_status(service) for service in get(settings).services(settings)]
+    services = get(settings).services(settings)
+    return list(map(_status, services, _ask_all(services)))
 
 
-def _status(service: Service) -> Status:
-    reason = service.health()
+def _ask_all(services: Sequence[Service]) -> list[str | None]:
+    """The health of each, asked at the same time."""
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(Service.health, services))
+
+
+def _status(service: Service, reason: str | None) -> Status:
+    if reason == clients.SILENT:  # its engine, too, may not answer
+        return Status(service.name, "unhealthy", service.address(), None, reason)
     state = "healthy" if reason is None else "unhealthy" if service.is_running() else "down"
     return Status(service.name, state, service.address(), service.since(), reason or "")
 
@@ -257,7 +302,14 @@ def _import(name: str) -> Stack:
 def _running(settings: Settings, *names: str) -> Targets:
     stack = get(settings)
     for service in stack.services(settings):
-        if service.name in names and not service.is_running():
+        if service.name not in names:
+            continue
+        if service.ours and service.health(_GOOD_SECONDS) == clients.SILENT:
+            raise DevError(
+                f"{service.name} at {service.address()}: {clients.SILENT}",
+                f"./invoke restart {service.name}",
+            )
+        if not service.is_running():
             raise DevError(f"{service.name} is not running at {service.address()}", "./invoke up")
     return stack.targets(settings)
 

@@ -93,9 +93,9 @@ def _service(name: str, address: str, health: Callable[[], str | None]) -> Servi
 
     return Service(
         name=name,
-        start=start,
+        launch=start,
         stop=lambda: False,
-        health=health,
+        ask=health,
         address=lambda: address,
         is_running=lambda: True,
         since=lambda: None,

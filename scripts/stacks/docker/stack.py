@@ -87,9 +87,9 @@ def checks(settings: Settings, chosen: bool) -> list[Check]:
 def _service(settings: Settings, part: Part) -> Service:
     return Service(
         name=part.name,
-        start=partial(_start, settings, part),
+        launch=partial(_start, settings, part),
         stop=partial(_stop, settings, part),
-        health=partial(_health, settings, part),
+        ask=partial(_health, settings, part),
         address=lambda: str(addresses.find(settings, part)),
         is_running=lambda: _since(settings, part) is not None,
         since=partial(_since, settings, part),
@@ -242,10 +242,12 @@ def _not_answering(
 def _speak_http(endpoint: str | None) -> None:
     """One plain request: the SDK's own tries would each take seconds while nobody answers."""
     _, _, place = (endpoint or "").rpartition("/")
-    connection = http.client.HTTPConnection(place, timeout=clients.CONNECT_SECONDS)
+    connection = http.client.HTTPConnection(place, timeout=clients.ANSWER_SECONDS)
     try:
         connection.request("GET", "/")
         connection.getresponse().read()
+    except TimeoutError:
+        raise DevError(clients.SILENT) from None
     except (OSError, http.client.HTTPException) as error:
         raise DevError(f"no answer ({type(error).__name__})") from None
     finally:

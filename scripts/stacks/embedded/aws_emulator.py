@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from shlex import quote
 
-from scripts import shell, state
+from scripts import clients, shell, state
 from scripts.settings import ROOT, Settings
 from scripts.stacks import processes
 
@@ -63,10 +63,12 @@ def ensure_key(settings: Settings) -> None:
 
 def not_ready(settings: Settings, port: int) -> str | None:
     """None when this checkout's emulator answers on the port, else the reason."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=clients.ANSWER_SECONDS)
     try:
         connection.request("GET", "/_ministack/health")
         answer = json.loads(connection.getresponse().read())
+    except TimeoutError:
+        return clients.SILENT
     except (OSError, http.client.HTTPException, ValueError) as error:
         return f"no answer ({type(error).__name__})"
     finally:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from scripts import state
+from scripts import clients, state
 from scripts.engine.checks import Check, Finding, fail, note, ok
 from scripts.errors import count
 from scripts.settings import Settings
@@ -180,11 +180,17 @@ def _service(
             return f"not on the port of {settings.variable(port_setting)}={wanted}"
         return answer()
 
-    return Service(
+    def stop() -> bool:
+        hangs = service.health() == clients.SILENT
+        return processes.stop(
+            server, processes.STOP_SECONDS_SILENT if hangs else processes.STOP_SECONDS
+        )
+
+    service = Service(
         name=server.name,
-        start=lambda: f"listening on 127.0.0.1:{start()}",
-        stop=lambda: processes.stop(server),
-        health=health,
+        launch=lambda: f"listening on 127.0.0.1:{start()}",
+        stop=stop,
+        ask=health,
         address=address,
         is_running=lambda: processes.find(server) is not None,
         since=lambda: processes.find_start(server),
@@ -195,6 +201,7 @@ def _service(
         has_crashed=lambda: processes.has_crashed(server),
         port_setting=port_setting,
     )
+    return service
 
 
 def _describe(folder: Path | None) -> str | None:
