@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tarfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +18,8 @@ from urllib.parse import urlsplit
 from scripts import shell
 from scripts.errors import DevError
 
-ENGINE_SECONDS = 20
+ENGINE_SECONDS, QUESTION_SECONDS = 60, 5  # for what the engine does, and for what it is asked
+_SILENT_SECONDS = 3.0  # how long an engine that did not answer is not asked again
 STOP_SECONDS = 30
 _PROJECT = "com.docker.compose.project"
 _SERVICE = "com.docker.compose.service"
@@ -71,15 +73,24 @@ def endpoint() -> Endpoint:
     return Endpoint(found["Host"], folder if secure else None, not found.get("SkipTLSVerify"))
 
 
+_silent_at = float("-inf")
+
+
 @contextlib.contextmanager
-def engine() -> Iterator[Any]:
-    """The SDK's client. Raises DevError with the fix where the engine does not answer us."""
+def engine(seconds: int = QUESTION_SECONDS) -> Iterator[Any]:
+    """The SDK's client. Raises DevError with the fix where the engine does not answer in time."""
+    global _silent_at
     import docker.errors
     import requests.exceptions
 
     where = endpoint()
+    if time.monotonic() - _silent_at < _SILENT_SECONDS:
+        raise _no_answer(where, TimeoutError("timed out"))
     try:
-        yield _client(where)
+        yield _client(where, seconds)
+    except requests.exceptions.Timeout as error:
+        _silent_at = time.monotonic()
+        raise _no_answer(where, error) from None
     except docker.errors.APIError as error:
         raise DevError(f"the Docker engine at {where.url}: {error.explanation or error}") from None
     except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
@@ -87,7 +98,7 @@ def engine() -> Iterator[Any]:
 
 
 @cache
-def _client(where: Endpoint) -> Any:
+def _client(where: Endpoint, seconds: int) -> Any:
     import docker
     from docker.tls import TLSConfig
 
@@ -98,7 +109,7 @@ def _client(where: Endpoint) -> Any:
     )
     ssh = where.url.startswith("ssh://")
     return docker.DockerClient(
-        base_url=where.url, tls=tls or False, timeout=ENGINE_SECONDS, use_ssh_client=ssh
+        base_url=where.url, tls=tls or False, timeout=seconds, use_ssh_client=ssh
     )
 
 
@@ -161,11 +172,20 @@ def find_container(project: str, service: str) -> Any | None:
         return found[0] if found else None
 
 
-def remove_container(container: Any) -> None:
-    """Stop a container with the time that it may take, and remove it; its named volumes stay."""
-    with engine():
-        container.stop(timeout=STOP_SECONDS)
-        container.remove(v=True, force=True)
+def remove_container(container: Any, seconds: int = STOP_SECONDS) -> None:
+    """Stop a container, by force after `seconds`, and remove it; its named volumes stay."""
+    resume(container)
+    with engine(ENGINE_SECONDS) as client:
+        found = client.containers.get(container.id)
+        found.stop(timeout=seconds)
+        found.remove(v=True, force=True)
+
+
+def resume(container: Any) -> None:
+    """Let a container that was paused go on: it neither answers nor stops before that."""
+    if container.status == "paused":
+        with engine(ENGINE_SECONDS):
+            container.unpause()
 
 
 def has_network(project: str) -> bool:
@@ -248,5 +268,5 @@ def find_volume(project: str, name: str) -> Any | None:
 
 def remove_volume(volume: Any) -> None:
     """Delete a volume and what is in it."""
-    with engine():
-        volume.remove()
+    with engine(ENGINE_SECONDS) as client:
+        client.volumes.get(volume.name).remove()

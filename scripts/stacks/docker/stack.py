@@ -107,6 +107,8 @@ def _start(settings: Settings, part: Part) -> str:
     """Publish the container on the first port that it gets, and wait until it answers the query."""
     passwords.ensure(settings)
     container = _find(settings, part)
+    if container:
+        engine.resume(container)
     ours = engine.published_port(container) if container else None
     for port in addresses.ports_to_try(settings, part, ours):
         try:
@@ -116,7 +118,7 @@ def _start(settings: Settings, part: Part) -> str:
                 raise addresses.taken(settings, part, port) from None
             continue
         addresses.record(settings, part, addresses.Place(engine.endpoint().host, port))
-        _wait(settings, part)
+        _wait(settings, part, clients.SILENT if ours == port else "")
         return f"listening on {addresses.find(settings, part)}"
     raise ports.none_free(part.name)
 
@@ -133,13 +135,18 @@ def _variables(settings: Settings, part: Part, port: int) -> dict[str, str]:
     }
 
 
-def _wait(settings: Settings, part: Part) -> None:
-    """Wait until the part answers its query. Raises DevError with the last words of its log."""
+def _wait(settings: Settings, part: Part, final: str) -> None:
+    """Wait until the part answers its query. Raises DevError with the last words of its log.
+
+    The reason `final` is one that waiting does not change.
+    """
     deadline = time.monotonic() + settings.ready_timeout
     while (reason := _not_answering(settings, part, LoginRefusedError)) is not None:
         container = _find(settings, part)
         if container is None or container.status != "running":
             raise _ended(settings, part, container)
+        if reason == final:
+            raise DevError(f"{part.name}: {reason}", f"./invoke restart {part.name}")
         if time.monotonic() > deadline:
             raise DevError(
                 f"{part.name} is not healthy after {settings.ready_timeout} s (READY_TIMEOUT);"
@@ -199,9 +206,10 @@ def _stop(settings: Settings, part: Part) -> bool:
     container = _find(settings, part)
     if container is None:
         return False
-    engine.remove_container(container)
+    hangs = container.status == "running" and _not_answering(settings, part) == clients.SILENT
+    engine.remove_container(container, 3 if hangs else engine.STOP_SECONDS)
     engine.remove_network(state.identity(settings))
-    return bool(container.status == "running")
+    return container.status in ("running", "paused")
 
 
 def _health(settings: Settings, part: Part) -> str | None:
@@ -210,7 +218,7 @@ def _health(settings: Settings, part: Part) -> str | None:
     except DevError as error:
         return error.reason
     if container is None or container.status != "running":
-        return "not running"
+        return "paused" if container and container.status == "paused" else "not running"
     wanted = ports.find_pinned(settings, part.port_setting)
     if wanted and wanted != engine.published_port(container):
         return f"not on the port {settings.variable(part.port_setting)}={wanted}"
