@@ -73,6 +73,7 @@ def endpoint() -> Endpoint:
     return Endpoint(found["Host"], folder if secure else None, not found.get("SkipTLSVerify"))
 
 
+_TIMED_OUT = "timed out"
 _silent_at = float("-inf")
 
 
@@ -85,15 +86,14 @@ def engine(seconds: int = QUESTION_SECONDS) -> Iterator[Any]:
 
     where = endpoint()
     if time.monotonic() - _silent_at < _SILENT_SECONDS:
-        raise _no_answer(where, TimeoutError("timed out"))
+        raise _no_answer(where, TimeoutError(_TIMED_OUT))
     try:
         yield _client(where, seconds)
-    except requests.exceptions.Timeout as error:
-        _silent_at = time.monotonic()
-        raise _no_answer(where, error) from None
     except docker.errors.APIError as error:
         raise DevError(f"the Docker engine at {where.url}: {error.explanation or error}") from None
     except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
+        if _TIMED_OUT in str(error):
+            _silent_at = time.monotonic()
         raise _no_answer(where, error) from None
 
 
@@ -125,7 +125,8 @@ def _no_answer(where: Endpoint, error: BaseException) -> DevError:
     elif cause:
         reason = f"no Docker engine runs at {where.url}"
     else:
-        reason = f"no answer from the Docker engine at {where.url}: {error}"
+        why = f"it {_TIMED_OUT}" if _TIMED_OUT in str(error) else str(error)
+        reason = f"no answer from the Docker engine at {where.url}: {why}"
     hint = _HINTS.get(type(cause), "docker version") if cause else "docker version"
     return DevError(reason, f"{hint}; {OTHERWISE}")
 
