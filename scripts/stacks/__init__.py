@@ -47,7 +47,7 @@ class Service:
     None for nothing, and `erase` deletes that; the service is stopped then. `has_crashed`: it
     ended, and `stop` did not end it. `needs` are the checks of the stack that must pass before
     it is checked. `port_setting` is the setting of its port, "" where that is not ours to choose.
-    `ours`: this tool starts and stops it.
+    `ours`: this tool starts and stops it. `notice` is worth knowing while it is well.
     """
 
     name: str
@@ -65,6 +65,7 @@ class Service:
     needs: tuple[str, ...] = ()
     port_setting: str = ""
     ours: bool = True
+    notice: Callable[[], str] = lambda: ""
 
     def start(self) -> str:
         """Start it; a line once it is ready."""
@@ -101,7 +102,7 @@ class Service:
 
 @dataclass(frozen=True)
 class Status:
-    """How a service is: `state` is healthy, unhealthy or down, `reason` says why."""
+    """How a service is: `state` is healthy, unhealthy or down, `reason` says why, or a notice."""
 
     service: str
     state: str
@@ -207,7 +208,9 @@ def _status(service: Service, reason: str | None) -> Status:
     if reason == clients.SILENT:  # its engine, too, may not answer
         return Status(service.name, "unhealthy", service.address(), None, reason)
     state = "healthy" if reason is None else "unhealthy" if service.is_running() else "down"
-    return Status(service.name, state, service.address(), service.since(), reason or "")
+    return Status(
+        service.name, state, service.address(), service.since(), reason or service.notice()
+    )
 
 
 def describe_choice(settings: Settings) -> str:

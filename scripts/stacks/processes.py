@@ -53,7 +53,7 @@ class Server:
 
     @property
     def record(self) -> Path:
-        """Its last pid and port: the port to prefer, and a hint where to look for the process."""
+        """Its last pid and port, which to prefer; and the port before, if that was taken."""
         return self.state / f"{self.name}.json"
 
 
@@ -69,6 +69,11 @@ def find(server: Server) -> psutil.Process | None:
 def find_port(server: Server) -> int | None:
     """The port it had last, None if it never ran."""
     return _read_record(server).get("port")
+
+
+def find_former_port(server: Server) -> int | None:
+    """The port that it had before its present start, if that was taken then."""
+    return _read_record(server).get("former")
 
 
 def find_start(server: Server) -> datetime | None:
@@ -105,7 +110,8 @@ def start(
     stop_strays(server)
     for port in ports.to_try(settings, port_setting, last):
         process = _spawn(server, launch(port))
-        state.write(server.record, json.dumps({"pid": process.pid, "port": port}))
+        former = {"former": last} if last and not pinned and last != port else {}
+        state.write(server.record, json.dumps({"pid": process.pid, "port": port} | former))
         reason = _wait(process, port, not_ready, settings.ready_timeout)
         if reason is None:
             return port
@@ -305,7 +311,7 @@ def _is_alive(process: psutil.Process) -> bool:
 def _read_record(server: Server) -> dict[str, int]:
     try:
         record = json.loads(state.read(server.record) or "{}")
-        kept = {name: record[name] for name in ("port", "pid") if name in record}
+        kept = {name: record[name] for name in ("port", "pid", "former") if name in record}
         sound = 0 < kept["port"] < 65536 and kept.get("pid", 1) > 0
     except (ValueError, KeyError, TypeError, RecursionError):
         return {}

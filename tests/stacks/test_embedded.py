@@ -388,3 +388,23 @@ def test_on_a_full_disk_the_data_can_still_be_removed(checkout: Checkout) -> Non
         checkout.run("down", "--volumes", "--yes")
     assert not (checkout.root / ".dev" / "aws").exists()
     assert states(checkout) == {"postgres": "down", "aws": "down"}
+
+
+@pytest.mark.parametrize("service", ["postgres", "aws"])
+def test_a_port_that_another_program_took_is_named(
+    checkout: Checkout, listener: Callable[[int], int], service: str
+) -> None:
+    checkout.run("up", service)
+    former = record(checkout, service)["port"]
+    checkout.run("down")
+    listener(former)
+    done = checkout.run("up", service)
+    port = record(checkout, service)["port"]
+    holder = f"{psutil.Process().name()} (pid {os.getpid()})"
+    notice = f"its port was {former}, which {holder} uses"
+    assert port != former
+    assert f"listening on 127.0.0.1:{port}; {notice}\n" in done.stderr
+    rows = json.loads(checkout.run("status", "--json", expect=1).stdout)
+    assert [row["reason"] for row in rows if row["service"] == service] == [notice]
+    checkout.run("restart", service)
+    assert "its port was" not in checkout.run("status", expect=1).stdout

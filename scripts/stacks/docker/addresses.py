@@ -3,7 +3,7 @@
 import json
 import socket
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +30,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a part was published last."""
+    """Where a part was published last, and the port before if that was taken; 0 if not."""
 
     host: str
     port: int
+    former: int = 0
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
@@ -47,9 +48,14 @@ def find(settings: Settings, part: Part) -> Place:
         return Place("127.0.0.1", getattr(settings, part.port_setting))
 
 
+def is_recorded(settings: Settings, part: Part) -> bool:
+    """Was it published before?"""
+    return _path(settings, part).exists()
+
+
 def record(settings: Settings, part: Part, place: Place) -> None:
     """Keep where a part is published, for the commands that follow."""
-    state.write(_path(settings, part), json.dumps({"host": place.host, "port": place.port}))
+    state.write(_path(settings, part), json.dumps(asdict(place)))
 
 
 def is_right(settings: Settings, part: Part, container: Any) -> bool:

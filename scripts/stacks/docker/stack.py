@@ -100,6 +100,7 @@ def _service(settings: Settings, part: Part) -> Service:
         has_crashed=partial(_has_crashed, settings, part),
         needs=("docker engine",),
         port_setting=part.port_setting,
+        notice=partial(_notice, settings, part),
     )
 
 
@@ -110,6 +111,7 @@ def _start(settings: Settings, part: Part) -> str:
     if container:
         engine.resume(container)
     ours = engine.published_port(container) if container else None
+    before = addresses.find(settings, part)
     for port in addresses.ports_to_try(settings, part, ours):
         try:
             compose.up(settings, part.name, _variables(settings, part, port))
@@ -117,10 +119,17 @@ def _start(settings: Settings, part: Part) -> str:
             if ports.find_pinned(settings, part.port_setting):
                 raise addresses.taken(settings, part, port) from None
             continue
-        addresses.record(settings, part, addresses.Place(engine.endpoint().host, port))
+        changed = port != before.port and not ports.find_pinned(settings, part.port_setting)
+        former = before.port if changed and addresses.is_recorded(settings, part) else 0
+        addresses.record(settings, part, addresses.Place(engine.endpoint().host, port, former))
         _wait(settings, part, clients.SILENT if ours == port else "")
-        return f"listening on {addresses.find(settings, part)}"
+        listening = f"listening on {addresses.find(settings, part)}"
+        return "; ".join(filter(None, [listening, _notice(settings, part)]))
     raise ports.none_free(part.name)
+
+
+def _notice(settings: Settings, part: Part) -> str:
+    return ports.describe_former(addresses.find(settings, part).former)
 
 
 def _variables(settings: Settings, part: Part, port: int) -> dict[str, str]:

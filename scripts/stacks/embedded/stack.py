@@ -186,9 +186,15 @@ def _service(
             server, processes.STOP_SECONDS_SILENT if hangs else processes.STOP_SECONDS
         )
 
+    def notice() -> str:
+        return ports.describe_former(processes.find_former_port(server))
+
+    def launch() -> str:
+        return "; ".join(filter(None, [f"listening on 127.0.0.1:{start()}", notice()]))
+
     service = Service(
         name=server.name,
-        launch=lambda: f"listening on 127.0.0.1:{start()}",
+        launch=launch,
         stop=stop,
         ask=health,
         address=address,
@@ -200,6 +206,7 @@ def _service(
         erase=erase,
         has_crashed=lambda: processes.has_crashed(server),
         port_setting=port_setting,
+        notice=notice,
     )
     return service
 
