@@ -278,20 +278,36 @@ def forget_stack(settings: Settings) -> None:
 
 
 def check_claim(settings: Settings) -> None:
-    """Raise DevError where a link leads `.dev` to another checkout's; else write down our path."""
+    """Raise DevError where a link leads `.dev` to another checkout's; else write down our path.
+
+    The path of a checkout that was moved is replaced by `claim`, once the move is complete.
+    """
     folder, root = settings.throwaways.parent, settings.root.resolve()
     for place in {folder, folder.resolve()}:
         _check_untracked(place)
-    owner = _find_owner(folder)
-    if owner == root:
+    if read(folder / CHECKOUT) == str(root) or find_former(settings):
         return
-    if owner and (owner / folder.name).resolve() == folder.resolve():
+    owner = _find_owner(folder)
+    if owner and owner != root and (owner / folder.name).resolve() == folder.resolve():
         raise DevError(
             f"{folder} is the folder of another checkout, {owner}: both would write the same data",
             f"rm {quote(str(folder))}",
         )
+    claim(settings)
+
+
+def claim(settings: Settings) -> None:
+    """Write the path of the checkout into its `.dev`."""
     with contextlib.suppress(DevError):  # a full disk is said by what needs it
-        write(folder / CHECKOUT, str(root))
+        write(settings.throwaways.parent / CHECKOUT, str(settings.root.resolve()))
+
+
+def find_former(settings: Settings) -> Path | None:
+    """The path from which this checkout was moved, until `claim`; None if it was not."""
+    folder = settings.throwaways.parent  # root's data has the path, too
+    written = read(folder / CHECKOUT) or read(folder / "postgres" / CHECKOUT)
+    moved = written and written != str(settings.root.resolve()) and is_gone(Path(written))
+    return Path(written) if written and moved else None
 
 
 def _check_untracked(folder: Path) -> None:

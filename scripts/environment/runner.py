@@ -37,6 +37,7 @@ def run(
     failure = None
     try:
         with state.lock(settings, command, say), _stack_chosen(settings, command, say):
+            stacks.adopt(settings, say)
             processes.trim_logs(settings.state)
             _run(settings, command, compose(), show)
     except pipeline.FailedError as error:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol, cast
 
 from scripts import clients, state
@@ -126,6 +127,9 @@ class Stack(Protocol):
     def checks(self, settings: Settings, chosen: bool) -> list[Check]:
         """The checks of doctor for this stack, depending on whether it is the chosen one."""
 
+    def adopt(self, settings: Settings, former: Path) -> None:
+        """Stop the servers of a checkout that was moved, and take over its data."""
+
 
 def get(settings: Settings) -> Stack:
     """The stack that the settings name. Raises DevError for one that is not known."""
@@ -145,6 +149,17 @@ def checks(settings: Settings) -> list[Check]:
         for name in MODULES
         for check in _import(name).checks(settings, name == settings.stack)
     ]
+
+
+def adopt(settings: Settings, say: Callable[[str], None]) -> None:
+    """Complete the move of a checkout to another path, if it was moved: its data is found again."""
+    former = state.find_former(settings)
+    if not former or settings.throwaway:
+        return
+    for name in MODULES:
+        _import(name).adopt(settings, former)
+    state.claim(settings)
+    say(f"this checkout was moved from {former}; its data is used here")
 
 
 def introduce(settings: Settings) -> list[str]:

@@ -1,6 +1,7 @@
 """The aws stack: a production database and AWS itself. It starts nothing and stops nothing."""
 
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from scripts import clients
@@ -82,6 +83,10 @@ def introduce(settings: Settings) -> list[str]:
 def checks(settings: Settings, chosen: bool) -> list[Check]:
     """Who we are there. Where another stack is chosen, AWS is not asked at all."""
     return [Check("aws target", lambda: ok("\n".join(introduce(settings))))] if chosen else []
+
+
+def adopt(settings: Settings, former: Path) -> None:
+    """Do nothing: what runs there does not depend on a path here."""
 
 
 def _service(name: str, address: str, health: Callable[[], str | None]) -> Service:

@@ -20,7 +20,7 @@ from scripts.errors import DevError
 
 ENGINE_SECONDS, QUESTION_SECONDS = 60, 5  # for what the engine does, and for what it is asked
 _SILENT_SECONDS = 3.0  # how long an engine that did not answer is not asked again
-STOP_SECONDS = 30
+STOP_SECONDS, _COPY_SECONDS = 30, 3600
 _PROJECT = "com.docker.compose.project"
 _SERVICE = "com.docker.compose.service"
 _VOLUME = "com.docker.compose.volume"
@@ -163,6 +163,33 @@ def list_names(project: str) -> tuple[list[str], list[str]]:
         containers = client.containers.list(all=True, filters=label, ignore_removed=True)
         volumes = client.volumes.list(filters=label)
         return [one.name for one in containers], [one.name for one in volumes]
+
+
+def remove_project(project: str) -> None:
+    """Remove the containers of a project, its volumes with their data, and its network."""
+    label = {"label": f"{_PROJECT}={project}"}
+    with engine(ENGINE_SECONDS) as client:
+        for container in client.containers.list(all=True, filters=label, ignore_removed=True):
+            container.remove(v=True, force=True)
+        for volume in client.volumes.list(filters=label):
+            volume.remove()
+    remove_network(project)
+
+
+def copy_volume(source: Any, project: str, service: str, image: str) -> None:
+    """Make the volume of a project's service with the content of another; its image has a shell."""
+    labels = {_PROJECT: project, _VOLUME: service}
+    with engine(_COPY_SECONDS) as client:
+        volume = client.volumes.create(f"{project}_{service}", labels=labels)
+        client.containers.run(
+            image,
+            ["-c", "rm -rf /to/* && cp -a /from/. /to/"],  # the first: of a copy that was killed
+            entrypoint="sh",
+            user="root",
+            network_mode="none",
+            remove=True,
+            volumes={source.name: {"bind": "/from"}, volume.name: {"bind": "/to"}},
+        )
 
 
 def find_container(project: str, service: str) -> Any | None:

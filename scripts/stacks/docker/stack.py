@@ -4,6 +4,7 @@ import http.client
 import time
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from scripts import clients, state
@@ -81,7 +82,12 @@ def introduce(settings: Settings) -> list[str]:
 
 def checks(settings: Settings, chosen: bool) -> list[Check]:
     """The engine, Compose, the images, containers left over."""
-    return engine_checks.checks(settings, chosen)
+    own = {addresses.find_former(settings, part) for part in PARTS}
+    return engine_checks.checks(settings, chosen, own)
+
+
+def adopt(settings: Settings, former: Path) -> None:
+    """Do nothing: a part does so when it is started, as the engine may not run now."""
 
 
 def _service(settings: Settings, part: Part) -> Service:
@@ -107,6 +113,7 @@ def _service(settings: Settings, part: Part) -> Service:
 def _start(settings: Settings, part: Part) -> str:
     """Publish the container on the first port that it gets, and wait until it answers the query."""
     passwords.ensure(settings)
+    _take_over(settings, part)
     container = _find(settings, part)
     if container:
         engine.resume(container)
@@ -121,11 +128,27 @@ def _start(settings: Settings, part: Part) -> str:
             continue
         changed = port != before.port and not ports.find_pinned(settings, part.port_setting)
         former = before.port if changed and addresses.is_recorded(settings, part) else 0
-        addresses.record(settings, part, addresses.Place(engine.endpoint().host, port, former))
+        place = addresses.Place(engine.endpoint().host, port, former, str(settings.root.resolve()))
+        addresses.record(settings, part, place)
         _wait(settings, part, clients.SILENT if ours == port else "")
         listening = f"listening on {addresses.find(settings, part)}"
         return "; ".join(filter(None, [listening, _notice(settings, part)]))
     raise ports.none_free(part.name)
+
+
+def _take_over(settings: Settings, part: Part) -> None:
+    """Copy the volume of a checkout that was moved: a volume cannot get another name."""
+    former = addresses.find_former(settings, part)
+    if not former:
+        return
+    project = state.identity_of(former)
+    if container := engine.find_container(project, part.name):
+        engine.remove_container(container)
+    if volume := engine.find_volume(project, part.name):
+        (image,) = compose.list_images(settings, part.name)
+        engine.copy_volume(volume, state.identity(settings), part.name, image)
+        engine.remove_volume(volume)
+    engine.remove_network(project)
 
 
 def _notice(settings: Settings, part: Part) -> str:

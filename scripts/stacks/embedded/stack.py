@@ -1,7 +1,7 @@
 """The embedded stack: Postgres and an AWS emulator as plain processes, from Python packages."""
 
-import shlex
 import shutil
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -90,6 +90,19 @@ def introduce(settings: Settings) -> list[str]:
     return []
 
 
+def adopt(settings: Settings, former: Path) -> None:
+    """Stop the servers of a checkout that was moved, and take over its data.
+
+    The emulator has written all that it holds; stopped gracefully, it would do so at `former`.
+    """
+    for server, first in zip(_servers(settings), (signal.SIGINT, signal.SIGKILL), strict=True):
+        marker = server.marker.replace(state.identity(settings), state.identity_of(former))
+        before = replace(server, marker=marker)
+        for process in filter(None, [processes.find(before), *processes.list_strays(before)]):
+            processes.end(process, first)
+    postgres_cluster.adopt(settings, former)
+
+
 def checks(settings: Settings, chosen: bool) -> list[Check]:
     """The programs, what a kill left behind, and data that no checkout leads to."""
     drafts = partial(postgres_cluster.list_drafts, settings)
@@ -99,7 +112,12 @@ def checks(settings: Settings, chosen: bool) -> list[Check]:
             "unfinished cluster", lambda: _drafts_found(drafts()), repair=lambda: _clear(drafts())
         ),
         Check("unknown servers", lambda: _strays_found(settings), repair=lambda: _stop(settings)),
-        Check("leftover data", _leftovers_found),
+        Check(
+            "leftover data",
+            partial(_leftovers_found, settings),
+            repair=lambda: _remove_leftovers(settings),
+            loses=lambda: [_describe_leftover(*one) for one in _list_leftovers(settings)],
+        ),
     ]
 
 
@@ -147,16 +165,30 @@ def _clear(drafts: list[Path]) -> list[str]:
     return [f"removed {draft}" for draft in drafts]
 
 
-def _leftovers_found() -> Finding:
-    leftovers = postgres_cluster.list_leftovers()
+def _list_leftovers(settings: Settings) -> list[tuple[Path, Path]]:
+    return list(postgres_cluster.list_leftovers(settings).items())
+
+
+def _leftovers_found(settings: Settings) -> Finding:
+    leftovers = _list_leftovers(settings)
     if not leftovers:
         return ok("none")
-    shown, more = leftovers[:_SHOWN], len(leftovers) - _SHOWN
-    lines = [f"{_describe(home)}, of a checkout that no longer exists" for home in shown]
-    if more > 0:
-        lines.append(f"and {count(more, 'further folder')}, shown once these are removed")
-    removal = shlex.join(["rm", "-r", *map(str, shown)])
-    return note("\n".join(lines), f"{removal}, unless the checkout was moved")
+    lines = [_describe_leftover(*one) for one in leftovers[:_SHOWN]]
+    if (more := len(leftovers) - _SHOWN) > 0:
+        lines.append(f"and {count(more, 'further folder')}")
+    return note("\n".join(lines), "./invoke doctor --fix")
+
+
+def _describe_leftover(home: Path, root: Path) -> str:
+    return f"{_describe(home)} of {root}, which was deleted or moved"
+
+
+def _remove_leftovers(settings: Settings) -> list[str]:
+    done = []
+    for home, root in _list_leftovers(settings):
+        _remove(home)
+        done.append(f"removed {home} of {root}")
+    return done
 
 
 def _service(
