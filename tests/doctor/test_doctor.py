@@ -611,7 +611,7 @@ def test_the_docker_stack_and_containers_of_a_checkout_that_is_gone(
         other = new_checkout("other")
         project = state.identity(checkout.settings())
         shutil.move(checkout.root, f"{checkout.root}-moved")
-        found = look(other, "--stack", "embedded")
+        found = look(other)
         shutil.move(f"{checkout.root}-moved", checkout.root)
         assert (
             f" of {checkout.root}, which was deleted or moved"
