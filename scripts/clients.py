@@ -16,20 +16,25 @@ from scripts.errors import DevError, LoginRefusedError, NotFoundError
 from scripts.targets import Aws, Database
 
 CONNECT_SECONDS = 5
+ANSWER_SECONDS = 3  # for a question about health
+SILENT = f"no answer within {ANSWER_SECONDS} s"  # a server that hangs, unlike one that starts
 REDIRECT = "AWS_ENDPOINT_URL"  # and those that begin with it: AWS_ENDPOINT_URL_DYNAMODB
 _NOT_LET_IN = (
     *("AccessDenied", "AccessDeniedException", "AuthFailure", "UnrecognizedClientException"),
     *("ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId", "InvalidClientTokenId"),
     *("InvalidSignatureException", "SignatureDoesNotMatch", "UnauthorizedOperation"),
 )
+_TIMEOUT = "timeout expired"  # as libpq says it
 _FAILED = "InternalError"  # an emulator's own trouble: a full disk, say
 
 
 @contextlib.contextmanager
-def cursor(database: Database, autocommit: bool = False) -> Iterator[Any]:
+def cursor(
+    database: Database, autocommit: bool = False, seconds: int = CONNECT_SECONDS
+) -> Iterator[Any]:
     """A psycopg2 cursor in a transaction of its own: committed at the end, undone on an error."""
     psycopg2 = _psycopg2(database.owned)
-    connection = _connect(database)
+    connection = _connect(database, connect_timeout=seconds)
     connection.autocommit = autocommit
     try:
         with connection.cursor() as cursor:
@@ -70,7 +75,7 @@ def _is_of_libpq(variable: str, owned: bool) -> bool:
     return variable.startswith("PG") and (owned or not variable.startswith("PGSSL"))
 
 
-def _connect(database: Database, again: bool = False, **place: str) -> Any:
+def _connect(database: Database, again: bool = False, **place: Any) -> Any:
     psycopg2 = _psycopg2(database.owned)
     try:
         return psycopg2.connect(
@@ -80,17 +85,16 @@ def _connect(database: Database, again: bool = False, **place: str) -> Any:
             password=database.password,
             dbname=database.name,
             sslmode=database.sslmode,
-            connect_timeout=CONNECT_SECONDS,
             application_name="invoke",
             options="",
             **place,
         )
     except psycopg2.OperationalError as error:
         if "just been dropped or renamed" in str(error) and not again:
-            return _connect(database, again=True)  # another has its name by now
-        if database.owned and not place and _is_full(error):
+            return _connect(database, again=True, **place)  # another has its name by now
+        if database.owned and "replication" not in place and _is_full(error):
             # The places for replication are apart, run SQL as well, and are taken by no app.
-            return _connect(database, again, replication="database")
+            return _connect(database, again, replication="database", **place)
         raise _connection_error(database, str(error)) from None
 
 
@@ -107,7 +111,8 @@ def _connection_error(database: Database, text: str) -> DevError:
         return DevError(
             f"{database} has no connection left: {reason}", "close some: ./invoke db.kill-sessions"
         )
-    return DevError(f"no answer from {database}: {reason}", "./invoke up")
+    hint = "./invoke restart postgres" if _TIMEOUT in text and database.owned else "./invoke up"
+    return DevError(f"no answer from {database}: {reason}", hint)
 
 
 def _is_full(error: object) -> bool:
@@ -115,9 +120,14 @@ def _is_full(error: object) -> bool:
 
 
 def ping(database: Database) -> None:
-    """Ask the database a query. Raises DevError where it does not answer."""
-    with cursor(database) as asking:
-        asking.execute("SELECT 1")
+    """Ask the database a query. Raises DevError where it does not answer, in ANSWER_SECONDS."""
+    try:
+        with cursor(database, seconds=ANSWER_SECONDS) as asking:
+            asking.execute("SELECT 1")
+    except DevError as error:
+        if _TIMEOUT in error.reason:
+            raise DevError(SILENT, error.hint) from None
+        raise
 
 
 def psql_environment(database: Database) -> dict[str, str]:
@@ -292,10 +302,12 @@ def _user_session(profile: str) -> Any:
 def _aws_errors(aws: Aws) -> Iterator[None]:
     from botocore import exceptions
 
+    timeouts = exceptions.ConnectTimeoutError, exceptions.ReadTimeoutError
     try:
         yield
     except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:
-        raise DevError(f"no answer from {aws}: {type(error).__name__}", "./invoke up") from None
+        hint = "./invoke restart aws" if isinstance(error, timeouts) else "./invoke up"
+        raise DevError(f"no answer from {aws}: {type(error).__name__}", hint) from None
     except (exceptions.NoCredentialsError, exceptions.CredentialRetrievalError) as error:
         raise DevError(f"no credentials for {aws}: {error}", "aws configure") from None
     except exceptions.ClientError as error:

@@ -5,6 +5,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import subprocess
 import tempfile
 import threading
 import time
@@ -17,6 +18,7 @@ from scripts.errors import DevError
 from scripts.settings import Settings
 
 LOCK_SECONDS = 300.0
+FOLDER = ".dev"
 CHECKOUT = "checkout"  # stands before a checkout's path where something tells whose it is
 
 
@@ -73,8 +75,12 @@ def ensure_folder(path: Path) -> Path:
         path.mkdir(mode=0o700, exist_ok=True)
         check_owner(path)
         path.chmod(0o700)
+        ignored = path.name != FOLDER or (path / ".gitignore").exists()
     except OSError as error:
         raise not_writable(path, error) from None
+    if not ignored:
+        with contextlib.suppress(DevError):  # on a full disk there are no keys to write either
+            write(path / ".gitignore", "*\n")
     return path
 
 
@@ -92,6 +98,24 @@ def read(path: Path) -> str | None:
         return None
     except OSError as error:
         raise not_readable(path, error) from None
+
+
+def read_secret(path: Path, fix: str) -> str | None:
+    """The text of a secret file, None if there is none. `fix` is for one that others can read."""
+    try:
+        opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with os.fdopen(opened, encoding="utf-8", errors="replace") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            text = file.read()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise (not_writable if error.errno == errno.ELOOP else not_readable)(path, error) from None
+    if mode & 0o077:
+        raise DevError(
+            f"{path} is secret, and other users can read it (mode {mode & 0o777:o})", fix
+        )
+    return text
 
 
 def open_file(path: Path, flags: int) -> int:
@@ -262,18 +286,58 @@ def forget_stack(settings: Settings) -> None:
 
 
 def check_claim(settings: Settings) -> None:
-    """Raise DevError where a link leads `.dev` to another checkout's; else write down our path."""
+    """Raise DevError where a link leads `.dev` to another checkout's; else write down our path.
+
+    The path of a checkout that was moved is replaced by `claim`, once the move is complete.
+    """
     folder, root = settings.throwaways.parent, settings.root.resolve()
-    owner = _find_owner(folder)
-    if owner == root:
+    for place in {folder, folder.resolve()}:
+        _check_untracked(place)
+    if read(folder / CHECKOUT) == str(root) or find_former(settings):
         return
-    if owner and (owner / folder.name).resolve() == folder.resolve():
+    owner = _find_owner(folder)
+    if owner and owner != root and (owner / folder.name).resolve() == folder.resolve():
         raise DevError(
             f"{folder} is the folder of another checkout, {owner}: both would write the same data",
             f"rm {quote(str(folder))}",
         )
+    claim(settings)
+
+
+def claim(settings: Settings) -> None:
+    """Write the path of the checkout into its `.dev`."""
     with contextlib.suppress(DevError):  # a full disk is said by what needs it
-        write(folder / CHECKOUT, str(root))
+        write(settings.throwaways.parent / CHECKOUT, str(settings.root.resolve()))
+
+
+def find_former(settings: Settings) -> Path | None:
+    """The path from which this checkout was moved, until `claim`; None if it was not."""
+    folder = settings.throwaways.parent  # root's data has the path, too
+    written = read(folder / CHECKOUT) or read(folder / "postgres" / CHECKOUT)
+    moved = written and written != str(settings.root.resolve()) and is_gone(Path(written))
+    return Path(written) if written and moved else None
+
+
+def _check_untracked(folder: Path) -> None:
+    """Raise DevError for a file of `.dev` in a repository: who has that, has the keys."""
+    # Neither a hook's own variables nor the repository's settings lead git elsewhere.
+    environ = {name: text for name, text in os.environ.items() if not name.startswith("GIT_")}
+    options = ["-c", "safe.directory=*", "-c", "core.fsmonitor=false", "-C", str(folder.parent)]
+    with contextlib.suppress(OSError):  # no git
+        done = subprocess.run(
+            ["git", *options, "ls-files", "-z", "--", folder.name],  # noqa: S607
+            env=environ,
+            capture_output=True,
+            check=False,
+        )
+        if tracked := done.stdout.partition(b"\0")[0]:
+            place, name, path = (quote(str(one)) for one in (folder.parent, folder.name, folder))
+            raise DevError(
+                f"git tracks {folder.parent / os.fsdecode(tracked)}:"
+                " everybody with the repository has the keys",
+                f"git -C {place} rm -r --quiet --cached {name} && rm -f {path}/aws-key"
+                f" && chmod -R go= {path}",
+            )
 
 
 def _find_owner(folder: Path) -> Path | None:

@@ -48,7 +48,7 @@ def list_settings(settings: Settings) -> list[Check]:
         value = getattr(settings, name)
         shown = ("set, hidden" if value else "not set") if secret else value
         source = settings.describe_source(name) or "default"
-        return ok(f"{shown if value != '' else 'not set'} ({source})")
+        return Finding("", "set", f"{shown if value != '' else 'not set'} ({source})")
 
     return [
         Check(field.metadata["variable"], partial(look, field.name, field.metadata["secret"]))

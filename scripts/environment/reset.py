@@ -268,12 +268,13 @@ def find_loss(settings: Settings, database: bool, names: Sequence[str] | None) -
     running = {s.name for s in stacks.list_services(settings) if s.is_running()}
     losses = []
     if database and "postgres" in running:
-        losses.append(databases.find_loss(where.database))
+        losses.append(databases.find_loss(stacks.get_database(settings)))
     answers = "aws" in running and ("dynamodb" in running or not where.aws.dynamodb_endpoint)
     if answers and names != []:  # with nothing to ask, the SDK need not even be loaded
-        present = tables.list_tables(where.aws)
+        aws = stacks.get_aws(settings)
+        present = tables.list_tables(aws)
         going = [name for name in present if names is None or name in names]
-        losses += [tables.find_loss(where.aws, name) for name in going]
+        losses += [tables.find_loss(aws, name) for name in going]
     content = [line for loss in losses if loss for line in loss.content]
     return Loss(where.database.name, content) if content else None
 

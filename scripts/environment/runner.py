@@ -39,6 +39,7 @@ def run(
     failure = None
     try:
         with state.lock(settings, command, say), _stack_chosen(settings, command, say):
+            stacks.adopt(settings, say)
             processes.trim_logs(settings.state)
             steps = compose()
             stacks.check_running(settings, {name for step in steps for name in step.servers})

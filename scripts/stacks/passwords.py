@@ -24,7 +24,9 @@ Login = list[str]  # user and password
 
 def find(settings: Settings) -> str | None:
     """The database password of this checkout: the user's own, or ours if it was made already."""
-    text = settings.postgres_password or state.read(settings.state / "password") or ""
+    path = settings.state / "password"
+    fix = f"chmod 600 {quote(str(path))}"
+    text = settings.postgres_password or state.read_secret(path, fix) or ""
     return text if text.isprintable() and "\ufffd" not in text else None  # else it is damaged
 
 

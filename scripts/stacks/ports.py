@@ -47,6 +47,13 @@ def taken(settings: Settings, setting: str, holder: str) -> DevError:
     )
 
 
+def describe_former(port: int | None) -> str:
+    """A sentence on the port that a server had before, if it has another one now; else ""."""
+    if not port:
+        return ""
+    return f"its port was {port}" + ("" if is_free(port) else f", which {holder(port)} uses")
+
+
 def none_free(name: str) -> DevError:
     """The DevError for a server that none of the ports to try would have."""
     return DevError(

@@ -151,7 +151,9 @@ def down(call: Call, service: Service = "", volumes: bool = False, yes: bool = F
     chosen = call.settings
     if volumes and not (call.plan or call.is_dry):
         confirmation.confirm_removal(
-            [*stacks.list_data(chosen), *transaction.list_data(chosen)], yes
+            [*stacks.list_data(chosen), *transaction.list_data(chosen)],
+            yes,
+            "./invoke down --volumes --yes",
         )
     call.run(lambda: services.pick(setup.down(chosen, volumes), service))
 
@@ -210,15 +212,17 @@ check = one_step("check", "Read all data back as the app does.")
     JSON,
     help={
         "all": "show every check, not only problems",
-        "fix": "stop leftover servers and remove leftover files; no data is lost",
+        "fix": "stop leftover servers, remove leftover files;"
+        " asks before it deletes the data of deleted checkouts",
+        "yes": "delete it without asking",
     },
 )
-def doctor(call: Call, all: bool = False, fix: bool = False) -> None:
+def doctor(call: Call, all: bool = False, fix: bool = False, yes: bool = False) -> None:
     """Show problems with their fixes; exit code 1 if a check fails."""
     from scripts.doctor import examine, report
 
     fix = fix and not call.would("stop leftover servers and remove leftover files")
-    found = examine.run(partial(settings.load, stack=call.stack), fix)
+    found = examine.run(partial(settings.load, stack=call.stack), fix, yes)
     findings = [replace(one, fix=with_option(one.fix, call.stack_option)) for one in found]
     if call.json:
         output.write_json(findings)

@@ -27,6 +27,7 @@ from scripts.environment import reset
 from scripts.postgres import copies, databases
 from scripts.settings import Settings, declared
 from scripts.stacks.embedded import postgres_cluster
+from scripts.stacks.embedded import stack as embedded
 from tests.conftest import Checkout, runs
 from tests.contents import run
 from tests.docker_engine import docker, remove_containers
@@ -159,7 +160,9 @@ def test_each_setting_says_where_it_came_from_and_no_secret_is_shown(checkout: C
     done = checkout.run("doctor", "--stack", "embedded", env={"PROD_DATABASE_URL": url})
     assert "verysecret" not in done.stdout + done.stderr
     found = look(checkout, "--stack", "embedded", PROD_DATABASE_URL=url)
-    assert {field.metadata["variable"] for field in declared()} <= found.keys()
+    assert {field.metadata["variable"] for field in declared()} == {
+        name for name, finding in found.items() if finding.state == "set"
+    }
     assert found["DEV_STACK"].reason == "embedded (flag: DEV_STACK)"
     assert found["POSTGRES_DB"].reason == "shop (.env:1: DEV_POSTGRES_DB)"
     assert found["POSTGRES_PASSWORD"].reason == "set, hidden (.env:2: POSTGRES_PASSWORD)"
@@ -237,7 +240,10 @@ def test_the_summary_counts_what_was_not_checked() -> None:
     assert report.summary(FOUND, True) == failed
     assert report.summary(FOUND, False) == failed + more
     assert report.summary(FOUND[:2], True) == "doctor: 2 checks passed, 1 note"
-    assert report.summary(FOUND[:1], True) == "doctor: 1 check passed"
+    setting = Finding("WEB_PORT", "set", "4600 (default)")
+    assert report.summary([*FOUND[:1], setting], True) == "doctor: 1 check passed"
+    assert list(report.lines([setting], False, None)) == []
+    assert list(report.lines([setting], True, None)) == ["set   WEB_PORT  4600 (default)"]
 
 
 def test_a_server_that_crashed_is_a_failure_and_one_that_was_stopped_is_none(
@@ -512,17 +518,36 @@ def test_what_a_killed_start_left(checkout: Checkout) -> None:
     assert (home / "data").is_dir()
 
 
-def test_many_leftover_folders_are_not_all_listed(
-    environment: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@AS_ROOT
+def test_leftover_data_is_listed_and_removed_after_a_question(
+    environment: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    homes = [tmp_path / f"dev-{number}" for number in range(9)]
-    for home in homes:
+    for number in range(9):
+        root = tmp_path / f"gone {number}"
+        home = tmp_path / f"{state.identity_of(root)}-x"
         home.mkdir()
-    monkeypatch.setattr(postgres_cluster, "list_leftovers", lambda: homes)
-    found = diagnose(environment)["leftover data"]
-    assert [str(home) in found.reason for home in homes] == [True] * 3 + [False] * 6
-    assert found.reason.endswith("\nand 6 further folders, shown once these are removed")
-    assert found.fix == f"rm -r {homes[0]} {homes[1]} {homes[2]}, unless the checkout was moved"
+        (home / state.CHECKOUT).write_text(str(root))
+    monkeypatch.setattr(postgres_cluster, "SHARED_HOME", tmp_path)
+    (check,) = [c for c in embedded.checks(environment, True) if c.name == "leftover data"]
+    found = check.look()
+    assert found.reason.count(f" of {tmp_path}/gone ") == 3
+    assert found.reason.count(", which was deleted or moved\n") == 3
+    assert found.reason.endswith("\nand 6 further folders")
+    assert found.fix == "./invoke doctor --fix"
+    said = capsys.readouterr
+    examine._repair([check], [found], agreed=False)
+    assert said().err.endswith(
+        "leftover data: not fixed: nothing was deleted: there is no terminal to ask\n"
+        "hint: ./invoke doctor --fix --yes\n"
+    )
+    assert len(list(tmp_path.glob("dev-*"))) == 9
+    examine._repair([check], [found], agreed=True)
+    assert said().err.count("leftover data: removed ") == 9
+    assert not list(tmp_path.glob("dev-*"))
+    assert check.look() == ok("none")
 
 
 def test_servers_of_a_checkout_that_is_gone(
@@ -546,7 +571,7 @@ def test_servers_of_a_checkout_that_is_gone(
         )
     if os.geteuid() == 0:
         assert f"the folder {home} (" in found["leftover data"].reason
-        assert str(home) in found["leftover data"].fix
+        assert found["leftover data"].fix == "./invoke doctor --fix"
     try:
         talk = checkout.run("doctor", "--fix").stderr
         for pid in state_of.values():
@@ -581,14 +606,17 @@ def test_the_docker_stack_and_containers_of_a_checkout_that_is_gone(
         assert found["docker images"].reason.startswith("amazon/dynamodb-local:")
         assert found["dynamodb"].state == found["dynamodb port"].state == "ok"
         other = new_checkout("other")
-        shutil.copytree(checkout.root, other.root, dirs_exist_ok=True)
         project = state.identity(checkout.settings())
         shutil.move(checkout.root, f"{checkout.root}-moved")
-        found = look(other, "--stack", "embedded")
+        found = look(other)
         shutil.move(f"{checkout.root}-moved", checkout.root)
-        assert f"of {checkout.root}, which no longer exists" in found["leftover containers"].reason
-        assert f"docker rm --force {project}-" in found["leftover containers"].fix
-        assert "docker volume rm" in found["leftover containers"].fix
+        assert (
+            f" of {checkout.root}, which was deleted or moved"
+            in found["leftover containers"].reason
+        )
+        assert f"{project}-postgres-1" in found["leftover containers"].reason
+        assert f"{project}_postgres" in found["leftover containers"].reason
+        assert found["leftover containers"].fix == "./invoke doctor --fix"
         assert docker("ps", "--quiet", "--filter", f"name={project}")
     finally:
         remove_containers(checkout.root)

@@ -15,6 +15,7 @@ import pytest
 
 from scripts import stacks, state
 from scripts.postgres import databases
+from scripts.stacks.docker import engine
 from scripts.targets import is_loopback
 from tests.conftest import PROJECT, Checkout, clean_environment
 from tests.docker_engine import docker, remove_containers
@@ -318,3 +319,26 @@ def test_plain_compose_works_without_us(checkout: Checkout, tmp_path: Path) -> N
     assert done.returncode == 0, done.stderr
     for port in ports.values():
         socket.create_connection(("127.0.0.1", port), timeout=20).close()
+
+
+def test_a_moved_checkout_finds_the_data_of_its_containers(
+    checkout: Checkout, new_checkout: Callable[[str], Checkout]
+) -> None:
+    checkout.run("setup", "--stack", "docker")
+    former = state.identity(checkout.settings())
+    moved = Checkout(checkout.root.with_name("moved"))
+    checkout.root.rename(moved.root)
+    try:
+        found = json.loads(moved.run("doctor", "--json", expect=None).stdout)
+        assert not [one for one in found if former in one["reason"] + one["fix"]]
+        said = f"this checkout was moved from {checkout.root}; its data is used here\n"
+        assert moved.run("up").stderr.startswith(said)
+        assert moved.run("check").stderr.startswith("done  check ")
+        assert former not in docker("ps", "--all", "--format", "{{.Names}}")
+        assert former not in docker("volume", "ls", "--quiet")
+        # What is left of a checkout that is gone is removed, by the function behind doctor --fix.
+        engine.remove_project(state.identity(moved.settings()))
+        assert state.identity(moved.settings()) not in docker("volume", "ls", "--quiet")
+    finally:
+        remove_containers(moved.root)
+        moved.root.rename(checkout.root)

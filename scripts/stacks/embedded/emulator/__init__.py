@@ -1,4 +1,4 @@
-"""The emulator's program: `python -m scripts.stacks.embedded.emulator`.
+"""The emulator's program: `scripts.stacks.embedded.emulator`, started by `aws_emulator`.
 
 gate           which requests are answered at all, and to whom
 services       the services and operations that are enabled
