@@ -14,7 +14,7 @@ from typing import Any, Literal
 from scripts import clients, shell
 from scripts.app import name_files
 from scripts.errors import DevError, RefusedError
-from scripts.postgres import notes, ownership, relations, sources, sql_errors, sql_files
+from scripts.postgres import csv_load, notes, ownership, relations, sources, sql_errors, sql_files
 from scripts.targets import Database, Loss
 
 Kind = Literal["schema", "seed"]
@@ -180,6 +180,16 @@ def load_seed(
     with clients.cursor(database) as cursor:
         cursor.execute(notes.statements(note | {"empty": ["seed"]}))
     return f"{name_files(paths)} left the tables empty"
+
+
+def load_rows(database: Database, path: Path, table: str) -> csv_load.Loaded:
+    """Load a CSV file, whose first line names the columns, into a table: (billing.)invoices.
+
+    Raises DevError, and keeps nothing, for a bad row: with its line and its value.
+    """
+    if problem := csv_load.prepare(database, path, table).problem:
+        raise problem
+    return csv_load.read_result(sql_files.load(database, [path], table=table))
 
 
 def loaded(database: Database) -> dict[str, Any]:
