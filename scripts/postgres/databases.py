@@ -292,6 +292,16 @@ def end_sessions(cursor: Any, names: Sequence[str], seconds: float = 1.0) -> int
     return len(ended)
 
 
+def list_outdated_roles(database: Database) -> list[str]:
+    """The roles whose password an earlier version of this tool had stored with 1 iteration."""
+    with maintenance(database) as cursor:
+        cursor.execute(
+            "SELECT quote_ident(rolname) FROM pg_authid WHERE rolpassword LIKE 'SCRAM-SHA-256$1:%'"
+            " AND rolname <> current_user ORDER BY rolname"
+        )
+        return [name for (name,) in cursor.fetchall()]
+
+
 def compose(template: str, *identifiers: str) -> Any:
     """An SQL statement with identifiers in its braces."""
     from psycopg2 import sql
