@@ -40,6 +40,9 @@ def cursor(
         with connection.cursor() as cursor:
             yield cursor
         connection.commit()
+    except psycopg2.errors.ObjectInUse as error:
+        reason = f"{error.diag.message_primary}: {error.diag.message_detail}"
+        raise DevError(reason, "./invoke db.sessions (lists what uses it)") from None
     except (
         psycopg2.OperationalError,
         psycopg2.InterfaceError,

@@ -11,7 +11,7 @@ from scripts.dynamodb import tables
 from scripts.engine.checks import Check, Finding, fail, note, ok
 from scripts.environment import app_steps, ddb_steps, journal, snapshots, transaction
 from scripts.errors import DevError, count
-from scripts.postgres import copies, databases, schema_diff
+from scripts.postgres import copies, databases, reader, schema_diff
 from scripts.settings import Settings
 
 ROWS = 1_000  # rows of conversations that are read at most: on AWS, each costs money
@@ -29,6 +29,7 @@ def checks(settings: Settings, started: set[str]) -> list[Check]:
                 ("database",),
                 partial(_drop_scratch, settings),
             ),
+            Check("role passwords", partial(_role_passwords, settings), ("postgres",)),
             Check("schema", partial(_schema, settings), ("database",)),
             Check("users", partial(_users, settings, "aws" in started), ("database",)),
         ]
@@ -43,6 +44,19 @@ def checks(settings: Settings, started: set[str]) -> list[Check]:
             Check("conversations", partial(_conversations, settings), ("database", "tables"))
         ]
     return chosen
+
+
+def _role_passwords(settings: Settings) -> Finding:
+    database = stacks.get_database(settings)
+    outdated = databases.list_outdated_roles(database) if database.owned else []
+    names = [name for name in outdated if name != reader.ROLE]  # which no client of the app uses
+    if not names:
+        return ok("every client accepts how they are stored")
+    commands = ["./invoke db.connect -- -c " + quote("\\password " + name) for name in names]
+    return note(
+        f"some clients refuse how an earlier version stored those of: {', '.join(names)}",
+        "; ".join(commands),
+    )
 
 
 def _database(settings: Settings) -> Finding:

@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from scripts.dynamodb import bulk_load, json_lines, parallel_scan, s3, tables
 from scripts.dynamodb.bulk_load import Rejected, Tally, Writer
 from scripts.environment import ddb_steps
 from scripts.errors import DevError, count
-from scripts.postgres import csv_load
+from scripts.postgres import csv_load, databases
 from scripts.settings import Settings
 from scripts.targets import Aws
 
@@ -96,8 +97,12 @@ def load(settings: Settings, path: Path, table: str, rate: int | None) -> None:
 def load_rows(settings: Settings, path: Path, table: str) -> None:
     """Load a CSV file into a table of Postgres."""
     database = stacks.get_database(settings)
-    with progress.count("row") as show:
-        done = csv_load.load(database, path, table, show)
+    with progress.count("row") as show, ThreadPoolExecutor(1) as pool:
+        running = pool.submit(databases.load_rows, database, path, table)
+        while not wait([running], timeout=0.5).done:
+            if copied := csv_load.find_progress(database, path):
+                show(*copied)
+        done = running.result()
     rows = count(done.inserted, "new row")
     output.say(f"{table} has {rows} from {path}; {done.already_there:,} already existed")
 

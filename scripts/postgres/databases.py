@@ -3,6 +3,8 @@
 What was loaded is written in the database itself, in the same transaction.
 """
 
+import shlex
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,22 +14,42 @@ from typing import Any, Literal
 from scripts import clients, shell
 from scripts.app import name_files
 from scripts.errors import DevError, RefusedError
-from scripts.postgres import notes, ownership, relations, sources, sql_errors, sql_files
+from scripts.postgres import csv_load, notes, ownership, relations, sources, sql_errors, sql_files
 from scripts.targets import Database, Loss
 
 Kind = Literal["schema", "seed"]
 SCRATCH = "__scratch"  # and the pid of the command that uses it
 
 
+# What no end of a session ends. Each has the statement that ends it, in its own database.
+_HOLDERS = """
+    SELECT database, 'prepared transaction' AS kind, gid AS name, owner::text, '' AS state,
+        prepared AS since, format('ROLLBACK PREPARED %%L', gid) AS statement
+    FROM pg_prepared_xacts
+    UNION ALL SELECT database, 'replication slot', slot_name, '',
+        CASE WHEN active THEN 'active' ELSE 'inactive' END, NULL,
+        format('SELECT pg_drop_replication_slot(%%L)', slot_name)
+    FROM pg_replication_slots
+    UNION ALL SELECT datname, 'subscription', subname, pg_get_userbyid(subowner),
+        CASE WHEN subenabled THEN 'active' ELSE 'inactive' END, NULL,
+        format('ALTER SUBSCRIPTION %%1$I DISABLE; ALTER SUBSCRIPTION %%1$I SET (slot_name = NONE);'
+            ' DROP SUBSCRIPTION %%1$I', subname)
+    FROM pg_subscription JOIN pg_database ON pg_database.oid = subdbid"""
+
+
 @dataclass(frozen=True)
 class Session:
-    """One connection to a database, as pg_stat_activity tells it."""
+    """What uses a database: a connection, as pg_stat_activity has it, or what holds it without one.
 
-    pid: int
+    `query` of the latter is the statement that ends it.
+    """
+
+    pid: int | None
+    kind: str
     user: str
     application: str
     state: str
-    since: datetime
+    since: datetime | None
     query: str
 
 
@@ -97,6 +119,7 @@ def drop(database: Database, confirmed: str = "") -> bool:
         return False
     check_disposable(database, confirmed)
     with maintenance(database, autocommit=True) as cursor:
+        end_sessions(cursor, [database.name])  # FORCE does not end one that uses a slot
         cursor.execute(compose("DROP DATABASE IF EXISTS {} WITH (FORCE)", database.name))
     return True
 
@@ -177,6 +200,16 @@ def load_seed(
     return f"{name_files(paths)} left the tables empty"
 
 
+def load_rows(database: Database, path: Path, table: str) -> csv_load.Loaded:
+    """Load a CSV file, whose first line names the columns, into a table: (billing.)invoices.
+
+    Raises DevError, and keeps nothing, for a bad row: with its line and its value.
+    """
+    if problem := csv_load.prepare(database, path, table).problem:
+        raise problem
+    return csv_load.read_result(sql_files.load(database, [path], table=table))
+
+
 def loaded(database: Database) -> dict[str, Any]:
     """The digests of the schema and seed files that made this database, by kind and file."""
     with clients.cursor(database) as cursor:
@@ -227,26 +260,77 @@ def describe_counts(counts: dict[str, int]) -> str:
 
 
 def list_sessions(database: Database) -> list[Session]:
-    """The connections of clients to the database, ours not among them; the oldest first."""
+    """What uses the database, our own connection not included; the oldest first."""
     with maintenance(database) as cursor:
         cursor.execute(
-            "SELECT pid, usename, application_name, coalesce(state, ''), backend_start, query"
-            " FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
-            " AND backend_type = 'client backend' ORDER BY backend_start",
-            (database.name,),
+            "SELECT pid, backend_type, coalesce(usename, ''), application_name,"  # noqa: S608
+            " coalesce(state, ''), backend_start AS since, query FROM pg_stat_activity"
+            " WHERE datname = %(name)s AND pid <> pg_backend_pid() UNION ALL"
+            f" SELECT NULL, kind, owner, name, state, since, statement FROM ({_HOLDERS}) AS holder"
+            " WHERE database = %(name)s ORDER BY since",
+            {"name": database.name},
         )
         return [Session(*row) for row in cursor.fetchall()]
 
 
-def kill_sessions(database: Database) -> int:
-    """End every client's connection to the database; how many there were."""
+def list_holders(database: Database, *others: str) -> list[tuple[str, str]]:
+    """What keeps these databases from being renamed or dropped and is no session; what ends it.
+
+    A replication slot does not, once the session that reads it ended.
+    """
     with maintenance(database) as cursor:
         cursor.execute(
-            "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity"
-            " WHERE datname = %s AND pid <> pg_backend_pid() AND backend_type = 'client backend'",
-            (database.name,),
+            "SELECT kind, name, database, statement"  # noqa: S608
+            f" FROM ({_HOLDERS}) AS holder WHERE database = ANY(%s) AND kind <> 'replication slot'",
+            ([database.name, *others],),
         )
-        return int(cursor.fetchone()[0])
+        rows = cursor.fetchall()
+    return [
+        (
+            f"the {kind} {name} uses the database {used}",
+            shlex.join(["./invoke", "db.connect", "--", "-d", used, "-c", statement]),
+        )
+        for kind, name, used, statement in rows
+    ]
+
+
+def kill_sessions(database: Database) -> int:
+    """End every connection to the database; how many there were."""
+    with maintenance(database) as cursor:
+        return end_sessions(cursor, [database.name], seconds=5.0)
+
+
+def end_sessions(cursor: Any, names: Sequence[str], seconds: float = 1.0) -> int:
+    """End every connection to the databases of these names; waits a moment until they ended.
+
+    They are those of clients and of replication; for a superuser also background workers.
+    """
+    cursor.execute(
+        "SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = ANY(%s) AND pid <> pg_backend_pid()"
+        " AND (backend_type IN ('client backend', 'walsender')"
+        " OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user))",
+        (names,),
+    )
+    ended = [pid for pid, _ in cursor.fetchall()]
+    deadline = time.monotonic() + seconds
+    while ended and time.monotonic() < deadline:
+        cursor.execute("SELECT pg_stat_clear_snapshot()")
+        cursor.execute("SELECT FROM pg_stat_activity WHERE pid = ANY(%s)", (ended,))
+        if not cursor.fetchall():
+            break
+        time.sleep(0.005)
+    return len(ended)
+
+
+def list_outdated_roles(database: Database) -> list[str]:
+    """The roles whose password an earlier version of this tool had stored with 1 iteration."""
+    with maintenance(database) as cursor:
+        cursor.execute(
+            "SELECT quote_ident(rolname) FROM pg_authid WHERE rolpassword LIKE 'SCRAM-SHA-256$1:%'"
+            " AND rolname <> current_user ORDER BY rolname"
+        )
+        return [name for (name,) in cursor.fetchall()]
 
 
 def compose(template: str, *identifiers: str) -> Any:

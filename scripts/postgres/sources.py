@@ -5,7 +5,6 @@ file that they stand in. psql itself resolves some against its working directory
 of such files in which the paths are absolute; line numbers stay the same.
 """
 
-import csv
 import hashlib
 import os
 import re
@@ -79,11 +78,6 @@ def write_resolved(path: Path, folder: Path, origins: dict[str, Path]) -> Path:
     """
     path = _absolute(path)
     text = _read(path)
-    if path.suffix == ".csv":
-        run = folder / f"{len(origins)}.sql"
-        run.write_bytes(_load_csv(path, text))
-        origins[str(run)] = path
-        return run
     run, parts, at = path, [], 0
     for reference in list_references(path, text):
         target = reference.target
@@ -96,27 +90,6 @@ def write_resolved(path: Path, folder: Path, origins: dict[str, Path]) -> Path:
         run.write_bytes(b"".join(parts) + text[at:])
     origins[str(run)] = path
     return run
-
-
-def _load_csv(path: Path, text: bytes) -> bytes:
-    """SQL that loads a CSV file into the table of its name; existing rows are not changed."""
-    header = next(csv.reader([text.split(b"\n", 1)[0].decode("utf-8-sig", "replace")]), [])
-    names = [".".join(map(_identifier, path.stem.split("."))), *map(_identifier, header)]
-    table, columns = names[0], ", ".join(names[1:])
-    quoted = os.fsdecode(path).replace("'", "''")
-    return "\n".join(
-        [
-            f"CREATE TEMPORARY TABLE invoke_csv (LIKE {table} INCLUDING DEFAULTS) ON COMMIT DROP;",
-            f"\\copy invoke_csv ({columns}) from '{quoted}' with (format csv, header)",
-            f"INSERT INTO {table} ({columns}) SELECT {columns} FROM invoke_csv"  # noqa: S608
-            " ON CONFLICT DO NOTHING;",
-            "DROP TABLE invoke_csv;",
-        ]
-    ).encode()
-
-
-def _identifier(name: str) -> str:
-    return '"' + name.strip().replace('"', '""') + '"'
 
 
 def list_references(path: Path, text: bytes) -> list[Reference]:

@@ -73,6 +73,7 @@ def connect(call: Call) -> None:
 
 @listing(
     "pid",
+    "kind",
     "user",
     "application",
     "state",
@@ -81,7 +82,7 @@ def connect(call: Call) -> None:
     empty="no connections to the database",
 )
 def sessions(call: Call) -> "list[Session]":
-    """List the connections to the database."""
+    """List the connections to the database and what else uses it, such as prepared transactions."""
     from scripts.postgres import databases
 
     return databases.list_sessions(stacks.get_database(call.settings))
@@ -96,6 +97,8 @@ def kill_sessions(call: Call) -> None:
         database = stacks.get_database(call.settings)
         closed = count(databases.kill_sessions(database), "connection")
         output.say(f"closed {closed} to {database}")
+        for holder, command in databases.list_holders(database):
+            output.say(f"{holder}; to end it: {command}")
 
 
 @task(

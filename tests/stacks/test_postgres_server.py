@@ -455,3 +455,56 @@ def test_a_busy_server_is_waited_for_and_then_reported(checkout: Checkout) -> No
     _, talk = waiting.communicate(timeout=60)
     assert waiting.returncode == 0, talk
     assert record(checkout, "aws") == before
+
+
+def store_as_earlier_versions_did(checkout: Checkout) -> None:
+    ask(
+        checkout,
+        "ALTER SYSTEM SET scram_iterations = 1",
+        "SELECT pg_reload_conf()",
+        "SET scram_iterations = 1",
+        f"ALTER ROLE postgres PASSWORD '{stacks.get_database(checkout.settings()).password}'",
+        "CREATE ROLE app LOGIN PASSWORD 'secret'",
+    )
+
+
+def list_iterations(checkout: Checkout) -> list[str]:
+    """Those of the stored password, and of one that would be stored now."""
+    stored = "SELECT split_part(split_part(rolpassword, '$', 2), ':', 1) FROM pg_authid"
+    return ask(
+        checkout, f"{stored} WHERE rolname = 'postgres'", "SHOW scram_iterations"
+    ).splitlines()
+
+
+def test_passwords_are_stored_with_as_many_iterations_as_clients_require(
+    checkout: Checkout,
+) -> None:
+    checkout.run("setup")
+    assert list_iterations(checkout) == ["4096", "4096"]
+
+
+@pytest.mark.parametrize("is_stopped", [False, True])
+def test_a_password_that_an_earlier_version_stored_is_stored_again(
+    checkout: Checkout, is_stopped: bool
+) -> None:
+    checkout.run("setup")
+    store_as_earlier_versions_did(checkout)
+    assert list_iterations(checkout) == ["1", "1"]
+    if is_stopped:
+        checkout.run("down")
+    checkout.run("setup")
+    assert list_iterations(checkout) == ["4096", "4096"]
+    found = {one["check"]: one for one in json.loads(checkout.run("doctor", "--json").stdout)}
+    assert found["role passwords"]["reason"] == (
+        "some clients refuse how an earlier version stored those of: app"
+    )
+    assert found["role passwords"]["fix"] == "./invoke db.connect -- -c '\\password app'"
+
+
+def test_a_kill_between_the_setting_and_the_password_is_made_up_for(checkout: Checkout) -> None:
+    checkout.run("setup")
+    store_as_earlier_versions_did(checkout)
+    ask(checkout, "ALTER SYSTEM SET scram_iterations = 4096")
+    checkout.run("down")
+    checkout.run("up")
+    assert list_iterations(checkout) == ["4096", "4096"]

@@ -255,9 +255,6 @@ def _initdb_options(major: int) -> list[str]:
         options += ["--locale-provider=builtin", "--locale=C.UTF-8"]
     else:  # the system's, which on macOS has none that sorts like it and knows UTF-8
         options += [f"--locale={'C' if sys.platform == 'darwin' else 'C.UTF-8'}"]
-    if major >= 16:
-        # Stretching protects a weak password in a stolen file; here it doubles each login's time.
-        options += ["-c", "scram_iterations=1"]
     return options
 
 
