@@ -37,7 +37,7 @@ def run(
             text=True,
             errors="replace",
             check=False,
-            cwd="/" if user else None,  # who may not be able to enter ours
+            cwd="/" if user else None,  # the user may have no access to the current folder
             pass_fds=inherited,
             **as_user(user),
         )
@@ -58,7 +58,7 @@ def find_branch(folder: Path) -> str:
 
 
 def as_user(user: str | None) -> dict[str, Any]:
-    """The arguments of Popen that run a program as this user, with nothing of ours; {} for None."""
+    """Popen arguments to run as `user`; {} for None."""
     if user is None:
         return {}
     entry = get_user(user)

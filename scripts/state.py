@@ -19,7 +19,7 @@ from scripts.settings import Settings
 
 LOCK_SECONDS = 300.0
 FOLDER = ".dev"
-CHECKOUT = "checkout"  # stands before a checkout's path where something tells whose it is
+CHECKOUT = "checkout"  # precedes a checkout's path in a server's arguments and in a file of `.dev`
 
 
 def identity(settings: Settings) -> str:
@@ -42,7 +42,7 @@ def origin(settings: Settings) -> str:
 
 
 def find_origin(words: Iterable[str]) -> Path | None:
-    """The checkout that words of ours (a server's arguments) name; None where they name none.
+    """The checkout named in a server's arguments, or None.
 
     The identity that stands beside the path proves it.
     """
@@ -55,7 +55,7 @@ def find_origin(words: Iterable[str]) -> Path | None:
 
 
 def is_gone(root: Path) -> bool:
-    """Is no checkout at this path any more? One that we may not look into is not gone."""
+    """True if the path no longer contains a checkout; False if it cannot be read."""
     try:
         return not any((root / name).exists() for name in ("tasks.py", "app.toml", "lock"))
     except OSError:
@@ -63,12 +63,12 @@ def is_gone(root: Path) -> bool:
 
 
 def _place(settings: Settings) -> Path:
-    """The folder whose path tells this environment from others: the checkout's, or its own."""
+    """The folder that identifies this environment: the checkout, or a temporary one."""
     return settings.state if settings.throwaway else settings.root
 
 
 def ensure_folder(path: Path) -> Path:
-    """Make a folder that only we can enter. Raises DevError where it cannot be ours."""
+    """Create a folder that only the user can enter. DevError if it is another user's."""
     try:
         if not path.parent.exists():
             ensure_folder(path.parent)
@@ -91,7 +91,7 @@ def check_owner(path: Path) -> None:
 
 
 def read(path: Path) -> str | None:
-    """The text of a file of ours, None where there is none."""
+    """The text of a file of `.dev`, None if it does not exist."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
@@ -119,7 +119,7 @@ def read_secret(path: Path, fix: str) -> str | None:
 
 
 def open_file(path: Path, flags: int) -> int:
-    """Open a file of ours, made with mode 0600; a symbolic link in its place is not followed."""
+    """Open a file of `.dev`, created with mode 0600; a symbolic link is not followed."""
     try:
         return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
@@ -143,7 +143,7 @@ def write(path: Path, text: str, locked: bool = False) -> None:
 
 
 def make_held_folder(parent: Path, name: str) -> None:
-    """Make a folder that this process holds as long as it lives; nobody sees it before that."""
+    """Create a folder locked by this process."""
     draft = Path(tempfile.mkdtemp(prefix=".", dir=ensure_folder(parent)))
     hold(draft)
     draft.rename(parent / name)
@@ -257,7 +257,7 @@ def _try_lock(file: IO[str] | int, how: int = fcntl.LOCK_EX) -> bool:
 
 
 def not_writable(path: Path, error: OSError) -> DevError:
-    """The DevError for a file or folder of ours that could not be written."""
+    """The DevError for a file or folder that could not be written."""
     if error.errno == errno.ELOOP:  # what O_NOFOLLOW says
         return DevError(
             f"{path} is a symbolic link, which is not followed", f"rm {quote(str(path))}"
@@ -348,7 +348,7 @@ def _find_owner(folder: Path) -> Path | None:
 
 
 def not_readable(path: Path, error: OSError) -> DevError:
-    """The DevError for a file of ours that could not be read."""
+    """The DevError for a file that could not be read."""
     if isinstance(error, PermissionError):
         return _foreign(path)
     return DevError(f"{path} cannot be read: {error.strerror}", f"rm -r {quote(str(path))}")

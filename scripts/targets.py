@@ -89,7 +89,7 @@ class Aws:
 
 @dataclass(frozen=True)
 class Loss:
-    """What a destructive verb would take that is not ours to take: its name, and what is in it."""
+    """What a destructive task would lose that this tool did not create, by name."""
 
     name: str
     content: list[str]

@@ -72,7 +72,7 @@ class DevProgram(Program):
         super().__init__(invoke.__version__, tasks, "Invoke", "./invoke", binary_names=["invoke"])
 
     def core_args(self) -> list[Argument]:
-        """Invoke's own options, with the types of ours."""
+        """Invoke's own options, with this project's types."""
         options = super().core_args()
         for option in options:
             option.help = _CORE_HELP.get(option.names[0], option.help)

@@ -1,7 +1,7 @@
 """The Cognito user pool and its users, all pages of them.
 
 A pool that signs in by e-mail makes each user's Username itself (the sub); so users are recognized
-by handle or e-mail. A pool that somebody created otherwise is used as it is.
+by handle or e-mail. A pool that was created differently is used as it is.
 """
 
 import contextlib
@@ -43,7 +43,7 @@ class PoolUser:
 
 
 def find_pool(aws: Aws) -> str | None:
-    """The id of the pool, None where there is none of this id, or of this name."""
+    """The ID of the pool, None if no pool has this ID or name."""
     client = clients.cognito(aws)
     if aws.pool_id:
         try:

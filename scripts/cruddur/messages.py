@@ -204,7 +204,7 @@ def _contended(group: str) -> DevError:
 
 
 def _transact(aws: Aws, changes: list[dict[str, Any]]) -> bool:
-    """Make the changes in one transaction; False where somebody else was faster."""
+    """Make the changes in one transaction; False if another client changed an item first."""
     client = clients.dynamodb(aws)
     try:
         client.transact_write_items(TransactItems=changes)

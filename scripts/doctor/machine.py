@@ -57,7 +57,7 @@ def list_settings(settings: Settings) -> list[Check]:
 
 
 def port(settings: Settings, setting: str, ours: int | None) -> Finding:
-    """Is the port of a setting free? `ours` is the one where our service listens now."""
+    """Is the port of a setting free? `ours` is the port of the running service."""
     wanted = getattr(settings, setting)
     elsewhere = f"; this checkout uses {ours}" if ours and ours != wanted else ""
     if ours == wanted:
@@ -173,7 +173,7 @@ class _Leftover:
 
 
 def _list_leftovers() -> list[_Leftover]:
-    """The servers of checkouts that no longer exist; not a new child, which looks like one."""
+    """The servers of checkouts that no longer exist, without their new children."""
     found = {}
     for process in psutil.process_iter():  # its `info` would be shared with parallel checks
         with contextlib.suppress(psutil.Error):

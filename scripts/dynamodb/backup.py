@@ -30,7 +30,7 @@ def get_definition(table: Item) -> Item:
 
 
 def get_identity(table: Item) -> str:
-    """What tells a table from one of the same name that is made after it is deleted."""
+    """The identity of a table: a later table of the same name has another one."""
     return f"{table.get('TableId')} {table['CreationDateTime']}"
 
 

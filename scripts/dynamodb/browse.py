@@ -94,7 +94,7 @@ def list_tables(aws: Aws) -> list[Table]:
 
 
 def find_table(aws: Aws, name: str) -> Table | None:
-    """One table, None where there is none of this name."""
+    """One table, None if no table has this name."""
     found = tables.find_table(aws, name)
     return _to_table(found) if found else None
 

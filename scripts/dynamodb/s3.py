@@ -52,7 +52,7 @@ def parse(url: str) -> Place:
 
 
 def check_is_free(aws: Aws, place: Place) -> None:
-    """Raises DevError where there are objects: an import would take them for parts of ours.
+    """Raises DevError if there are objects: an import would read them, too.
 
     On this machine a missing bucket is made.
     """

@@ -1,7 +1,7 @@
 """DynamoDB tables and their items: ensure, drop, wait, scan.
 
 A table that this tool created carries OWNERSHIP_TAG and may be deleted without confirmation.
-DynamoDB Local keeps no tags: there a table is ours if its server is.
+DynamoDB Local has no tags: all tables of a checkout's own server count as created by this tool.
 """
 
 import json
@@ -115,7 +115,7 @@ def ensure_table(aws: Aws, definition: Item) -> None:
             if find_table(aws, definition["TableName"]) is None:
                 client.create_table(**request)
                 continue
-        except client.exceptions.ResourceInUseException:  # somebody was faster
+        except client.exceptions.ResourceInUseException:  # another process was faster
             pass
         except client.exceptions.LimitExceededException:  # too many are being created at a time
             pass
@@ -160,7 +160,7 @@ def list_tables(aws: Aws) -> list[str]:
 def is_disposable(aws: Aws, table: Item) -> bool:
     """May we delete this table? It is in this checkout's own emulator, and carries our tag.
 
-    Where no tags are kept, a table is ours when its server is.
+    Without tags, all tables of a checkout's own server count as created by this tool.
     """
     if not aws.owned or not aws.keeps_tags:
         return aws.owned
@@ -169,7 +169,7 @@ def is_disposable(aws: Aws, table: Item) -> bool:
 
 
 def find_loss(aws: Aws, name: str) -> Loss | None:
-    """What deleting the table would take that is not ours to take; None for a disposable one."""
+    """What deleting the table would lose that this tool did not create; None if nothing."""
     table = get_table(aws, name)
     if is_disposable(aws, table):
         return None
@@ -257,7 +257,7 @@ def shape_problems(definition: Any) -> str:
     from botocore.validate import ParamValidator
 
     report = ParamValidator().validate(definition, shape).generate_report().splitlines()
-    # The model lets a replica of a global table leave these out; a table of ours has them.
+    # The model lets a replica of a global table omit these; a table needs them.
     missing = [part for part in ("AttributeDefinitions", "KeySchema") if part not in definition]
     return "; ".join([*report, *(f'Missing parameter "{part}"' for part in missing)])
 

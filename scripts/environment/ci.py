@@ -87,9 +87,9 @@ def _use(environment: Settings, command: Sequence[str]) -> int:
 
 
 def _run(what: str, argv: Sequence[str], env: Mapping[str, str], ours: bool = False) -> Outcome:
-    """Run a program to its end, or to ours; killed by a signal, its code is 128 and that.
+    """Run a program to its end. If a signal kills it, its code is 128 and the signal's number.
 
-    One of `ours` is killed with the programs it runs; another gets the signal that ends us.
+    If `ours`, it is killed with the programs it runs; otherwise it gets the signal that `ci` got.
     """
     begin = time.monotonic()
     with _group(f"ci: {what}"):
@@ -203,7 +203,7 @@ def _tell_github(environment: Settings, outcomes: Sequence[Outcome]) -> None:
 
 
 def _place(environment: Settings, event: Event) -> dict[str, str]:
-    """The file and line that an error begins with, {} where it names none of ours."""
+    """The file and line that an error begins with, {} if it is no file of the app."""
     place = _PLACE.match(event.detail)
     if not place:
         return {}

@@ -89,7 +89,7 @@ def read_tables(settings: Settings) -> list[tables.Item]:
 
 
 def seed_further(settings: Settings, count: int) -> Step:
-    """Write so many further messages, for load tests."""
+    """Write `count` extra messages, for load tests."""
 
     def further(action: Callable[[Aws, Script, People, int], T]) -> T:
         script = conversation_file.first(conversation_file.read_app(settings.app))

@@ -92,7 +92,7 @@ def write(settings: Settings, change: Change) -> None:
 
 
 def clear(settings: Settings) -> None:
-    """Forget the change, then what it saved: nobody reads that without the change."""
+    """Delete change.json, then the folder `kept`."""
     get_note(settings).unlink(missing_ok=True)
     shutil.rmtree(get_home(settings) / KEPT, ignore_errors=True)
 

@@ -156,7 +156,7 @@ def _return_database(settings: Settings, kept: SavedState) -> None:
 
 
 def _drop_displaced(settings: Settings) -> None:
-    """Drop the database that the change had put in place; not on a server that is not ours."""
+    """Drop the database that the change had put in place, on a server of this checkout only."""
     database = stacks.get_database(settings)
     if database.owned:
         copies.drop(copies.beside(database, copies.NEXT))

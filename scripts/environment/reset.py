@@ -254,12 +254,12 @@ def snapshot_delete(settings: Settings, name: str) -> list[Step]:
 
 
 def find_reset_loss(settings: Settings) -> Loss | None:
-    """What `reset` would take that is not ours to take."""
+    """What `reset` would lose that this tool did not create."""
     return find_loss(settings, True, ddb_steps.list_tables(settings))
 
 
 def find_loss(settings: Settings, database: bool, names: Sequence[str] | None) -> Loss | None:
-    """What a change of the database and these tables would take that is not ours to take.
+    """What a change of the database and these tables would lose that this tool did not create.
 
     `names` None stands for every table. The loss goes by the database's name. Services that do not
     run are not asked: the step asks then.
@@ -280,7 +280,7 @@ def find_loss(settings: Settings, database: bool, names: Sequence[str] | None) -
 
 
 def find_undo_loss(settings: Settings) -> Loss | None:
-    """What `undo` would take that is not ours to take. One that failed is reverted, at no loss."""
+    """What `undo` would lose that this tool did not create; reverting loses nothing."""
     if journal.find_pending(settings):
         return None
     _, saved = transaction.get_last(settings)

@@ -33,7 +33,7 @@ class DamagedError(DevError):
 class Table:
     """A saved table: the CreateTable request for it, its number of items, its identity.
 
-    The identity tells it from a later table of the same name; "" if an earlier version saved it.
+    A later table of the same name has another identity; "" if an earlier version saved it.
     """
 
     definition: Item

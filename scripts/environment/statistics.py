@@ -98,7 +98,7 @@ def _of_aws(settings: Settings) -> Holding:
 
 
 def _of_dynamodb(settings: Settings) -> Holding:
-    """As each table tells: an emulator counts at once, AWS itself every six hours."""
+    """The counts of DescribeTable: an emulator counts at once, AWS every six hours."""
     aws = stacks.get_aws(settings)
     described = [tables.get_table(aws, name) for name in tables.list_tables(aws)]
     exact = bool(aws.endpoint)

@@ -154,7 +154,7 @@ def _find_loaded(database: Database, kind: databases.Kind, files: Sequence[Path]
 def _build_steps(
     settings: Settings, where: Database, database: Callable[[], Database]
 ) -> list[Step]:
-    """The same for one that is always built anew, from its template if there is one.
+    """Steps that build a new database: copy its template, or load the files.
 
     An app with steps of its own has no template: what they do depends on more than the SQL files.
     """

@@ -36,7 +36,7 @@ def prepare(
 
     Tables of AWS itself are not downloaded: tables.drop_table creates a backup of each.
     RefusedError: a database that this tool did not create has a name that the change needs, or a
-    table is neither ours nor confirmed, or protected by its owner.
+    table was neither created by this tool nor confirmed, or is protected.
     """
     where = stacks.targets(settings)
     _identify(settings, names, confirmed)
@@ -74,7 +74,7 @@ def commit(
 
     `incoming` is the suffix of the database that becomes the app's, "" for none; `names` are the
     tables to delete; `definitions` are those of the tables that the command creates again.
-    RefusedError: a database or table is neither ours nor confirmed.
+    RefusedError: a database or table was neither created by this tool nor confirmed.
     """
     saved = saved_state.get(journal.get_home(settings) / journal.KEPT)
     change = Change(
@@ -106,7 +106,7 @@ def commit(
 
 
 def complete(settings: Settings, lenient: bool = False) -> str:
-    """Bring tables and users to the state of the databases; what was saved becomes undo's.
+    """Apply the change to DynamoDB and Cognito; keep the saved state for undo.
 
     Raises DevError for a part of the source that cannot be restored; `lenient` leaves such a part
     as it is now, saves its files, and says so.

@@ -17,7 +17,7 @@ from scripts.errors import DevError, UsageError, did_you_mean
 from scripts.settings import BEGIN, BLOCK, END, Settings, list_names, without_block
 from scripts.targets import UNCHECKED, Aws, Database
 
-# What was exported, so that our own commands know it for ours, and what it took the place of.
+# What `env` exported, so that this tool's commands ignore it, and the values it replaced.
 EXPORTED, BEFORE = "DEV_EXPORTED", "DEV_BEFORE_"
 
 _POOL, _CLIENT = "AWS_COGNITO_USER_POOL_ID", "AWS_COGNITO_USER_POOL_CLIENT_ID"
@@ -58,7 +58,7 @@ def _collect_own(settings: Settings, database: Database | None = None) -> dict[s
 
 
 def _rename(app: App, values: dict[str, str]) -> dict[str, str]:
-    """The variables with those of app.toml: ${NAME} stands for one of ours, `false` removes one."""
+    """Apply [env]: `${NAME}` inserts a variable, `false` removes one."""
 
     def fill(found: re.Match[str]) -> str:
         if found[1] in values:
@@ -195,12 +195,12 @@ def _is_foreign(text: str, values: Mapping[str, str]) -> bool:
 
 
 def list_secrets(settings: Settings) -> list[str]:
-    """The texts that nobody should read in a log or on a page, whatever variables hold them."""
+    """The secret values, which no log or page may show."""
     return secret_values(_collect_own(settings))
 
 
 def secret_values(values: Mapping[str, str]) -> list[str]:
-    """What of ours nobody should read in a log: the password, also as in the URL, and the key."""
+    """The secret values: password (plain and URL-quoted) and AWS keys."""
     password, secret = values.get("PGPASSWORD", ""), values.get("AWS_SECRET_ACCESS_KEY", "")
     key = {secret, values.get("AWS_ACCESS_KEY_ID", "")} if secret != UNCHECKED else set()
     return sorted({password, quote(password, safe=""), *key} - {""})
@@ -225,7 +225,7 @@ def overlay(environ: Mapping[str, str], values: Mapping[str, str]) -> dict[str, 
 
 
 def restore(environ: MutableMapping[str, str]) -> None:
-    """Take back what was exported: our own commands work on what was there before.
+    """Undo what `env` exported: this tool's commands use the values from before.
 
     What the user has set to something else since then stays.
     """

@@ -24,7 +24,7 @@ NEXT, PREV, GONE = "__next", "__prev", "__gone"
 SNAPSHOT, TEMPLATE = "__snap_", "__seal_"
 LONGEST_NAME = 63  # of anything in Postgres, in bytes
 _SMALL = 32 << 20  # bytes; up to here a copy through the log is faster than one with a checkpoint
-# A client that looks up a name while it changes is told that the database does not exist. So new
+# A client that looks up a name while it changes gets the error that the database does not exist. So new
 # ones wait for a lock, which only a superuser may take; those that have looked it up come first.
 _KEEP_CLIENTS_WAITING = """
     SET LOCAL lock_timeout = '50ms';
@@ -79,7 +79,7 @@ def find_oid(database: Database) -> int | None:
 def clear_names(database: Database, suffix: str) -> None:
     """Drop the databases whose names swap_in needs; nothing refers to them any more.
 
-    Raises RefusedError on a server that is not ours, where nothing is dropped.
+    Raises RefusedError on a server of others, where nothing is dropped.
     """
     drop(beside(database, GONE))
     if suffix != PREV and not database.owned:
@@ -206,7 +206,7 @@ def save_template(built: Database, database: Database, files: Sequence[Sequence[
     """Save a copy of `built`, just created from the files, as a template; drop older ones.
 
     Returns False if the database is so small that a template would not be faster, and on a server
-    that is not ours, where it could not be dropped again.
+    of others, where it could not be dropped again.
     """
     if not database.owned:
         return False

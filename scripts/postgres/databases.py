@@ -61,7 +61,7 @@ def exists(database: Database) -> bool:
 
 
 def list_others(database: Database) -> list[str]:
-    """The apps' databases that this tool created on a server of ours, without this one."""
+    """The other apps' databases that this tool created on a server of this checkout."""
     with maintenance(database) as cursor:
         cursor.execute(
             f"SELECT datname FROM pg_database WHERE {ownership.TAGGED}"  # noqa: S608
@@ -72,7 +72,7 @@ def list_others(database: Database) -> list[str]:
 
 
 def is_disposable(database: Database) -> bool:
-    """May we destroy it? It is on this checkout's own server, and carries our ownership tag."""
+    """True if it is on a server of this checkout and has the ownership tag."""
     if not database.owned:
         return False
     with maintenance(database) as cursor:
@@ -89,14 +89,14 @@ def check_disposable(database: Database, confirmed: str) -> None:
 
 
 def tag(database: Database) -> None:
-    """Write our ownership tag into a database of this checkout's own server."""
+    """Write the ownership tag into a database on a server of this checkout."""
     if database.owned:
         with maintenance(database) as cursor:
             ownership.write(cursor, database.name)
 
 
 def find_loss(database: Database) -> Loss | None:
-    """What dropping would take that is not ours to take; None for a disposable one, or for none."""
+    """What dropping would lose that this tool did not create; None if nothing."""
     if not exists(database) or is_disposable(database):
         return None
     counts = count_rows(database)
@@ -104,7 +104,7 @@ def find_loss(database: Database) -> Loss | None:
 
 
 def create(database: Database) -> str:
-    """Create the database, empty; on a server of our own it carries our tag from the start."""
+    """Create the database, empty; on a server of this checkout it has the ownership tag."""
     with maintenance(database, autocommit=True) as cursor:
         ownership.create(cursor, database)
     return f"created {database}"
@@ -341,7 +341,7 @@ def compose(template: str, *identifiers: str) -> Any:
 
 
 def maintenance(database: Database, autocommit: bool = False) -> Any:
-    """A cursor of the server that stands in no database of the app's."""
+    """A cursor in the server's `postgres` database."""
     return clients.cursor(database.named("postgres"), autocommit)
 
 

@@ -29,7 +29,7 @@ class Relation:
 def list_relations(cursor: Any) -> list[Relation]:
     """The app's tables, those of the schema `public` first; a partitioned one counts once.
 
-    Tables of other schemas that we may not read are left out: they belong to somebody else.
+    Tables of other schemas without permission to read are left out.
     """
     cursor.execute(
         "SELECT nspname, relname, coalesce(pg_relation_size(pg_class.oid), 0) < %s"

@@ -11,7 +11,7 @@ from scripts.postgres import csv_load, properties, sequences, sources, sql_error
 from scripts.targets import Database
 
 # The server itself watches that a file stays in our transaction: a deferred trigger forbids any
-# COMMIT before ours, and transactions after a ROLLBACK are read-only.
+# COMMIT before the last one, and transactions after a ROLLBACK are read-only.
 _GUARD = """
 SET TRANSACTION READ WRITE;
 CREATE TEMPORARY TABLE invoke_guard (loading boolean) ON COMMIT DROP;

@@ -48,7 +48,7 @@ class Service:
     lines, and to follow it also those that come until the service stops. `data` says what it keeps,
     None for nothing, and `erase` deletes that; the service is stopped then. `has_crashed`: it
     ended, and `stop` did not end it. `needs` are the checks of the stack that must pass before
-    it is checked. `port_setting` is the setting of its port, "" where that is not ours to choose.
+    it is checked. `port_setting` is the setting of its port, "" if this tool does not choose it.
     `ours`: this tool starts and stops it. `notice` is worth knowing while it is well.
     """
 

@@ -23,7 +23,7 @@ Login = list[str]  # user and password
 
 
 def find(settings: Settings) -> str | None:
-    """The database password of this checkout: the user's own, or ours if it was made already."""
+    """The database password: the one that is set, or the random one if it exists."""
     path = settings.state / "password"
     fix = f"chmod 600 {quote(str(path))}"
     text = settings.postgres_password or state.read_secret(path, fix) or ""
@@ -31,7 +31,7 @@ def find(settings: Settings) -> str | None:
 
 
 def ensure(settings: Settings) -> str:
-    """The database password of this checkout, made at random the first time."""
+    """The database password of this checkout; a random one is created the first time."""
     with _making:
         if password := find(settings):
             return password

@@ -38,7 +38,7 @@ class Launch:
 class Server:
     """One server of this checkout.
 
-    `marker` is one of its arguments, so a process can be known for ours whatever a file says.
+    `marker` is one of its arguments and identifies its process, whatever the record says.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Server:
 
     @property
     def log(self) -> Path:
-        """Where it writes what it has to say."""
+        """The log file."""
         return self.state / f"{self.name}.log"
 
     @property
@@ -121,7 +121,7 @@ def start(
 
 
 def _not_ready(server: Server, reason: str) -> DevError:
-    """A server that is slow may be ready by and by: it goes on, the next start waits for it."""
+    """The error for a server that is not ready in time; it keeps running."""
     return DevError(
         f"{server.name} did not get ready: {reason}{log_tail(server)}",
         f"./invoke restart {server.name}",
@@ -129,7 +129,7 @@ def _not_ready(server: Server, reason: str) -> DevError:
 
 
 def has_crashed(server: Server) -> bool:
-    """Did it end, and neither `stop` nor a shutdown of the machine ended it?"""
+    """True if it ended other than by `stop` or a shutdown of the machine."""
     if "pid" not in _read_record(server) or find(server):
         return False
     return server.record.stat().st_mtime > psutil.boot_time()
@@ -199,14 +199,14 @@ def read_log(server: Server, lines: int, follow: bool) -> Iterator[str]:
 
 
 def list_strays(server: Server) -> list[psutil.Process]:
-    """Processes of this server that no record tells of; not its new children, who look alike."""
+    """Processes with this server's marker that its record does not name, without their children."""
     ours = {one.pid: one for one in psutil.process_iter(["ppid"]) if _is_ours(one, server.marker)}
     known = find(server)
     return [one for one in ours.values() if one != known and one.info["ppid"] not in ours]
 
 
 def stop_strays(server: Server) -> bool:
-    """End servers of ours that no record tells of; at once where their `.dev` was deleted."""
+    """End this server's processes without a record; kill them if their `.dev` was deleted."""
     first = server.stop_signal if server.log.exists() else signal.SIGKILL
     strays = list_strays(server)
     for process in strays:
@@ -282,7 +282,7 @@ def _ask(process: psutil.Process, port: int, not_ready: Callable[[int], str | No
     try:
         return not_ready(port)
     except LoginRefusedError as error:
-        if not _listens(process, port):  # somebody else was faster, and refuses us
+        if not _listens(process, port):  # another server has the port, and refuses the login
             return error.reason
         raise
 
@@ -301,7 +301,7 @@ def _is_ours(process: psutil.Process, marker: str) -> bool:
 
 
 def _is_alive(process: psutil.Process) -> bool:
-    """Is it running? A zombie, which in a container may wait long for its reaper, is not."""
+    """True if it is running; a zombie is not."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -69,7 +69,7 @@ def listen(settings: Settings) -> "tuple[BaseWSGIServer, str]":
     key = secrets.token_urlsafe(32)
     for _ in range(TRIES):
         port = ports.choose(settings, "web_port")
-        with contextlib.suppress(SystemExit):  # as Werkzeug says that somebody was faster
+        with contextlib.suppress(SystemExit):  # Werkzeug ends so if the port was taken meanwhile
             server = app.make_server(settings, ADDRESS, port, key)
             return server, f"http://{ADDRESS}:{port}/?key={key}"
     raise ports.none_free("web")

@@ -97,7 +97,7 @@ def taken(settings: Settings, part: Part, port: int) -> DevError:
 
 
 def publish_address(settings: Settings) -> str:
-    """Loopback, so that nobody else reaches it; for a remote engine the address we know it by."""
+    """127.0.0.1; for a remote engine, its address."""
     host = engine.endpoint().host
     if is_loopback(host):
         return "127.0.0.1"

@@ -16,7 +16,7 @@ _making_network = threading.Lock()
 
 
 class PortTakenError(Exception):
-    """The port that a container was to be published at is somebody else's."""
+    """Another program or container uses the port."""
 
 
 def up(settings: Settings, service: str, environment: dict[str, str]) -> None:

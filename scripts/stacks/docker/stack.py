@@ -78,7 +78,7 @@ def services(settings: Settings) -> list[Service]:
 
 
 def introduce(settings: Settings) -> list[str]:
-    """Nothing to say: the containers are this checkout's own."""
+    """No lines: the containers belong to this checkout."""
     return []
 
 
@@ -289,7 +289,7 @@ def _not_answering(
 
 
 def _speak_http(endpoint: str | None) -> None:
-    """One plain request: the SDK's own tries would each take seconds while nobody answers."""
+    """One plain request: the SDK would retry for seconds without an answer."""
     _, _, place = (endpoint or "").rpartition("/")
     connection = http.client.HTTPConnection(place, timeout=clients.ANSWER_SECONDS)
     try:

@@ -60,7 +60,7 @@ def erase(settings: Settings) -> None:
 
 
 def list_leftovers(settings: Settings) -> dict[Path, Path]:
-    """The homes of root's clusters that no checkout leads to, the newest first, and their paths."""
+    """The folders of root's clusters whose checkouts no longer exist, with their paths."""
     found = {}
     homes = SHARED_HOME.glob("dev-*") if os.geteuid() == 0 else []
     for home in sorted(homes, key=_find_time, reverse=True):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from scripts import state
+from scripts import clients, state
 from scripts.errors import DevError, LoginRefusedError
 from scripts.settings import Settings
 from scripts.stacks import passwords, processes
@@ -17,7 +17,7 @@ from scripts.targets import Database
 
 ORPHAN_SECONDS = 10.0
 PORT_SETTING = "postgres_port"
-# How a temporary server runs: after a crash of the machine nobody wants its data back.
+# Settings of a temporary server: its data need not survive a crash of the machine.
 UNSAFE = (
     *("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off"),
     *("-c", "wal_level=minimal", "-c", "max_wal_senders=0"),
@@ -125,7 +125,7 @@ def _store_password_again(database: Database) -> None:
 
 
 def check_programs(settings: Settings) -> Programs:
-    """The programs. Raises DevError where they are not of the version of the data."""
+    """The programs. Raises DevError if the data has another version."""
     home = postgres_cluster.find_home(settings) or settings.state
     programs = postgres_programs.find(settings, home, user=None)  # for whom nothing is copied
     postgres_cluster.check_version(home / "data", programs)

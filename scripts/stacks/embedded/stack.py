@@ -91,7 +91,7 @@ def services(settings: Settings) -> list[Service]:
 
 
 def introduce(settings: Settings) -> list[str]:
-    """Nothing to say: it is all ours, on this machine."""
+    """No lines: everything belongs to this checkout, on this machine."""
     return []
 
 
@@ -109,7 +109,7 @@ def adopt(settings: Settings, former: Path) -> None:
 
 
 def checks(settings: Settings, chosen: bool) -> list[Check]:
-    """The programs, what a kill left behind, and data that no checkout leads to."""
+    """The programs, what a kill left behind, and data of checkouts that no longer exist."""
     drafts = partial(postgres_cluster.list_drafts, settings)
     return [
         *([Check("postgres programs", partial(_programs_found, settings))] if chosen else []),

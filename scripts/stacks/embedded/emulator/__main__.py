@@ -183,7 +183,7 @@ def answer_when_written(service: str, log: ItemLog) -> None:
 def import_less() -> None:
     """Have ministack answer its first request without importing API Gateway and botocore.
 
-    They take as long as ministack itself: API Gateway for custom domains, which there are none of
+    They take as long as ministack itself: API Gateway for custom domains, which do not exist
     here, and botocore for the Content-Type of an answer.
     """
     models = {name: SimpleNamespace(metadata=model) for name, model in _MODELS.items()}

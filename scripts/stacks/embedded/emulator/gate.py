@@ -21,7 +21,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 NAMES = ("127.0.0.1", "localhost", "[::1]")
 HEALTH = "/_ministack/health"
-PUBLIC_BYTES = 1_000_000  # of a request that nobody signed
+PUBLIC_BYTES = 1_000_000  # of a request without a signature
 FORM_BYTES = (
     64_000_000  # of an upload whose signature is in it, and so is read before it is checked
 )
@@ -58,7 +58,7 @@ def guard(app: App, key: Key, port: int) -> App:
                 await _admit(app, key, asked, scope, receive, send)
             except RefusedError as error:
                 await refusal.respond(error, asked, send)
-        else:  # no service of ours has web sockets
+        else:  # no enabled service has web sockets
             await receive()
             await send({"type": "websocket.close", "code": 1008})
 
@@ -66,7 +66,7 @@ def guard(app: App, key: Key, port: int) -> App:
 
 
 def is_public(asked: Request) -> bool:
-    """May everybody ask this, and a page of another origin read the answer?"""
+    """True if no signature is needed; readable cross-origin."""
     if asked.method == "OPTIONS":  # before a request that is checked itself
         is_whole = not asked.query and asked.path.strip("/").count("/") == 0  # for a form
         in_bucket = (asked.presigned or is_whole) and services.is_bucket(asked.path)

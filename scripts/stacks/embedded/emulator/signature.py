@@ -50,7 +50,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Claim:
-    """By its ID our key signed this request; `check` finds out whether it did."""
+    """A request that names the checkout's key; `check` verifies its signature."""
 
     signature: sigv4.HeaderSignature
     account: str
@@ -58,7 +58,7 @@ class Claim:
 
 
 def find_claim(request: Request, key: Key) -> Claim:
-    """What the request says of its signature. Raises KeyRefusedError for another key than ours."""
+    """The signature that the request claims. Raises KeyRefusedError for another key."""
     return _claim(_parse(request), key)
 
 
@@ -105,7 +105,7 @@ def _claim(signature: sigv4.HeaderSignature, key: Key) -> Claim:
 
 
 def check(claim: Claim, request: Request, body: bytes) -> None:
-    """Raise KeyRefusedError unless our secret made the signature of this request."""
+    """Raise KeyRefusedError unless the checkout's secret signed this request."""
     if not (_is_right_v2 if request.presigned_v2 else _is_right)(claim, request, body):
         raise KeyRefusedError("the signature does not belong to the request and the secret key")
     if request.presigned and _is_expired(request):
