@@ -24,7 +24,7 @@ NEXT, PREV, GONE = "__next", "__prev", "__gone"
 SNAPSHOT, TEMPLATE = "__snap_", "__seal_"
 LONGEST_NAME = 63  # of anything in Postgres, in bytes
 _SMALL = 32 << 20  # bytes; up to here a copy through the log is faster than one with a checkpoint
-# A client that looks up a name while it changes gets the error that the database does not exist. So new
+# A client that looks up a name while it changes gets the error that the database is missing. So new
 # ones wait for a lock, which only a superuser may take; those that have looked it up come first.
 _KEEP_CLIENTS_WAITING = """
     SET LOCAL lock_timeout = '50ms';

@@ -131,7 +131,7 @@ except DevError as error:
 
 
 def test_an_image_that_cannot_be_pulled(checkout: Checkout) -> None:
-    edit(checkout, "postgres:18.6-alpine3.24", "127.0.0.1:1/postgres:18")
+    edit(checkout, "postgres:18.6-alpine", "127.0.0.1:1/postgres:18")
     said = failure(up(checkout), "postgres")
     assert said.startswith("the image 127.0.0.1:1/postgres:18 cannot be pulled: ")
     assert "connection refused" in said
@@ -218,13 +218,13 @@ def test_a_volume_of_another_postgres(checkout: Checkout) -> None:
             f"{volume}:/v",
             "--entrypoint",
             "sh",
-            "postgres:18.6-alpine3.24",
+            "postgres:18.6-alpine",
         ),
         *("-c", "mkdir /v/data && echo 17 > /v/data/PG_VERSION"),
     )
     assert failure(up(checkout), "postgres") == (
         "the volume of postgres holds data of PostgreSQL 17,"
-        " and postgres:18.6-alpine3.24 is PostgreSQL 18\n"
+        " and postgres:18.6-alpine is PostgreSQL 18\n"
         "hint: dump it with its own version: see docs/stacks.md"
     )
 
