@@ -123,12 +123,12 @@ def test_run_passes_on_the_exit_code(app: RealApp) -> None:
 
 def test_env_writes_a_private_file_with_the_apps_names(app: RealApp) -> None:
     path = app.root / "backend.env"
-    path.write_text("old")
+    path.write_text("SECRET=old")
     path.chmod(0o644)
     app.run("env", "--output", "backend.env")
     text = path.read_text()
     assert "CONNECTION_URL=postgresql://" in text
-    assert "PGDATABASE" not in text
+    assert text.startswith("SECRET=old\n")
     assert path.stat().st_mode & 0o777 == 0o600
 
 
