@@ -148,8 +148,11 @@ def test_a_folder_elsewhere_may_be_ones_own(checkout: Checkout, tmp_path: Path) 
     checkout.root.rename(moved.root)
     try:
         assert moved.run("up", "--plan").stdout
-        with state.lock(moved.settings(), "up", print):
-            assert (tmp_path / "place" / "checkout").read_text() == str(moved.root)
+        moved.run("check", expect=1)
+        assert (tmp_path / "place" / "checkout").read_text() == str(moved.root)
+        moved.run("up")
+        moved.run("check")
+        moved.run("down", "--volumes", "--yes")
     finally:
         moved.root.rename(checkout.root)
 
