@@ -208,7 +208,7 @@ def _read_source(change: Change, lenient: bool) -> tuple[SavedState | None, dict
         return None, dict.fromkeys([*change.tables, USERS], error.reason)
     if not lenient:
         return source, {}
-    return source, {one.part: one.reason for one in verification.list_damage(folder, source)}
+    return source, {one.part: one.reason for one in saved_state.list_damage(folder, source)}
 
 
 def _find_incoming(settings: Settings, suffix: str, source: Path | None) -> int | None:
