@@ -58,6 +58,7 @@ def list_values(kind: str, longest: int) -> list[tuple[str, str]]:
     return [(text, other.get(text, text)) for text in texts]
 
 
+ONE = {"N": "1.0"}
 KINDS = ("S", "N", "B")
 TABLES = [f"{first}-{second}" for first in KINDS for second in ("none", *KINDS)]
 
@@ -127,8 +128,7 @@ def test_equal_keys_are_one_key_in_every_operation(aws: Aws, name: str) -> None:
     clients.dynamodb(aws).create_table(**define(name))
     one, keys = {"TableName": name}, list_keys(name)
     for key, spelled in keys:
-        value = {":one": {"N": "1.0"}}
-        add = {"UpdateExpression": "ADD n :one", "ExpressionAttributeValues": value}
+        add = {"UpdateExpression": "ADD n :one", "ExpressionAttributeValues": {":one": ONE}}
         send(aws, "UpdateItem", **one, Key=spelled, **add)
         send(aws, "UpdateItem", **one, Key=key, **add)
         update = {"Update": {**one, "Key": spelled, **add}}
@@ -273,9 +273,7 @@ def write_app(root: Path) -> None:
     """Definitions, and seeds whose keys are written in the other spelling."""
     for name in TABLES:
         (root / f"ddb/tables/{name}.json").write_text(json.dumps(define(name)))
-        lines = [
-            json_lines.to_line(spelled | {"n": {"N": "1.0"}}) for _, spelled in list_keys(name)
-        ]
+        lines = [json_lines.to_line(spelled | {"n": ONE}) for _, spelled in list_keys(name)]
         (root / f"ddb/seeds/{name}.jsonl.gz").write_bytes(gzip.compress(b"\n".join(lines) + b"\n"))
 
 
@@ -309,8 +307,12 @@ def test_every_key_survives_setup_reset_and_undo(checkout: Checkout) -> None:
     assert list_items(aws) == seeded
     for name in TABLES:  # the app changes every other item
         for _, spelled in list_keys(name)[::2]:
-            line = json_lines.to_line(spelled | {"n": {"N": "2.0"}})
-            assert not batch_write.write(aws, name, [line], lambda _: None)
+            if aws.keeps_tags:  # the embedded emulator
+                add = {"UpdateExpression": "ADD n :n", "ExpressionAttributeValues": {":n": ONE}}
+                send(aws, "UpdateItem", TableName=name, Key=spelled, **add)
+            else:  # DynamoDB Local, whose stand-in knows an item only by the text of its key
+                line = json_lines.to_line(spelled | {"n": {"N": "2.0"}})
+                assert not batch_write.write(aws, name, [line], lambda _: None)
     changed = list_items(aws)
     assert changed != seeded
     checkout.run("snapshot.save", "changed")
