@@ -218,10 +218,7 @@ def scan(aws: Aws, table: str, limit: int | None = None, **options: Any) -> Iter
 
 def from_dynamodb(item: Item) -> Item:
     """An item as plain Python values; numbers as int or float, sets sorted into lists."""
-    from boto3.dynamodb.types import TypeDeserializer
-
-    deserialize = TypeDeserializer().deserialize
-    return {name: _plain(deserialize(value)) for name, value in item.items()}
+    return {name: _plain(value) for name, value in item.items()}
 
 
 def to_dynamodb(item: Item) -> Item:
@@ -283,15 +280,20 @@ def _structure(table: Item) -> dict[str, str]:
     return parts
 
 
-def _plain(value: Any) -> Any:
-    from decimal import Decimal
+def _plain(value: Item) -> Any:
+    # boto3's own TypeDeserializer fails for numbers such as 1e125.
+    ((kind, content),) = value.items()
+    if kind == "N":
+        from decimal import Decimal
 
-    if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
-    if isinstance(value, dict):
-        return {key: _plain(part) for key, part in value.items()}
-    if isinstance(value, list):
-        return [_plain(part) for part in value]
-    if isinstance(value, set):
-        return sorted(map(_plain, value))
-    return value.value.hex() if hasattr(value, "value") else value  # Binary
+        number = Decimal(content)
+        return int(number) if number == number.to_integral_value() else float(number)
+    if kind in ("SS", "NS", "BS"):
+        return sorted(_plain({kind[0]: one}) for one in content)
+    if kind == "L":
+        return [_plain(part) for part in content]
+    if kind == "M":
+        return from_dynamodb(content)
+    if kind == "NULL":
+        return None
+    return content.hex() if kind == "B" else content

@@ -172,7 +172,7 @@ def _return_tables(settings: Settings, kept: SavedState) -> str:
     if not kept.tables and kept.users is None:
         return ""
     aws, folder = stacks.get_aws(settings), journal.get_home(settings) / journal.KEPT
-    damage = {one.part: one.reason for one in verification.list_damage(folder, kept)}
+    damage = {one.part: one.reason for one in saved_state.list_damage(folder, kept)}
     for name, table in kept.tables.items():
         present = tables.find_table(aws, name)
         if present and table and _is_same(table, present):

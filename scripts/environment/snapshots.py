@@ -54,7 +54,6 @@ def save(settings: Settings, name: str) -> str:
         users=settings.app.cognito is not None,
     )
     try:
-        verification.check_saved(draft, kept)
         if has_database:
             copies.copy(database, copy)
             saved_state.write_manifest(draft, replace(kept, oid=copies.find_oid(copy)))

@@ -42,16 +42,14 @@ def prepare(
     _identify(settings, names, confirmed)
     if database:
         copies.check_companions(stacks.get_database(settings))
-    folder = journal.get_home(settings) / journal.KEPT
     saved = saved_state.save(
-        folder,
+        journal.get_home(settings) / journal.KEPT,
         f"./invoke {command}",
         stacks.get_database(settings) if database else None,
         stacks.get_aws(settings) if names or users else where.aws,
         names if where.aws.owned else (),
         users and where.mock,
     )
-    verification.check_saved(folder, saved)
     return f"kept: {saved}"
 
 
@@ -223,7 +221,7 @@ def _read_source(change: Change, lenient: bool) -> tuple[SavedState | None, dict
         return None, dict.fromkeys([*change.tables, USERS], error.reason)
     if not lenient:
         return source, {}
-    return source, {one.part: one.reason for one in verification.list_damage(folder, source)}
+    return source, {one.part: one.reason for one in saved_state.list_damage(folder, source)}
 
 
 def _find_incoming(settings: Settings, suffix: str, source: Path | None) -> int | None:

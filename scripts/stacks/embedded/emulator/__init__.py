@@ -5,7 +5,7 @@ services       the services and operations that are enabled
 signature      the checkout's key, and the check of a request's signature
 refusal        errors as AWS sends them
 request        the head of a request
-numbers        one form for equal numbers, so that equal keys are one
+values         one form for equal numbers and equal binary values
 item_log       items in a log on disk, written before a request is answered
 pool_users     the users of Cognito's pools: their log, and who may change them
 """
