@@ -252,7 +252,7 @@ def test_doctor_of_another_users_checkout_has_findings_only() -> None:
         assert not [reason for reason in found.values() if "the check broke" in reason]
         for words in (("status",), ("up",), ("timeline",), ("down", "--volumes", "--yes")):
             talk = run_as(NO_ENTRY, root, *words).stderr
-            assert "belongs to another user\nhint: run as that user" in talk
+            assert "belongs to another user\nhint: make a clone of your own" in talk
 
 
 @pytest.mark.parametrize("name", ['a "quoted" one', "a $dollar", "a `tick`", "back\\slash", "a\nb"])
