@@ -5,6 +5,7 @@ the error messages come from these declarations.
 """
 
 import dataclasses
+import json
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -55,9 +56,15 @@ def _path(folder: Path, value: Any) -> Path:
     return path
 
 
-def _paths(folder: Path, value: Any) -> tuple[Path, ...]:
+def _files(folder: Path, value: Any) -> tuple[Path, ...]:
     values = value if isinstance(value, list) else [value]
-    return tuple(_path(folder, one) for one in values)
+    paths = tuple(_path(folder, one) for one in values)
+    for name, path in zip(values, paths, strict=True):
+        if path.is_dir() and not (path / "toc.dat").exists():  # else pg_dump wrote it
+            found = [f"{name.rstrip('/')}/{one.name}" for one in sorted(path.glob("*.sql"))]
+            example = f", such as {json.dumps(found[:3], ensure_ascii=False)}" if found else ""
+            raise _InvalidValueError(f"{name} is a folder; name its files in order{example}")
+    return paths
 
 
 def _texts(folder: Path, value: Any) -> tuple[str, ...]:
@@ -103,8 +110,8 @@ def _key(kind: Kind, help: str, default: Any = dataclasses.MISSING) -> Any:
 class Postgres:
     """[postgres]: the SQL files. Each key takes one path or an ordered list of paths."""
 
-    schema: tuple[Path, ...] = _key(_paths, "SQL that creates the tables", ())
-    seed: tuple[Path, ...] = _key(_paths, "SQL and CSV (TABLE.csv) that fills them", ())
+    schema: tuple[Path, ...] = _key(_files, "SQL that creates the tables", ())
+    seed: tuple[Path, ...] = _key(_files, "SQL and CSV (TABLE.csv) that fills them", ())
 
 
 @dataclass(frozen=True)

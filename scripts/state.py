@@ -351,7 +351,12 @@ def not_readable(path: Path, error: OSError) -> DevError:
     """The DevError for a file that could not be read."""
     if isinstance(error, PermissionError):
         return _foreign(path)
-    return DevError(f"{path} cannot be read: {error.strerror}", f"rm -r {quote(str(path))}")
+    return DevError(f"{path} cannot be read: {error.strerror}", move_aside(path))
+
+
+def move_aside(path: Path) -> str:
+    """The command that keeps a damaged file or folder under another name."""
+    return f"mv {quote(str(path))} {quote(f'{path}.damaged')}"
 
 
 def _foreign(path: Path) -> DevError:

@@ -123,6 +123,19 @@ def test_a_missing_file_is_named_with_its_line(tmp_path: Path) -> None:
     )
 
 
+def test_a_folder_of_sql_files_is_named_with_them(tmp_path: Path) -> None:
+    (tmp_path / "sql" / "old").mkdir(parents=True)
+    for name in ("b.sql", "a.sql", "notes.txt"):
+        (tmp_path / "sql" / name).touch()
+    assert failure(tmp_path, '[postgres]\nschema = "sql/"') == (
+        "app.toml:2: [postgres] schema sql/ is a folder; name its files in order, such as"
+        f' ["sql/a.sql", "sql/b.sql"]{HINT}'
+    )
+    assert failure(tmp_path, '[postgres]\nseed = ["sql/a.sql", "sql/old"]') == (
+        f"app.toml:2: [postgres] seed sql/old is a folder; name its files in order{HINT}"
+    )
+
+
 def test_a_folder_without_it_says_how_to_get_one(tmp_path: Path) -> None:
     with pytest.raises(DevError) as caught:
         app.load(tmp_path)

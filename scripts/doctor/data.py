@@ -117,7 +117,7 @@ def _saved_states(settings: Settings) -> Finding:
     folder = journal.get_home(settings) / journal.PREVIOUS
     if of_undo := transaction.list_damage(settings):
         reasons.append(f"what undo would restore: {'; '.join(of_undo)}")
-        fixes.append(f"rm -r {quote(str(folder))} (undo then has nothing to restore)")
+        fixes.append(f"{state.move_aside(folder)} (undo then has nothing to restore)")
     if reasons:
         return fail("damaged: " + "\n".join(reasons), "\n".join(fixes))
     return ok("each can be restored")

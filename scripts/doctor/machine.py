@@ -82,7 +82,9 @@ def _requirements() -> Finding:
     """Are the pinned packages installed? One for another system may be missing."""
     text = state.read(ROOT / "requirements.txt")
     if text is None:
-        raise DevError("there is no requirements.txt", "git checkout requirements.txt")
+        raise DevError(
+            "there is no requirements.txt", "git show HEAD:requirements.txt > requirements.txt"
+        )
     pins = _PIN.findall(text)
     wrong = []
     for name, version, elsewhere in pins:

@@ -37,7 +37,10 @@ def read_definitions(folder: Path) -> list[Item]:
     """Every table definition of a folder, as CreateTable requests. DevError names a bad one."""
     definitions = [read_definition(folder / f"{name}.json") for name in list_definitions(folder)]
     if not definitions:
-        raise DevError(f"{folder} contains no table definition", "git checkout ddb/tables")
+        raise DevError(
+            f"{folder} contains no table definition",
+            "write a CreateTable request as TABLE.json in it",
+        )
     return definitions
 
 

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 from scripts import state
@@ -131,9 +130,7 @@ def find(folder: Path) -> SavedState | None:
     try:
         return _parse(json.loads(text))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        raise DamagedError(
-            f"{folder}/manifest.json is damaged", f"rm -r {quote(str(folder))}"
-        ) from None
+        raise DamagedError(f"{folder}/manifest.json is damaged", state.move_aside(folder)) from None
 
 
 def get(folder: Path) -> SavedState:

@@ -11,6 +11,7 @@ from scripts.postgres import csv_load, sources
 _PSQL_ERROR = re.compile(r"^psql:(.*?):(\d+): (?:ERROR|FATAL|error):\s+(.*)$", re.M)
 _STATEMENT = re.compile(r"^psql:.*?:\d+: STATEMENT:\s+(.*?)\s*(?=^psql:|^WARNING:|\Z)", re.M | re.S)
 _LINE_IN_STATEMENT = re.compile(r"^LINE (\d+): ", re.M)
+_COMMENTS = re.compile(r"(?:\s|--[^\n]*|/\*(?:/\*.*?\*/|.)*?\*/)*", re.S)
 _LINE_IN_DATA = re.compile(r"^CONTEXT:\s+COPY \S+, line (\d+)", re.M)
 _AT_THE_END = re.compile(r"^ERROR:  (.*? violates .*)\nDETAIL:  (.*)$", re.M)
 NO_TABLE = "created no table"
@@ -93,7 +94,8 @@ def _locate(path: Path, end: int, statement: str, stderr: str) -> tuple[Path, in
     if data:
         return path, places[-1] + int(data[1]), statement
     within = None if "\nQUERY:" in stderr else _LINE_IN_STATEMENT.search(stderr)
-    return path, places[int(within[1]) - 1 if within else 0], statement
+    before = statement[: _COMMENTS.match(statement).end()]  # type: ignore[union-attr]
+    return path, places[int(within[1]) - 1 if within else before.count("\n")], statement
 
 
 def _find_places(
