@@ -85,12 +85,13 @@ def run(settings: Settings, command: Sequence[str]) -> None:
 def lend(
     settings: Settings, environ: Mapping[str, str], database: Database | None = None
 ) -> dict[str, str]:
-    """The environment of a program that uses ours: its psql, pg_dump and so on fit the server."""
+    """The variables of a program that uses the environment; its psql and pg_dump fit the server."""
     lent = overlay(environ, collect(settings, database))
+    where = stacks.targets(settings)
     # The embedded ones have no TLS, which production requires.
-    fitting = settings.postgres_home or stacks.targets(settings).mock
+    fitting = where.database.postgres_home or where.mock
     if fitting and "postgres" in settings.app.services:
-        programs = shell.postgres_home(settings.postgres_home) / "bin"
+        programs = shell.postgres_home(where.database.postgres_home) / "bin"
         lent["PATH"] = f"{programs}{os.pathsep}{lent.get('PATH') or os.defpath}"
     return lent
 
@@ -209,6 +210,8 @@ def secret_values(values: Mapping[str, str]) -> list[str]:
 def in_the_way(values: Mapping[str, str], environ: Mapping[str, str]) -> list[str]:
     """The variables that would win over these, by their names."""
     names = [*_POSTGRES_IN_THE_WAY]
+    if values.get("PGSSLMODE") == "disable":  # libpq refuses direct negotiation, for example
+        names += [name for name in environ if name.startswith("PGSSL")]
     if "AWS_ENDPOINT_URL" in values:
         names += [*_AWS_IN_THE_WAY, *(n for n in environ if n.startswith("AWS_ENDPOINT_URL_"))]
     elif "AWS_PROFILE" in values:

@@ -281,7 +281,7 @@ def list_items(aws: Aws) -> dict[str, list[str]]:
     return {name: sorted(map(str, parallel_scan.scan(aws, name))) for name in TABLES}
 
 
-@pytest.fixture(params=["embedded", "docker"])
+@pytest.fixture(params=["embedded", pytest.param("docker", marks=pytest.mark.night)])
 def checkout(
     request: pytest.FixtureRequest, new_checkout: Callable[[str], Checkout]
 ) -> Iterator[Checkout]:
