@@ -157,9 +157,7 @@ def run(steps: Sequence[Step], emit: Callable[[Event], None]) -> None:
         missing = ", ".join(need for need in step.needs if need not in done)
         emit(Event("blocked", step.name, since_begin(), detail=f"needs {missing}"))
     if waiting and not failures:
-        raise ValueError(
-            f"these steps wait for each other, or for one that is missing: {', '.join(waiting)}"
-        )
+        raise ValueError(f"no step can start: {', '.join(waiting)}")
     _raise(failures)
 
 

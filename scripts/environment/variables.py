@@ -161,7 +161,7 @@ def export(
 def _save(path: Path, form: str, text: str, values: Mapping[str, str]) -> str:
     """Write the variables to a file, in place of the former ones; the text that follows them."""
     if path.is_symlink():
-        target = f"./invoke env --format {form} --output {shlex.quote(str(path.resolve()))}"
+        target = f"--output {shlex.quote(str(path.resolve()))}"
         raise DevError(f"{path} is a symbolic link, which is not followed", target)
     try:
         if path.exists() and not path.is_file():  # a pipe would not end

@@ -28,6 +28,7 @@ _SMALL = 32 << 20  # bytes; up to here a copy through the log is faster than one
 # ones wait for a lock, which only a superuser may take; those that have looked it up come first.
 _KEEP_CLIENTS_WAITING = """
     SET LOCAL lock_timeout = '50ms';
+    SET LOCAL idle_in_transaction_session_timeout = '5s';  -- this program may be suspended
     LOCK TABLE pg_catalog.pg_database IN ACCESS EXCLUSIVE MODE;
     DO $$ BEGIN
         IF EXISTS (SELECT FROM pg_locks WHERE locktype = 'object'

@@ -35,13 +35,16 @@ _STRAIGHT = rf"""
 SAVEPOINT invoke_csv;
 \set ON_ERROR_STOP 0
 \copy {{table}} {{copied}}
+\set invoke_rows :ROW_COUNT
+-- psql 15 does not report that \copy failed; this fails in a transaction that did.
+SET LOCAL invoke.csv = '';
 \set ON_ERROR_STOP 1
 \if :ERROR
 ROLLBACK TO SAVEPOINT invoke_csv;
 \warn {RETRY}
 {{careful}}
 \else
-\echo invoke_csv :ROW_COUNT :ROW_COUNT
+\echo invoke_csv :invoke_rows :invoke_rows
 \endif
 RELEASE SAVEPOINT invoke_csv;
 """

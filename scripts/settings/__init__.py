@@ -301,7 +301,7 @@ def without_block(name: str, text: str) -> str:
         line = left.count("\n", 0, half.start()) + 1
         raise DevError(
             f"{name}:{line} is only one end of the block that env writes",
-            "delete this line and the lines of the block; ./invoke env --output writes them again",
+            "delete this line and the lines of the block, then: ./invoke env --output FILE",
         )
     return left
 
@@ -310,7 +310,7 @@ def example() -> str:
     """The text of `.env.example`: every setting with its help and its default."""
     lines = [
         "# Every setting with its default. All are optional: copy the lines you change to .env.",
-        "# For ./invoke only, DEV_POSTGRES_PORT overrides a POSTGRES_PORT that your app reads.",
+        "# For this tool only, DEV_POSTGRES_PORT overrides a POSTGRES_PORT that your app reads.",
     ]
     for field in declared():
         lines += [

@@ -82,7 +82,7 @@ def connect(call: Call) -> None:
     empty="no connections to the database",
 )
 def sessions(call: Call) -> "list[Session]":
-    """List the connections to the database and what else uses it, such as prepared transactions."""
+    """List the connections and what else uses the database."""
     from scripts.postgres import databases
 
     return databases.list_sessions(stacks.get_database(call.settings))

@@ -63,8 +63,8 @@ def protect(app: Flask, port: int, key: str) -> None:
             if request.headers.get("Sec-Fetch-Site") == "cross-site":
                 return _AGAIN, 403, {"Refresh": "0"}
             raise RefusedError(
-                "these pages open only at the address that ./invoke web printed: it has a key,"
-                " which is new for each start",
+                "these pages open only at the address that was printed when they were started:"
+                " it has a key, which is new for each start",
                 "./invoke status (prints it again)",
             )
         g.admitted = True

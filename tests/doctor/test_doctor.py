@@ -259,7 +259,10 @@ def test_a_server_that_crashed_is_a_failure_and_one_that_was_stopped_is_none(
         "it has crashed or was killed",
         "./invoke up",
     )
-    names = ("database", "leftover databases", "schema", "users", "saved states", "conversations")
+    names = (
+        *("database", "leftover databases", "role passwords", "schema", "users", "saved states"),
+        "conversations",
+    )
     for name in names:
         assert found[name] == Finding(name, "skip", "not checked: postgres failed")
     assert found["tables"].state == "ok"

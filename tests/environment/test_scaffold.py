@@ -243,7 +243,9 @@ def test_another_invoke_goes_through_the_launcher(tmp_path: Path) -> None:
         (packages / path.name).symlink_to(path)
     root = tmp_path / "tool"
     root.mkdir()
-    (root / "tasks.py").write_text((PROJECT / "tasks.py").read_text())
+    (root / "scripts").mkdir()
+    for name in ("tasks.py", "scripts/caches.py"):
+        (root / name).write_text((PROJECT / name).read_text())
     (root / "invoke").write_text('#!/bin/sh\necho "launcher: $*"\n')
     (root / "invoke").chmod(0o755)
     done = subprocess.run(

@@ -454,7 +454,7 @@ def test_what_cannot_be_run_is_named(tmp_path: Path, mode: int) -> None:
     assert caught.value.message.startswith(f"{program} cannot be run: ")
 
 
-def test_variables_about_tls_do_not_lead_libpq_astray(environment: Settings) -> None:
+def test_variables_about_tls_do_not_lead_libpq_astray(environment: project.Settings) -> None:
     hostile = {"PGSSLNEGOTIATION": "direct", "PGSSLROOTCERT": "system", "PGSSLMODE": "require"}
     lent = variables.lend(environment, clean_environment() | hostile)
     assert subprocess.check_output(["psql", "-dpostgres", "-tAc", "SELECT 1"], env=lent) == b"1\n"

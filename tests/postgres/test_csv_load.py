@@ -4,6 +4,7 @@ import os
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -314,3 +315,19 @@ def test_a_table_of_another_schema_is_loaded(database: Database, tmp_path: Path)
         "billing.In voices": 3,
         "billing.invoices": 2,
     }
+
+
+def test_the_psql_of_an_installed_postgresql_loads_the_same(
+    seeded: Database, tmp_path: Path
+) -> None:
+    homes = sorted(Path("/usr/lib/postgresql").glob("*/bin/psql"))
+    if not homes:
+        required = os.environ.get("REQUIRE_POSTGRES")
+        (pytest.fail if required else pytest.skip)("no PostgreSQL is installed")
+    database = replace(seeded, postgres_home=str(homes[0].parent.parent))
+    assert load(database, make_users(tmp_path, 50)) == Loaded(50, 0)
+    path = make_users(tmp_path, 70)
+    assert load(database, path) == Loaded(20, 50)
+    write(tmp_path, path.read_text() + "new,,\n")
+    lines = len(path.read_text().splitlines())
+    assert failure(lambda: load(database, path)).startswith(f"{path}:{lines}: null value in column")

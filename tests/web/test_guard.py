@@ -126,7 +126,7 @@ def test_without_the_cookie_nothing_is_answered(site: Site, method: str, path: s
         for told in ("cruddur", str(site.settings.root), site.token()):
             assert told not in answer.text
         if method in ("GET", "POST"):
-            assert "open only at the address that ./invoke web printed" in answer.text
+            assert "open only at the address that was printed when they were started" in answer.text
             style = re.findall(r"style-src 'nonce-([^']+)'", answer.headers[POLICY])
             assert re.findall(r'<style nonce="([^"]+)"', answer.text) == style
 

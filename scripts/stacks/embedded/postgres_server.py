@@ -23,7 +23,7 @@ UNSAFE = (
     *("-c", "wal_level=minimal", "-c", "max_wal_senders=0"),
 )
 _SCRAM, _ITERATIONS = "scram-sha-256", 4096
-_OUTDATED = "its password is stored in a form that some clients refuse; ./invoke up corrects that"
+_OUTDATED = "its password is stored in a form that some clients refuse; to correct it: ./invoke up"
 
 
 def server(settings: Settings) -> processes.Server:
