@@ -401,8 +401,8 @@ def test_a_page_of_a_former_start_says_which_address_to_open(
     expect(page.locator("#notice")).to_contain_text("does not answer", timeout=SOON * 3)
     address = read_address(start_web())
     expect(page.locator("#notice")).to_have_text(
-        "these pages open only at the address that was printed when they were started: it has a key,"
-        " which is new for each start. Try: ./invoke status (prints it again)",
+        "these pages open only at the address that was printed when they were started: it has a"
+        " key, which is new for each start. Try: ./invoke status (prints it again)",
         timeout=SOON * 3,
     )
     page.reload()
