@@ -31,8 +31,10 @@ def add(
     }
     waiting = [_after_all(step, before.get(step.name, ())) for step in [*steps, *added]]
     following = _list_followers(waiting, "check")
-    needs = tuple(step.name for step in waiting if step.name not in following)
-    waiting.append(check.make(settings, needs))
+    before_check = [step for step in waiting if step.name not in following]
+    needed = {name for step in before_check for name in step.needs}
+    last = tuple(step.name for step in before_check if step.name not in needed)
+    waiting.append(check.make(settings, last))
     _check_order(waiting)
     return waiting
 

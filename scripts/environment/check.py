@@ -12,7 +12,7 @@ from scripts.settings import Settings
 
 
 def make(settings: Settings, needs: tuple[str, ...]) -> Step:
-    """The step; it needs all other steps, so that it reads what the app will see."""
+    """The step; it needs the last of all other steps, so it reads what the app will see."""
     intent = "read everything back as the app does"
     return Step("check", intent, lambda: _read_all(settings), needs, kind="check")
 
