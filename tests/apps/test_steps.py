@@ -84,7 +84,7 @@ def test_a_step_that_runs_once_fills_each_database_once(make: MakeApp) -> None:
     app = make(step("fill", "once = true"))
     app.run("setup")
     app.run("db.connect", "--", "-c", "INSERT INTO log VALUES ('signed up')")
-    assert "already done in this database" in app.run("setup").stderr
+    assert "already done in this database" in app.run("setup", "--verbose").stderr
     assert read_log(app) == ["fill", "signed up"]
     app.run("snapshot.save", "one")
     app.run("reset")
