@@ -167,8 +167,8 @@ def test_a_url_that_is_none_is_said_without_its_password(checkout: Checkout) -> 
     env = {"PROD_DATABASE_URL": "mysql://me:s3cret@host/db"}
     done = checkout.run("status", env=env, expect=1)
     assert done.stderr == (
-        "PROD_DATABASE_URL is not the URL of a database (its value is not shown)\n"
-        "hint: PROD_DATABASE_URL=postgresql://user:password@host:5432/database\n"
+        "environment: PROD_DATABASE_URL is not the URL of a database (its value is not shown)\n"
+        "hint: write it as postgresql://user:password@host:5432/database\n"
     )
 
 
