@@ -241,7 +241,7 @@ def _parse(field: dataclasses.Field[Any], text: str, source: Source) -> Any:
         return field.metadata["parse"](f"{source}: {source.variable}", text)
     except DevError as error:
         other = add_prefix(source.variable)
-        may_be_of_app = source.layer != "flag" and source.variable != other
+        may_be_of_app = source.layer == ".env" and source.variable != other
         hint = f"{error.hint}; {other} overrides it" if may_be_of_app else error.hint
         raise DevError(error.reason, hint) from None
 

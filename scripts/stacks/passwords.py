@@ -118,7 +118,7 @@ def _describe_source(settings: Settings) -> str:
 
 
 def _get_note(settings: Settings) -> Path:
-    return settings.state / f"postgres-login.{settings.stack}.json"
+    return settings.state / f"login-{settings.stack}"
 
 
 def _read_noted(settings: Settings) -> list[Login]:

@@ -175,7 +175,7 @@ def test_an_unusable_local_password_is_refused_by_name(running: Checkout) -> Non
     done = running.run("status", env={"COGNITO_PASSWORD": "secret"}, expect=1)
     assert done.stderr == (
         "environment: COGNITO_PASSWORD (not shown) must have 8 to 256 characters, an uppercase"
-        " letter, a digit, a symbol\nhint: correct it; DEV_COGNITO_PASSWORD overrides it\n"
+        " letter, a digit, a symbol\nhint: correct it\n"
     )
 
 

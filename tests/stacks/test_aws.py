@@ -166,8 +166,7 @@ def test_a_url_that_is_none_is_said_without_its_password(checkout: Checkout) -> 
     done = checkout.run("status", env=env, expect=1)
     assert done.stderr == (
         "environment: PROD_DATABASE_URL is not the URL of a database (its value is not shown)\n"
-        "hint: write it as postgresql://user:password@host:5432/database;"
-        " DEV_PROD_DATABASE_URL overrides it\n"
+        "hint: write it as postgresql://user:password@host:5432/database\n"
     )
 
 

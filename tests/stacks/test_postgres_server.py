@@ -292,7 +292,7 @@ def write_env(checkout: Checkout, *lines: str) -> None:
 
 
 def note_path(checkout: Checkout) -> Path:
-    return checkout.root / ".dev" / "postgres-login.embedded.json"
+    return checkout.root / ".dev" / "login-embedded"
 
 
 @pytest.mark.parametrize(
