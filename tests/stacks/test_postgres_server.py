@@ -246,7 +246,8 @@ def test_doctor_of_another_users_checkout_has_findings_only() -> None:
     with outside_root("foreign") as root:
         Checkout(root).run("up")
         done = run_as(NO_ENTRY, root, "doctor", "--json")
-        assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+        assert (done.returncode, "Traceback" in done.stderr) == (1, False), done.stderr
+        assert done.stdout, done.stderr
         found = {one["check"]: one["reason"] for one in json.loads(done.stdout)}
         assert found["state folder"] == f"{root / '.dev'} belongs to another user"
         assert not [reason for reason in found.values() if "the check broke" in reason]

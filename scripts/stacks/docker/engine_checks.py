@@ -15,16 +15,18 @@ from scripts.stacks.docker import compose, engine
 _OURS = re.compile(r"dev-[0-9a-f]{12}")
 
 
-def checks(settings: Settings, chosen: bool, own: Collection[Path | None]) -> list[Check]:
+def checks(
+    settings: Settings, chosen: bool, list_own: Callable[[], Collection[Path | None]]
+) -> list[Check]:
     """Where another stack is chosen, a missing engine is no failure, and no more is asked.
 
-    `own` are former paths of this checkout: their containers are no leftovers.
+    `list_own` lists former paths of this checkout: their containers are no leftovers.
     """
     leftovers = Check(
         "leftover containers",
-        lambda: _leftovers(own),
-        repair=lambda: _remove_leftovers(own),
-        loses=lambda: _list_leftovers(own)[1],
+        lambda: _leftovers(list_own()),
+        repair=lambda: _remove_leftovers(list_own()),
+        loses=lambda: _list_leftovers(list_own())[1],
     )
     if not chosen:
         return [

@@ -84,8 +84,11 @@ def introduce(settings: Settings) -> list[str]:
 
 def checks(settings: Settings, chosen: bool) -> list[Check]:
     """The engine, Compose, the images, containers left over."""
-    own = {addresses.find_former(settings, part) for part in PARTS}
-    return engine_checks.checks(settings, chosen, own)
+
+    def list_own() -> set[Path | None]:
+        return {addresses.find_former(settings, part) for part in PARTS}
+
+    return engine_checks.checks(settings, chosen, list_own)
 
 
 def adopt(settings: Settings, former: Path) -> None:
