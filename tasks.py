@@ -2,8 +2,11 @@
 
 import importlib.util
 import os
+import runpy
 import sys
 from pathlib import Path
+
+runpy.run_path(str(Path(__file__).with_name("scripts") / "caches.py"))
 
 from invoke.collection import Collection
 

@@ -40,7 +40,7 @@ def by_hand(root: Path) -> float:
     python = str(root / ".venv" / "bin" / "python")
     commands = [
         [sys.executable, "-m", "venv", ".venv"],
-        [python, "-m", "pip", "install", "-q", "--require-hashes", "-r", "requirements.txt"],
+        [python, "-m", "pip", "install", "-q", *places.PINNED, "-r", "requirements.txt"],
         [python, "-m", "invoke", "setup"],
     ]
     return sum(places.run(command, root) for command in commands)

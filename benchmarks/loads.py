@@ -33,7 +33,7 @@ from benchmarks.figures import Figure, measure, pair
 from scripts import clients, shell, stacks
 from scripts.dynamodb import bulk_load, tables
 from scripts.dynamodb.json_lines import to_line
-from scripts.postgres import csv_load
+from scripts.postgres import databases
 from scripts.stacks import processes
 from scripts.stacks.embedded import aws_emulator
 from scripts.targets import Aws, Database
@@ -165,7 +165,7 @@ def against_psql(checkout: Checkout, database: Database, count: int, rounds: int
 
     def ours() -> float:
         begin = time.perf_counter()
-        csv_load.load(database, path, "users", lambda *_: None)
+        databases.load_rows(database, path, "users")
         return time.perf_counter() - begin
 
     def profile() -> str:

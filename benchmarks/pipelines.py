@@ -104,7 +104,7 @@ def install_aws_cli() -> Path:
     stamp = home / ".installed"
     if not stamp.exists() or stamp.read_bytes() != wanted.read_bytes():
         venv.create(home, with_pip=True, clear=True)
-        pip = [str(home / "bin" / "python"), "-m", "pip", "install", "-q", "--require-hashes"]
+        pip = [str(home / "bin" / "python"), "-m", "pip", "install", "-q", *places.PINNED]
         subprocess.run([*pip, "-r", str(wanted)], check=True)
         shutil.copy(wanted, stamp)
     return home / "bin"

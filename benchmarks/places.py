@@ -13,6 +13,8 @@ from pathlib import Path
 
 from tests.conftest import Checkout, clean_environment, copy_project, remove_state
 
+PINNED = ("--require-hashes", "--only-binary", ":all:")
+
 
 @contextlib.contextmanager
 def open_checkout() -> Iterator[Checkout]:

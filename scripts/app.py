@@ -5,6 +5,7 @@ the error messages come from these declarations.
 """
 
 import dataclasses
+import json
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +17,11 @@ from scripts.errors import DevError, did_you_mean
 
 FILE = "app.toml"
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,49}")
+SERVICES = ("postgres", "aws")
 IDENTIFIER_RULE = "must be letters, digits and _, 50 at most, and not begin with a digit"
+
+
+_ADD_SERVICE = "add it to services at the top of the file"
 
 
 class _InvalidValueError(Exception):
@@ -51,14 +56,33 @@ def _path(folder: Path, value: Any) -> Path:
     return path
 
 
-def _paths(folder: Path, value: Any) -> tuple[Path, ...]:
+def _files(folder: Path, value: Any) -> tuple[Path, ...]:
     values = value if isinstance(value, list) else [value]
-    return tuple(_path(folder, one) for one in values)
+    paths = tuple(_path(folder, one) for one in values)
+    for name, path in zip(values, paths, strict=True):
+        if path.is_dir() and not (path / "toc.dat").exists():  # else pg_dump wrote it
+            found = [f"{name.rstrip('/')}/{one.name}" for one in sorted(path.glob("*.sql"))]
+            example = f", such as {json.dumps(found[:3], ensure_ascii=False)}" if found else ""
+            raise _InvalidValueError(f"{name} is a folder; name its files in order{example}")
+    return paths
 
 
 def _texts(folder: Path, value: Any) -> tuple[str, ...]:
     values = value if isinstance(value, list) else [value]
     return tuple(_text(folder, one) for one in values)
+
+
+def _services(folder: Path, value: Any) -> tuple[str, ...]:
+    chosen = _texts(folder, value)
+    if not chosen or not set(chosen).issubset(SERVICES):
+        raise _InvalidValueError(f"must be a list of {' and '.join(SERVICES)}")
+    return tuple(name for name in SERVICES if name in chosen)
+
+
+def _switch(folder: Path, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _InvalidValueError("must be true or false")
+    return value
 
 
 def _sign_in(folder: Path, value: Any) -> str:
@@ -86,8 +110,8 @@ def _key(kind: Kind, help: str, default: Any = dataclasses.MISSING) -> Any:
 class Postgres:
     """[postgres]: the SQL files. Each key takes one path or an ordered list of paths."""
 
-    schema: tuple[Path, ...] = _key(_paths, "SQL that creates the tables", ())
-    seed: tuple[Path, ...] = _key(_paths, "SQL and CSV (TABLE.csv) that fills them", ())
+    schema: tuple[Path, ...] = _key(_files, "SQL that creates the tables", ())
+    seed: tuple[Path, ...] = _key(_files, "SQL and CSV (TABLE.csv) that fills them", ())
 
 
 @dataclass(frozen=True)
@@ -134,6 +158,7 @@ class AppStep:
     after: tuple[str, ...] = _key(_texts, "the steps it needs", ("db.schema-load",))
     before: tuple[str, ...] = _key(_texts, "the steps that need it", ())
     done: str = _key(_text, "a command that exits 0 if there is nothing to do", "")
+    once: bool = _key(_switch, "run it only once in each new database, as a seed", False)
 
 
 @dataclass(frozen=True)
@@ -142,6 +167,7 @@ class App:
 
     folder: Path
     name: str
+    services: tuple[str, ...] = SERVICES
     postgres: Postgres = Postgres()
     dynamodb: DynamoDB = DynamoDB()
     users: Users | None = None
@@ -168,7 +194,12 @@ SECTIONS: dict[str, type] = {
     "cognito": Cognito,
     "messages": Messages,
 }
-TOP = ("name", *SECTIONS, "env", "step")
+TOP = ("name", "services", *SECTIONS, "env", "step")
+_NEEDS: dict[str, tuple[str, ...]] = {  # the services of each section
+    **dict.fromkeys(("postgres", "users"), ("postgres",)),
+    **dict.fromkeys(("dynamodb", "cognito"), ("aws",)),
+    "messages": SERVICES,
+}
 
 
 def load(folder: Path) -> App:
@@ -231,13 +262,21 @@ class _Reader:
         steps = values.get("step", [])
         if not isinstance(steps, list):
             raise self._error("", "step", "must be written as [[step]]")
+        services = self._value("", "services", _services, values.get("services", list(SERVICES)))
+        for name in parts:
+            if missing := [one for one in _NEEDS[name] if one not in services]:
+                raise self._error("", name, f"needs the service {missing[0]}", _ADD_SERVICE)
+        app_steps = tuple(self._section("step", AppStep, step) for step in steps)
+        if "postgres" not in services and any(step.once for step in app_steps):
+            raise self._error("step", "once", "needs the service postgres", _ADD_SERVICE)
         return App(
             folder=self._folder,
+            services=services,
             name=self._value(
                 "", "name", _identifier, values.get("name", default_name(self._folder))
             ),
             env=self._value("", "env", _variables, values.get("env", {})),
-            steps=tuple(self._section("step", AppStep, step) for step in steps),
+            steps=app_steps,
             **parts,
         )
 
@@ -268,7 +307,7 @@ class _Reader:
 
     def _error(self, section: str, key: str, problem: str, hint: str = "") -> DevError:
         shown = f"[{section}] {key}" if section else key
-        hint = hint or "correct it, or delete the line for the default; docs/app.md lists the keys"
+        hint = hint or "correct it; docs/app.md lists the keys"
         return DevError(f"{FILE}:{self._line(section, key)}: {shown} {problem}", hint)
 
     def _line(self, section: str, key: str) -> int:

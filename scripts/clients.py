@@ -7,7 +7,8 @@ import contextlib
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -15,25 +16,33 @@ from scripts.errors import DevError, LoginRefusedError, NotFoundError
 from scripts.targets import Aws, Database
 
 CONNECT_SECONDS = 5
+ANSWER_SECONDS = 3  # for a question about health
+SILENT = f"no answer within {ANSWER_SECONDS} s"  # a server that hangs, unlike one that starts
 REDIRECT = "AWS_ENDPOINT_URL"  # and those that begin with it: AWS_ENDPOINT_URL_DYNAMODB
 _NOT_LET_IN = (
     *("AccessDenied", "AccessDeniedException", "AuthFailure", "UnrecognizedClientException"),
     *("ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId", "InvalidClientTokenId"),
     *("InvalidSignatureException", "SignatureDoesNotMatch", "UnauthorizedOperation"),
 )
+_TIMEOUT = "timeout expired"  # as libpq says it
 _FAILED = "InternalError"  # an emulator's own trouble: a full disk, say
 
 
 @contextlib.contextmanager
-def cursor(database: Database, autocommit: bool = False) -> Iterator[Any]:
+def cursor(
+    database: Database, autocommit: bool = False, seconds: int = CONNECT_SECONDS
+) -> Iterator[Any]:
     """A psycopg2 cursor in a transaction of its own: committed at the end, undone on an error."""
     psycopg2 = _psycopg2(database.owned)
-    connection = _connect(database)
+    connection = _connect(database, connect_timeout=seconds)
     connection.autocommit = autocommit
     try:
         with connection.cursor() as cursor:
             yield cursor
         connection.commit()
+    except psycopg2.errors.ObjectInUse as error:
+        reason = f"{error.diag.message_primary}: {error.diag.message_detail}"
+        raise DevError(reason, "./invoke db.sessions (lists what uses it)") from None
     except (
         psycopg2.OperationalError,
         psycopg2.InterfaceError,
@@ -69,7 +78,7 @@ def _is_of_libpq(variable: str, owned: bool) -> bool:
     return variable.startswith("PG") and (owned or not variable.startswith("PGSSL"))
 
 
-def _connect(database: Database, again: bool = False, **place: str) -> Any:
+def _connect(database: Database, again: bool = False, **place: Any) -> Any:
     psycopg2 = _psycopg2(database.owned)
     try:
         return psycopg2.connect(
@@ -79,17 +88,16 @@ def _connect(database: Database, again: bool = False, **place: str) -> Any:
             password=database.password,
             dbname=database.name,
             sslmode=database.sslmode,
-            connect_timeout=CONNECT_SECONDS,
             application_name="invoke",
             options="",
             **place,
         )
     except psycopg2.OperationalError as error:
         if "just been dropped or renamed" in str(error) and not again:
-            return _connect(database, again=True)  # another has its name by now
-        if database.owned and not place and _is_full(error):
+            return _connect(database, again=True, **place)  # another has its name by now
+        if database.owned and "replication" not in place and _is_full(error):
             # The places for replication are apart, run SQL as well, and are taken by no app.
-            return _connect(database, again, replication="database")
+            return _connect(database, again, replication="database", **place)
         raise _connection_error(database, str(error)) from None
 
 
@@ -106,7 +114,8 @@ def _connection_error(database: Database, text: str) -> DevError:
         return DevError(
             f"{database} has no connection left: {reason}", "close some: ./invoke db.kill-sessions"
         )
-    return DevError(f"no answer from {database}: {reason}", "./invoke up")
+    hint = "./invoke restart postgres" if _TIMEOUT in text and database.owned else "./invoke up"
+    return DevError(f"no answer from {database}: {reason}", hint)
 
 
 def _is_full(error: object) -> bool:
@@ -114,9 +123,14 @@ def _is_full(error: object) -> bool:
 
 
 def ping(database: Database) -> None:
-    """Ask the database a query. Raises DevError where it does not answer."""
-    with cursor(database) as asking:
-        asking.execute("SELECT 1")
+    """Ask the database a query. Raises DevError where it does not answer, in ANSWER_SECONDS."""
+    try:
+        with cursor(database, seconds=ANSWER_SECONDS) as asking:
+            asking.execute("SELECT 1")
+    except DevError as error:
+        if _TIMEOUT in error.reason:
+            raise DevError(SILENT, error.hint) from None
+        raise
 
 
 def psql_environment(database: Database) -> dict[str, str]:
@@ -150,6 +164,18 @@ def ec2(aws: Aws) -> Any:
 def sts(aws: Aws) -> Any:
     """A client for STS, which knows who we are."""
     return _client("sts", aws)
+
+
+def not_found(aws: Aws, reason: str, hint: str, exists: Callable[[Aws], object]) -> NotFoundError:
+    """The error for a missing thing; names the region of an emulator in which it `exists`."""
+    regions = _local_session().get_available_regions("dynamodb") if aws.endpoint else []
+    for region in regions:
+        if region != aws.region and exists(replace(aws, region=region)):
+            return NotFoundError(
+                f"{reason}, region {aws.region}; it exists in region {region}",
+                f"set AWS_REGION to {region}; to use {aws.region} instead: {hint}",
+            )
+    return NotFoundError(reason, hint)
 
 
 def list_redirects() -> list[str]:
@@ -279,10 +305,12 @@ def _user_session(profile: str) -> Any:
 def _aws_errors(aws: Aws) -> Iterator[None]:
     from botocore import exceptions
 
+    timeouts = exceptions.ConnectTimeoutError, exceptions.ReadTimeoutError
     try:
         yield
     except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:
-        raise DevError(f"no answer from {aws}: {type(error).__name__}", "./invoke up") from None
+        hint = "./invoke restart aws" if isinstance(error, timeouts) else "./invoke up"
+        raise DevError(f"no answer from {aws}: {type(error).__name__}", hint) from None
     except (exceptions.NoCredentialsError, exceptions.CredentialRetrievalError) as error:
         raise DevError(f"no credentials for {aws}: {error}", "aws configure") from None
     except exceptions.ClientError as error:
@@ -291,7 +319,7 @@ def _aws_errors(aws: Aws) -> Iterator[None]:
             raise DevError(f"{aws} failed: {reason}", "./invoke logs aws") from None
         if code not in _NOT_LET_IN:
             raise
-        hint = "./invoke up" if aws.endpoint else "log in, or request the permission"
+        hint = "./invoke up" if aws.endpoint else "request the permission"
         raise DevError(f"{aws} denied access: {reason}", hint) from None
 
 

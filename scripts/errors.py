@@ -42,6 +42,10 @@ class NotFoundError(DevError):
     """The requested object (a database, a table, a user) does not exist."""
 
 
+class NotRunningError(DevError):
+    """A service of the local stack does not run."""
+
+
 class LoginRefusedError(DevError):
     """The server runs but rejects our login; waiting does not help."""
 

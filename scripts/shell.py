@@ -1,5 +1,6 @@
 """Run one program to its end, as another user where asked, and find the programs we need."""
 
+import contextlib
 import importlib.util
 import os
 import pwd
@@ -36,7 +37,7 @@ def run(
             text=True,
             errors="replace",
             check=False,
-            cwd="/" if user else None,  # who may not be able to enter ours
+            cwd="/" if user else None,  # the user may have no access to the current folder
             pass_fds=inherited,
             **as_user(user),
         )
@@ -44,8 +45,20 @@ def run(
         raise _missing(str(argv[0])) from None
 
 
+def find_branch(folder: Path) -> str:
+    """The git branch of a folder, "(detached at COMMIT)" without one; "" outside a repository."""
+    # Those of a git hook name its repository, which may be another one.
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    with contextlib.suppress(DevError):  # there may be no git
+        for command, form in (("symbolic-ref", "{}"), ("rev-parse", "(detached at {})")):
+            done = run(["git", "-C", folder, command, "--short", "HEAD"], env)
+            if done.returncode == 0:
+                return form.format(done.stdout.strip())
+    return ""
+
+
 def as_user(user: str | None) -> dict[str, Any]:
-    """The arguments of Popen that run a program as this user, with nothing of ours; {} for None."""
+    """Popen arguments to run as `user`; {} for None."""
     if user is None:
         return {}
     entry = get_user(user)
@@ -100,10 +113,10 @@ def _check_home(home: Path) -> Path:
     if not os.access(home / "bin" / "psql", os.X_OK):
         raise DevError(
             f"POSTGRES_HOME={home} has no program bin/psql that can be run",
-            "set it to the folder that holds bin/, such as /usr/lib/postgresql/15, or unset it",
+            "set it to the folder that holds bin/, such as /usr/lib/postgresql/15",
         )
     return home
 
 
 def _missing(program: str) -> DevError:
-    return DevError(f"the program {program} is not installed", "install it, or check its name")
+    return DevError(f"the program {program} is not installed", "install it")

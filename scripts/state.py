@@ -5,6 +5,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import subprocess
 import tempfile
 import threading
 import time
@@ -17,7 +18,8 @@ from scripts.errors import DevError
 from scripts.settings import Settings
 
 LOCK_SECONDS = 300.0
-CHECKOUT = "checkout"  # stands before a checkout's path where something tells whose it is
+FOLDER = ".dev"
+CHECKOUT = "checkout"  # precedes a checkout's path in a server's arguments and in a file of `.dev`
 
 
 def identity(settings: Settings) -> str:
@@ -40,7 +42,7 @@ def origin(settings: Settings) -> str:
 
 
 def find_origin(words: Iterable[str]) -> Path | None:
-    """The checkout that words of ours (a server's arguments) name; None where they name none.
+    """The checkout named in a server's arguments, or None.
 
     The identity that stands beside the path proves it.
     """
@@ -53,7 +55,7 @@ def find_origin(words: Iterable[str]) -> Path | None:
 
 
 def is_gone(root: Path) -> bool:
-    """Is no checkout at this path any more? One that we may not look into is not gone."""
+    """True if the path no longer contains a checkout; False if it cannot be read."""
     try:
         return not any((root / name).exists() for name in ("tasks.py", "app.toml", "lock"))
     except OSError:
@@ -61,20 +63,24 @@ def is_gone(root: Path) -> bool:
 
 
 def _place(settings: Settings) -> Path:
-    """The folder whose path tells this environment from others: the checkout's, or its own."""
+    """The folder that identifies this environment: the checkout, or a temporary one."""
     return settings.state if settings.throwaway else settings.root
 
 
 def ensure_folder(path: Path) -> Path:
-    """Make a folder that only we can enter. Raises DevError where it cannot be ours."""
+    """Create a folder that only the user can enter. DevError if it is another user's."""
     try:
         if not path.parent.exists():
             ensure_folder(path.parent)
         path.mkdir(mode=0o700, exist_ok=True)
         check_owner(path)
         path.chmod(0o700)
+        ignored = path.name != FOLDER or (path / ".gitignore").exists()
     except OSError as error:
         raise not_writable(path, error) from None
+    if not ignored:
+        with contextlib.suppress(DevError):  # on a full disk there are no keys to write either
+            write(path / ".gitignore", "*\n")
     return path
 
 
@@ -85,7 +91,7 @@ def check_owner(path: Path) -> None:
 
 
 def read(path: Path) -> str | None:
-    """The text of a file of ours, None where there is none."""
+    """The text of a file of `.dev`, None if it does not exist."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
@@ -94,21 +100,41 @@ def read(path: Path) -> str | None:
         raise not_readable(path, error) from None
 
 
+def read_secret(path: Path, fix: str) -> str | None:
+    """The text of a secret file, None if there is none. `fix` is for one that others can read."""
+    try:
+        opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with os.fdopen(opened, encoding="utf-8", errors="replace") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            text = file.read()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise (not_writable if error.errno == errno.ELOOP else not_readable)(path, error) from None
+    if mode & 0o077:
+        raise DevError(
+            f"{path} is secret, and other users can read it (mode {mode & 0o777:o})", fix
+        )
+    return text
+
+
 def open_file(path: Path, flags: int) -> int:
-    """Open a file of ours, made with mode 0600; a symbolic link in its place is not followed."""
+    """Open a file of `.dev`, created with mode 0600; a symbolic link is not followed."""
     try:
         return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise not_writable(path, error) from None
 
 
-def write(path: Path, text: str) -> None:
-    """Write a file of mode 0600, whole or not at all."""
+def write(path: Path, text: str, locked: bool = False) -> None:
+    """Write a file of mode 0600, whole or not at all; `locked`: until this process ends."""
     draft = path.with_name(f"{path.name}.{threading.get_ident()}.{os.getpid()}.tmp")
     opened = open_file(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:
         with os.fdopen(opened, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.write(text)
+            if locked:
+                _try_lock(os.dup(opened))  # the copy stays open
         draft.replace(path)
     except OSError as error:
         with contextlib.suppress(OSError):
@@ -117,7 +143,7 @@ def write(path: Path, text: str) -> None:
 
 
 def make_held_folder(parent: Path, name: str) -> None:
-    """Make a folder that this process holds as long as it lives; nobody sees it before that."""
+    """Create a folder locked by this process."""
     draft = Path(tempfile.mkdtemp(prefix=".", dir=ensure_folder(parent)))
     hold(draft)
     draft.rename(parent / name)
@@ -153,7 +179,7 @@ def lock(settings: Settings, command: str, say: Callable[[str], None]) -> Iterat
             holder = file.read() or "another command"
             if time.monotonic() > deadline:
                 raise DevError(
-                    f"{holder} is still running after {LOCK_SECONDS:.0f} s", "wait, or stop it"
+                    f"{holder} is still running after {LOCK_SECONDS:.0f} s", "wait for it"
                 )
             if failed == 2:  # not the first: it may be `find_lock_holder` that asked
                 say(f"waiting for {holder} ...")
@@ -166,15 +192,21 @@ def lock(settings: Settings, command: str, say: Callable[[str], None]) -> Iterat
 
 def find_lock_holder(settings: Settings) -> str | None:
     """The command that holds the lock now, None where it is free."""
+    holder = read_locked(settings.state / "lock")
+    return None if holder is None else holder or "another command"
+
+
+def read_locked(path: Path) -> str | None:
+    """The text of a file that a running process has locked, else None."""
     try:
-        file = (settings.state / "lock").open(errors="replace")
+        file = path.open(errors="replace")
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise not_readable(settings.state / "lock", error) from None
+        raise not_readable(path, error) from None
     with file:
         free = _try_lock(file, fcntl.LOCK_SH)  # shared: two who ask do not see each other
-        return None if free else file.read() or "another command"
+        return None if free else file.read()
 
 
 def list_files(folder: Path, pattern: str) -> list[Path]:
@@ -225,7 +257,7 @@ def _try_lock(file: IO[str] | int, how: int = fcntl.LOCK_EX) -> bool:
 
 
 def not_writable(path: Path, error: OSError) -> DevError:
-    """The DevError for a file or folder of ours that could not be written."""
+    """The DevError for a file or folder that could not be written."""
     if error.errno == errno.ELOOP:  # what O_NOFOLLOW says
         return DevError(
             f"{path} is a symbolic link, which is not followed", f"rm {quote(str(path))}"
@@ -254,18 +286,58 @@ def forget_stack(settings: Settings) -> None:
 
 
 def check_claim(settings: Settings) -> None:
-    """Raise DevError where a link leads `.dev` to another checkout's; else write down our path."""
+    """Raise DevError where a link leads `.dev` to another checkout's; else write down our path.
+
+    The path of a checkout that was moved is replaced by `claim`, once the move is complete.
+    """
     folder, root = settings.throwaways.parent, settings.root.resolve()
-    owner = _find_owner(folder)
-    if owner == root:
+    for place in {folder, folder.resolve()}:
+        _check_untracked(place)
+    if read(folder / CHECKOUT) == str(root) or find_former(settings):
         return
-    if owner and (owner / folder.name).resolve() == folder.resolve():
+    owner = _find_owner(folder)
+    if owner and owner != root and (owner / folder.name).resolve() == folder.resolve():
         raise DevError(
             f"{folder} is the folder of another checkout, {owner}: both would write the same data",
             f"rm {quote(str(folder))}",
         )
+    claim(settings)
+
+
+def claim(settings: Settings) -> None:
+    """Write the path of the checkout into its `.dev`."""
     with contextlib.suppress(DevError):  # a full disk is said by what needs it
-        write(folder / CHECKOUT, str(root))
+        write(settings.throwaways.parent / CHECKOUT, str(settings.root.resolve()))
+
+
+def find_former(settings: Settings) -> Path | None:
+    """The path from which this checkout was moved, until `claim`; None if it was not."""
+    folder = settings.throwaways.parent  # root's data has the path, too
+    written = read(folder / CHECKOUT) or read(folder / "postgres" / CHECKOUT)
+    moved = written and written != str(settings.root.resolve()) and is_gone(Path(written))
+    return Path(written) if written and moved else None
+
+
+def _check_untracked(folder: Path) -> None:
+    """Raise DevError for a file of `.dev` in a repository: who has that, has the keys."""
+    # Neither a hook's own variables nor the repository's settings lead git elsewhere.
+    environ = {name: text for name, text in os.environ.items() if not name.startswith("GIT_")}
+    options = ["-c", "safe.directory=*", "-c", "core.fsmonitor=false", "-C", str(folder.parent)]
+    with contextlib.suppress(OSError):  # no git
+        done = subprocess.run(
+            ["git", *options, "ls-files", "-z", "--", folder.name],  # noqa: S607
+            env=environ,
+            capture_output=True,
+            check=False,
+        )
+        if tracked := done.stdout.partition(b"\0")[0]:
+            place, name, path = (quote(str(one)) for one in (folder.parent, folder.name, folder))
+            raise DevError(
+                f"git tracks {folder.parent / os.fsdecode(tracked)}:"
+                " everybody with the repository has the keys",
+                f"git -C {place} rm -r --quiet --cached {name} && rm -f {path}/aws-key"
+                f" && chmod -R go= {path}",
+            )
 
 
 def _find_owner(folder: Path) -> Path | None:
@@ -276,13 +348,16 @@ def _find_owner(folder: Path) -> Path | None:
 
 
 def not_readable(path: Path, error: OSError) -> DevError:
-    """The DevError for a file of ours that could not be read."""
+    """The DevError for a file that could not be read."""
     if isinstance(error, PermissionError):
         return _foreign(path)
-    return DevError(f"{path} cannot be read: {error.strerror}", f"rm -r {quote(str(path))}")
+    return DevError(f"{path} cannot be read: {error.strerror}", move_aside(path))
+
+
+def move_aside(path: Path) -> str:
+    """The command that keeps a damaged file or folder under another name."""
+    return f"mv {quote(str(path))} {quote(f'{path}.damaged')}"
 
 
 def _foreign(path: Path) -> DevError:
-    return DevError(
-        f"{path} belongs to another user", "run as that user, or make a clone of your own"
-    )
+    return DevError(f"{path} belongs to another user", "make a clone of your own")

@@ -15,6 +15,7 @@ class Database:
     `owned`: its server is this checkout's own. A loopback address does not say so: it may be the
     near end of a tunnel. `postgres_home` is the PostgreSQL installation whose psql and pg_dump are
     used, "" for the one that comes with this project. `users` is the app's table of users in it.
+    `shown` is its name in messages, "" for its own.
     """
 
     host: str
@@ -26,9 +27,10 @@ class Database:
     owned: bool = False
     postgres_home: str = ""
     users: Users | None = None
+    shown: str = ""
 
     def __str__(self) -> str:
-        return f"{self.name} on {self.host}:{self.port}"
+        return f"{self.shown or self.name} on {self.host}:{self.port}"
 
     def variables(self) -> dict[str, str]:
         """The environment variables by which libpq and its programs find it."""
@@ -43,7 +45,7 @@ class Database:
 
     def named(self, name: str) -> "Database":
         """Another database of the same server."""
-        return replace(self, name=name)
+        return replace(self, name=name, shown="")
 
     def at(self, port: int) -> "Database":
         """The same on another port."""
@@ -87,7 +89,7 @@ class Aws:
 
 @dataclass(frozen=True)
 class Loss:
-    """What a destructive verb would take that is not ours to take: its name, and what is in it."""
+    """What a destructive task would lose that this tool did not create, by name."""
 
     name: str
     content: list[str]

@@ -55,6 +55,19 @@ FOREIGN = (
 )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all", action="store_true", help="also run the tests marked `night`")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the cases of long matrices to the night, unless --all is given."""
+    if config.getoption("--all"):
+        return
+    left = [item for item in items if item.get_closest_marker("night")]
+    config.hook.pytest_deselected(items=left)
+    items[:] = [item for item in items if item not in left]
+
+
 def clean_environment() -> dict[str, str]:
     """The environment without anything that our project reads."""
     return {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
@@ -225,8 +238,8 @@ def environment(services: Settings) -> Settings:
 @pytest.fixture
 def filled(environment: Settings) -> Settings:
     """Settings of a database and an AWS account with the seed data, for this test alone."""
-    names = (*setup.DB_SETUP, "ddb.schema-load", "ddb.seed")
-    run(setup.pick(environment, *names))
+    run(setup.db_setup(environment))
+    run(setup.pick(environment, "ddb.schema-load", "ddb.seed"))
     return environment
 
 
@@ -262,7 +275,7 @@ def aws(environment: Settings) -> Aws:
 @pytest.fixture
 def seeded(environment: Settings, database: Database) -> Database:
     """The database, with the schema and the seed in it."""
-    run(setup.pick(environment, *setup.DB_SETUP))
+    run(setup.db_setup(environment))
     return database
 
 

@@ -24,10 +24,10 @@ the first task applies to all of them. Everything after `--` is a value even if 
 or an argument of the program that the task starts. Listing commands accept `--json`. Results go to
 stdout, messages to stderr.
 
-`--plan` checks the running services, shows which steps would run, and changes nothing; `--dry`
-before or after the task does the same for every task. Exit codes: 0 success, 1 failure, 2 usage
-error, 3 destructive action refused, 130 interrupted. `ci` and `run` exit with the code of their
-command.
+`--plan` checks the running services, shows which steps would run, and changes nothing; it exits
+with 1 if a step would fail. `--dry` before or after the task does the same for every task. Exit
+codes: 0 success, 1 failure, 2 usage error, 3 destructive action refused, 130 interrupted. `ci` and
+`run` exit with the code of their command.
 """
 SETTINGS = """# Settings
 
@@ -70,7 +70,8 @@ folder. From other folders, name the app: `./invoke --app ../shop setup` or
 `DEV_APP=../shop ./invoke setup`.
 
 `name`, at the top of the file, is the name of the database and of the user pool (default: the name
-of the folder).
+of the folder). `services = ["postgres"]`, also at the top, starts only Postgres, `["aws"]` only
+DynamoDB, Cognito and S3 (default: both).
 """
 APP_ENV = """
 
@@ -119,7 +120,7 @@ def _lines_of(
     words = program.usage(name, task).removeprefix("./invoke ").replace(" [options]", "")
     flags = ", ".join(f"`{arguments.flag(one)}`" for one in listed if _option(one) in shared)
     takes = f" Options: {flags}." if flags else ""
-    yield f"- **`{words}`**: {(task.__doc__ or '').strip()}{takes}"
+    yield f"- **`{words}`**: {' '.join((task.__doc__ or '').split())}{takes}"
     yield from (f"  - {_option(one)}" for one in listed if _option(one) not in shared)
 
 
@@ -143,6 +144,8 @@ def _app_lines() -> Iterator[str]:
 def _app_default(default: object) -> str:
     if default is dataclasses.MISSING:
         return "required"
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
     shown = ", ".join(default) if isinstance(default, tuple) else default
     return f"`{shown}`" if shown else "none"
 

@@ -4,6 +4,7 @@ They show the pages of a checkout of its own, freshly set up and reset. Nothing 
 touched.
 """
 
+import os
 import tempfile
 import threading
 from pathlib import Path
@@ -23,7 +24,8 @@ def main() -> None:
     if not path:
         raise DevError(f"none of {', '.join(browser.NAMES)} is installed", "install Chromium")
     with tempfile.TemporaryDirectory() as folder:
-        root = copy_project(Path(folder) / "project")
+        os.environ["HOME"] = folder  # the pages show the folder as ~/cruddur
+        root = copy_project(Path(folder) / "cruddur")
         try:
             checkout = Checkout(root)
             checkout.run("setup")
@@ -36,12 +38,13 @@ def main() -> None:
 
 def take(checkout: Checkout, chromium: str) -> None:
     """Serve the pages of the checkout and picture them."""
-    server = web.listen(checkout.settings())
+    server, entrance = web.listen(checkout.settings())
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    address = f"http://127.0.0.1:{server.server_port}"
+    address = entrance.partition("/?")[0]
     IMAGES.mkdir(exist_ok=True)
     with browser.launch(chromium) as running:
         page = running.new_page(viewport={"width": 1000, "height": 640}, color_scheme="light")
+        page.goto(entrance)
         page.goto(f"{address}/messages/korney/smirnov")
         page.wait_for_selector(".bubble")
         page.screenshot(path=IMAGES / "messages.png")

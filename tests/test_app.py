@@ -9,7 +9,7 @@ from scripts.app import App, AppStep, Cognito, DynamoDB, Messages, Postgres, Use
 from scripts.errors import DevError
 from tests.conftest import PROJECT
 
-HINT = "\nhint: correct it, or delete the line for the default; docs/app.md lists the keys"
+HINT = "\nhint: correct it; docs/app.md lists the keys"
 
 
 def load(folder: Path, text: str) -> App:
@@ -75,7 +75,7 @@ def test_steps_are_read_in_order(tmp_path: Path) -> None:
         (
             'name = "a"\nusers_table = "b"',
             "app.toml:2: users_table is not a key"
-            "\nhint: the keys are: name, postgres, dynamodb, users, cognito,"
+            "\nhint: the keys are: name, services, postgres, dynamodb, users, cognito,"
             " messages, env, step",
         ),
         (
@@ -86,7 +86,8 @@ def test_steps_are_read_in_order(tmp_path: Path) -> None:
         (
             "[postgress]",
             "app.toml:1: postgress is not a key\nhint: did you mean postgres?"
-            " the keys are: name, postgres, dynamodb, users, cognito, messages, env, step",
+            " the keys are: name, services, postgres, dynamodb, users, cognito, messages, env,"
+            " step",
         ),
         ("name = 5", f"app.toml:1: name must be a text{HINT}"),
         (
@@ -119,6 +120,19 @@ def test_a_mistake_is_named_with_line_key_and_the_closest_one(
 def test_a_missing_file_is_named_with_its_line(tmp_path: Path) -> None:
     assert failure(tmp_path, 'name = "a"\n[postgres]\nseed = "db/seed.sql"') == (
         f"app.toml:3: [postgres] seed db/seed.sql does not exist in {tmp_path}{HINT}"
+    )
+
+
+def test_a_folder_of_sql_files_is_named_with_them(tmp_path: Path) -> None:
+    (tmp_path / "sql" / "old").mkdir(parents=True)
+    for name in ("b.sql", "a.sql", "notes.txt"):
+        (tmp_path / "sql" / name).touch()
+    assert failure(tmp_path, '[postgres]\nschema = "sql/"') == (
+        "app.toml:2: [postgres] schema sql/ is a folder; name its files in order, such as"
+        f' ["sql/a.sql", "sql/b.sql"]{HINT}'
+    )
+    assert failure(tmp_path, '[postgres]\nseed = ["sql/a.sql", "sql/old"]') == (
+        f"app.toml:2: [postgres] seed sql/old is a folder; name its files in order{HINT}"
     )
 
 

@@ -146,7 +146,7 @@ def test_psql_gets_its_password_by_environment_and_nothing_else_of_the_users(
         "PGUSER": database.user,
         "PGPASSWORD": database.password,
         "PGDATABASE": database.name,
-        "PGSSLMODE": "prefer",
+        "PGSSLMODE": "disable",
         "PGCONNECT_TIMEOUT": "5",
         "PGAPPNAME": "invoke",
     }

@@ -1,6 +1,9 @@
 """The launcher `invoke`, in small checkouts of its own whose requirements are scripts."""
 
+import compileall
 import hashlib
+import io
+import marshal
 import os
 import re
 import shutil
@@ -8,13 +11,18 @@ import signal
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import time
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import CodeType
 
 import pytest
+
+from tests.conftest import Checkout as Project
+from tests.conftest import clean_environment
 
 LAUNCHER = Path(__file__).parents[1] / "invoke"
 PYTHON = os.path.realpath(sys.executable)
@@ -489,6 +497,36 @@ def test_a_real_installer_takes_only_what_has_the_pinned_hash(
     assert checkout.run("setup", env=env) == (0, "['setup']\n", "")
 
 
+@pytest.mark.parametrize("installer", ["uv", "pip"])
+def test_a_package_without_a_wheel_is_refused_and_none_of_its_code_runs(
+    checkout: Checkout, installer: str
+) -> None:
+    links = checkout.path / "links"
+    links.mkdir()
+    env = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(links)}
+    if installer == "uv":
+        if not shutil.which("uv"):
+            pytest.skip("no uv on this machine")
+        env = {**os.environ, "UV_NO_INDEX": "1", "UV_FIND_LINKS": str(links)}
+    (checkout.path / "uv").unlink()
+    ran = checkout.root / "ran"
+    source = {"PKG-INFO": "Metadata-Version: 2.1\nName: invoke\nVersion: 1\n",
+              "pyproject.toml": "[build-system]\nrequires = []\nbuild-backend = 'backend'\n"
+              "backend-path = ['.']\n",
+              "backend.py": f"open({str(ran)!r}, 'w')"}  # fmt: skip
+    with tarfile.open(links / "invoke-1.tar.gz", "w:gz") as archive:
+        for name, text in source.items():
+            member = tarfile.TarInfo(f"invoke-1/{name}")
+            member.size = len(text)
+            archive.addfile(member, io.BytesIO(text.encode()))
+    digest = hashlib.sha256((links / "invoke-1.tar.gz").read_bytes()).hexdigest()
+    checkout.require(f"invoke==1 --hash=sha256:{digest}")
+    code, _, err = checkout.run("setup", env=env)
+    assert code == 1
+    assert err.endswith("invoke: run ./invoke again to retry.\n")
+    assert not ran.exists()
+
+
 def test_what_a_first_setup_imports_is_compiled_meanwhile(checkout: Checkout) -> None:
     (checkout.path / "uv").unlink()
     wheel, digest = write_wheel(checkout.path)
@@ -536,3 +574,57 @@ def test_a_new_venv_has_no_setuptools(checkout: Checkout) -> None:
     packages = next(checkout.root.glob(".venv/lib/*/site-packages"))
     assert not list(packages.glob("*distutils*"))
     assert not list(packages.glob("setuptools*"))
+
+
+DAMAGES = {
+    "cut to nothing": lambda data: b"",
+    "cut after its head": lambda data: data[:16],
+    "cut in the middle": lambda data: data[: len(data) // 2],
+    "cut by a byte": lambda data: data[:-1],
+    "of zeros": lambda data: data[:16] + bytes(len(data) - 16),
+    "of noise": lambda data: data[:16] + b"#" * (len(data) - 16),
+    "a number": lambda data: data[:16] + marshal.dumps(7),
+}
+
+
+@pytest.fixture
+def own_packages(new_checkout: Callable[[str], Project]) -> Project:
+    """A checkout with the launcher, whose .venv has some packages of its own."""
+    project = new_checkout("checkout")
+    shutil.copy(LAUNCHER, project.root)
+    venv = project.root / ".venv"
+    subprocess.run([PYTHON, "-m", "venv", "--without-pip", venv], check=True)
+    (packages,) = venv.glob("lib/python*/site-packages")
+    real = Path(sysconfig.get_path("purelib"))
+    (packages / "real.pth").write_text(f"{real}\n")
+    for name in ("invoke", "dotenv", "ministack"):
+        shutil.copytree(real / name, packages / name)
+    compileall.compile_dir(packages, quiet=1)
+    shutil.copy(real.parents[2] / "bin" / "invoke", venv / "bin" / "invoke")
+    shutil.copy(project.root / "requirements.txt", venv / ".installed")
+    (venv / ".root").write_text(f"{project.root}\n")
+    return project
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_cache_that_a_full_disk_has_cut_is_written_again(
+    own_packages: Project, damage: Callable[[bytes], bytes]
+) -> None:
+    root = own_packages.root
+    command = [str(root / "invoke"), "up", "aws"]
+    names = ("scripts/*", "scripts/tasks/*", "scripts/stacks/embedded/**", "scripts/settings/*")
+    ours = [path for name in names for path in root.glob(f"{name}/__pycache__/*.pyc")]
+    theirs = list((root / ".venv").glob("**/__pycache__/*.pyc"))
+    assert len(ours) > 20
+    assert len(theirs) > 100
+    for path in ours + theirs:
+        path.write_bytes(damage(path.read_bytes()))
+    done = subprocess.run(command, env=clean_environment(), capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert re.search(r"^done  aws .*\nup: done in .*\n$", done.stderr)
+    subprocess.run([*command[:1], "down"], env=clean_environment(), check=True)
+    pycs = [*root.glob("scripts/__pycache__/*.pyc"), *theirs]
+    loaded = [path for path in pycs if path.stem.partition(".")[0] in ("state", "collection")]
+    for path in loaded:
+        assert isinstance(marshal.loads(path.read_bytes()[16:]), CodeType)
+    assert len(loaded) > 1

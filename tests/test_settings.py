@@ -41,7 +41,7 @@ TEXTS = {
     "IP_LOOKUP_URL": "http://127.0.0.1:1",
 }
 ENV_HINT = "\nhint: write KEY=value, with quotes around a value that has spaces or #"
-LEAVE_OUT = "\nhint: correct it, or leave it out for the default"
+LEAVE_OUT = "\nhint: correct it"
 NAME_RULE = "must be letters, digits and _, 50 at most, and not begin with a digit"
 
 # Half of it looks like a .env file, so that the parser is not left at the first character.

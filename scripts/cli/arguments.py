@@ -22,9 +22,10 @@ from scripts.cli.values import BadValueError
 from scripts.errors import UsageError, did_you_mean
 
 HELP = ("--help", "-h")
+LISTS = ("help", "list")  # as the first word, they list the tasks
 SHARED = "--stack"  # an option of most tasks; before the first task, it is for all of them
+_DELETING = ("drop", "delete")  # the last part of tasks that are never suggested
 _OTHER_WORDS = {  # what other tools call our tasks; those that exist are suggested
-    "help": ("--help",),
     "start": ("up",),
     "stop": ("down",),
     "ps": ("status",),
@@ -40,7 +41,8 @@ _OTHER_WORDS = {  # what other tools call our tasks; those that exist are sugges
 class CommandLine:
     """What the words say: Invoke's options, the tasks with their values, the words after `--`.
 
-    `help` is the name of the task whose help is asked for, True for that of `./invoke` itself.
+    `help` is the task whose help is asked for, the collection whose tasks to list, one of LISTS
+    for all tasks, or True for the help of `./invoke` itself.
     """
 
     core: ParserContext
@@ -139,6 +141,10 @@ class _Reader:
             self.line.tasks.append(copy.deepcopy(self._known[word]))
         elif missing:
             self._set(missing[0], missing[0].names[0].upper(), word)
+        elif word in LISTS and not self.line.tasks:
+            self._ask_for_help("", word)
+        elif self._is_collection(word) and not (self.line.tasks or set(self.words) - {*HELP}):
+            self.line.help = word
         else:
             raise self._unknown_word(word)
 
@@ -185,14 +191,17 @@ class _Reader:
             return None
         raise UsageError(f"{flag(argument)} needs a value", self.usage)
 
-    def _ask_for_help(self, text: str) -> None:
+    def _ask_for_help(self, text: str, alone: str | bool = True) -> None:
         if self.line.tasks:
             self.line.help = self.name
             return
         word = text or self._next_value(self.line.core.args["help"])
-        if word and word not in self._known:
+        if word and word not in self._known and not self._is_collection(word):
             raise self._unknown_word(word)
-        self.line.help = word or True
+        self.line.help = word or alone
+
+    def _is_collection(self, word: str) -> bool:
+        return any(name.startswith(f"{word}.") for name in self._known)
 
     def _read_rest(self) -> None:
         """Words after `--`: values of the last task, or else words for the program it starts."""
@@ -233,17 +242,16 @@ class _Reader:
                 argument.set_value(self._shared.value, cast=False)
 
     def _unknown_word(self, word: str) -> UsageError:
-        """No task of this name; those that end in it, as `db.seed` in `seed`, are near too."""
+        """No task of this name; `db.seed` is near `seed`, and near `db seed`."""
         shows = "all tasks: ./invoke"
-        near = [name for name in _OTHER_WORDS.get(word, ()) if self._exists(name.split()[0])]
-        near += [name for name in self._known if name.endswith(f".{word}")]
-        hint = f"did you mean {' or '.join(near)}? " if near else did_you_mean(word, self._known)
+        known = [one for one in self._known if one.rpartition(".")[2] not in _DELETING]
+        near = [one for one in _OTHER_WORDS.get(word, ()) if one.split()[0] in known]
+        near += [one for one in known if one.endswith(f".{word}")]
+        near += [one for one in known if self.words and one == f"{word}.{self.words[0]}"]
+        hint = f"did you mean {' or '.join(near)}? " if near else did_you_mean(word, known)
         if self.line.tasks and not hint:
             return self._too_many(word)
         return UsageError(f"there is no task {word}", f"{hint}{shows}")
-
-    def _exists(self, name: str) -> bool:
-        return name in self._known or name in HELP
 
     def _too_many(self, word: str) -> UsageError:
         takes = " ".join(map(placeholder, self.context.positional_args)) or "no values"

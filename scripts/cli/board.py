@@ -11,6 +11,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from scripts.cli import progress
 from scripts.engine.pipeline import Event, Step
 
 _SIGNS = {
@@ -25,8 +26,9 @@ _SIGNS = {
 class Board:
     """One line per step: a spinner while it runs, then its result."""
 
-    def __init__(self, steps: Sequence[Step]) -> None:
-        """Show these steps, on stderr."""
+    def __init__(self, steps: Sequence[Step], brief: bool = False) -> None:
+        """Show these steps, on stderr; `brief` only counts those that were already done."""
+        self._brief = brief
         self._events: dict[str, Event | None] = {step.name: None for step in steps}
         self._started: dict[str, float] = {}
         self._spinner = Spinner("dots", style="cyan")
@@ -58,9 +60,13 @@ class Board:
         table.add_column()
         table.add_column(justify="right")
         table.add_column(overflow="fold")
+        skipped = 0
         for name, event in self._events.items():
-            table.add_row(*self._row(name, event))
-        return Group(table)
+            if self._brief and event and event.kind == "skipped":
+                skipped += 1
+            else:
+                table.add_row(*self._row(name, event))
+        return Group(table, *([progress.already_done(skipped)] if skipped else []))
 
     def _row(self, name: str, event: Event | None) -> tuple[Text | Spinner, Text, Text, Text]:
         if event is None:

@@ -7,8 +7,6 @@ from scripts.cli.output import say
 from scripts.errors import RefusedError
 from scripts.targets import Loss
 
-_CONFIRMED = "./invoke down --volumes --yes"
-
 
 def confirm(loss: Loss | None, given: str, line: str) -> str:
     """The name that the user confirms: given by --confirm, or typed after the loss is shown.
@@ -30,8 +28,11 @@ def confirm(loss: Loss | None, given: str, line: str) -> str:
     return given
 
 
-def confirm_removal(going: Sequence[str], agreed: bool) -> None:
-    """Show what will be deleted, and ask. RefusedError without a yes, or without a terminal."""
+def confirm_removal(going: Sequence[str], agreed: bool, repeat: str) -> None:
+    """Show what will be deleted, and ask. RefusedError without a yes, or without a terminal.
+
+    `repeat` is the command that does not ask.
+    """
     if not going:
         return
     say("This permanently deletes:")
@@ -40,7 +41,7 @@ def confirm_removal(going: Sequence[str], agreed: bool) -> None:
     if agreed:
         return
     if not sys.stdin.isatty():
-        raise RefusedError("nothing was deleted: there is no terminal to ask", _CONFIRMED)
+        raise RefusedError("nothing was deleted: there is no terminal to ask", repeat)
     _ask("delete it? [y/N] ")
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise RefusedError("nothing was deleted")

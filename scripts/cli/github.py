@@ -8,7 +8,8 @@ from pathlib import Path
 from scripts import state
 from scripts.errors import DevError
 
-_COMMAND = re.compile(r"^(\s*)::", re.M)
+# The runner accepts `::error::` after white space only, the older `##[error]` anywhere in a line.
+_COMMAND = re.compile(r"(?:^|\r)\s*:(?=:)|#(?=#\[)", re.M)
 
 
 def is_here(environ: Mapping[str, str]) -> bool:
@@ -35,9 +36,11 @@ def require_job(environ: Mapping[str, str]) -> None:
         )
 
 
-def without_commands(text: str, environ: Mapping[str, str]) -> str:
-    """A text of which a job's log takes no line for a command, whatever handle it quotes."""
-    return _COMMAND.sub(r"\1: :", text) if is_here(environ) and "::" in text else text
+def without_commands(text: str, environ: Mapping[str, str], separator: str = " ") -> str:
+    """The text without workflow commands, whatever it quotes; `separator` breaks them up."""
+    if not is_here(environ) or not ("::" in text or "##[" in text):
+        return text
+    return _COMMAND.sub(rf"\g<0>{separator}", text)
 
 
 def mask(secret: str) -> list[str]:

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from operator import attrgetter
+from types import TracebackType
 from typing import Any
 
 from invoke.exceptions import Exit
@@ -62,12 +63,18 @@ def reader_may_go() -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):
             raise Exit(code=0) from None
-        raise Exit(f"stdout cannot be written: {error.strerror}", code=1) from None
+        raise failure(f"stdout cannot be written: {error.strerror}", 1) from None
 
 
 def write_json(value: Any) -> None:
     """A value as one line of JSON; dataclasses as objects, times as ISO 8601."""
-    write(json.dumps(value, default=_jsonable, ensure_ascii=False))
+    write(to_json(value))
+
+
+def to_json(value: Any) -> str:
+    """A value as JSON in which GitHub finds no command; decoded, it is the same value."""
+    text = json.dumps(value, default=_jsonable, ensure_ascii=False)
+    return text.replace("##[", "#\\u0023[")
 
 
 def write_rows(rows: Sequence[Any], columns: Sequence[str], as_json: bool, empty: str = "") -> None:
@@ -169,6 +176,11 @@ def words_after_dashes() -> list[str]:
     return sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
 
 
+def failure(message: str, code: int) -> Exit:
+    """The exception that ends the program with a message on stderr and an exit code."""
+    return Exit(github.without_commands(message, os.environ), code)
+
+
 def end_with(code: int) -> None:
     """End with this exit code; the output said why."""
     if code:
@@ -192,6 +204,12 @@ def prepare() -> None:
         if threading.main_thread().is_alive():  # else all is done, and the interpreter is closing
             raise SystemExit(130)
 
+    def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        import traceback
+
+        say("".join(traceback.format_exception(kind, error, trace)).rstrip())
+
+    sys.excepthook = show
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, end)
 

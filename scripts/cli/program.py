@@ -1,6 +1,7 @@
 """Invoke's program with our own parser, help and overview."""
 
 import contextlib
+import inspect
 import os
 import shlex
 import sys
@@ -71,7 +72,7 @@ class DevProgram(Program):
         super().__init__(invoke.__version__, tasks, "Invoke", "./invoke", binary_names=["invoke"])
 
     def core_args(self) -> list[Argument]:
-        """Invoke's own options, with the types of ours."""
+        """Invoke's own options, with this project's types."""
         options = super().core_args()
         for option in options:
             option.help = _CORE_HELP.get(option.names[0], option.help)
@@ -107,7 +108,7 @@ class DevProgram(Program):
             if not path:
                 raise
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise Exit(f"{path} is no configuration of Invoke: {reason}", code=2) from None
+            raise output.failure(f"{path} is no configuration of Invoke: {reason}", 2) from None
 
     def parse_tasks(self) -> None:
         """Hand over the tasks that were read."""
@@ -119,8 +120,14 @@ class DevProgram(Program):
             if self.line.help is True:
                 self.print_help()
                 raise Exit
-            if self.line.help:
+            if self.line.help in self._tasks.task_names:
                 self.print_task_help(str(self.line.help))
+                raise Exit
+            if asked := str(self.line.help or ""):
+                lists_all = asked in arguments.LISTS
+                tasks = self.collection
+                for line in overview(tasks) if lists_all else list_tasks(tasks, asked):
+                    output.write(line)
                 raise Exit
             self._check_list()
             super().parse_cleanup()
@@ -160,7 +167,7 @@ class DevProgram(Program):
         task = self.collection[name]
         listed = task.get_arguments()
         values = [one for one in listed if one.positional]
-        output.write(f"Usage: {usage(name, task)}\n\n{(task.__doc__ or '').strip()}\n")
+        output.write(f"Usage: {usage(name, task)}\n\n{inspect.cleandoc(task.__doc__ or '')}\n")
         if values:
             output.write("Values:\n")
             self.print_columns([(arguments.placeholder(one), describe(one)) for one in values])
@@ -178,14 +185,21 @@ class DevProgram(Program):
 
 def overview(tasks: Collection) -> list[str]:
     """The lines that `./invoke` alone shows."""
-    lines = _START.splitlines()
+    return [*_START.splitlines(), "", *list_tasks(tasks), "", *_CODES.splitlines()]
+
+
+def list_tasks(tasks: Collection, collection: str = "") -> list[str]:
+    """The tasks of a collection, or all, in groups with their titles."""
+    lines: list[str] = []
     for name, group in _groups(tasks):
+        if not f"{name}.".startswith(f"{collection}." if collection else ""):
+            continue
         names = [f"{name}.{task}" if name else task for task in group.tasks]
         helps = [helpline(task) or "" for task in group.tasks.values()]
         width = max(map(len, names))
-        lines += ["", _TITLES.get(name, name)]
+        lines += [*([""] if lines else []), _TITLES.get(name, name)]
         lines += [f"  {task:{width}}  {text}" for task, text in zip(names, helps, strict=True)]
-    return [*lines, "", *_CODES.splitlines()]
+    return lines
 
 
 def usage(name: str, task: DevTask) -> str:
@@ -251,4 +265,4 @@ def _usage_errors() -> Iterator[None]:
     try:
         yield
     except UsageError as error:
-        raise Exit(error.message, error.code) from None
+        raise output.failure(error.message, error.code) from None

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from scripts import errors
-from scripts.cli import output
+from scripts.cli import github, output
 from scripts.engine.pipeline import Event, Step
 
 _LIVE_SECONDS, _PLAIN_SECONDS = 0.2, 10.0
@@ -56,22 +56,42 @@ def count(noun: str, before: int = 0) -> Iterator[Callable[[int, float], None]]:
 
 
 @contextlib.contextmanager
-def show(steps: Sequence[Step]) -> Iterator[Callable[[Event], None]]:
-    """A listener that shows events: a live board on a terminal, plain lines elsewhere."""
-    width = max(len(step.name) for step in steps)
-    if not is_live():
-        yield _plain_listener(width)
-        return
-    from scripts.cli.board import Board
+def show(steps: Sequence[Step], brief: bool = False) -> Iterator[Callable[[Event], None]]:
+    """A listener that shows events: a live board on a terminal, plain lines elsewhere.
 
-    with Board(steps) as board:
-        yield board.show
+    `brief`: the steps that were already done are only counted.
+    """
+    if is_live():
+        from scripts.cli.board import Board
+
+        with Board(steps, brief) as board:
+            yield board.show
+        return
+    skipped: list[str] = []
+    plain = _plain_listener(max(len(step.name) for step in steps))
+
+    def show(event: Event) -> None:
+        if brief and event.kind == "skipped":
+            skipped.append(event.step)
+        else:
+            plain(event)
+
+    try:
+        yield show
+    finally:
+        if skipped:
+            output.say(already_done(len(skipped)))
+
+
+def already_done(number: int) -> str:
+    """The line that stands for steps that had nothing to do."""
+    return f"{errors.count(number, 'step')} {'was' if number == 1 else 'were'} already done"
 
 
 def is_live() -> bool:
-    """May we draw: is stderr a terminal, and nobody asked for plain text?"""
+    """True if stderr is a terminal, NO_COLOR and CI are not set, and this is no GitHub job."""
     quiet = os.environ.get("NO_COLOR") or os.environ.get("CI") or os.environ.get("TERM") == "dumb"
-    return sys.stderr.isatty() and not quiet
+    return sys.stderr.isatty() and not quiet and not github.is_here(os.environ)
 
 
 def event_line(event: Event, width: int) -> str:

@@ -1,14 +1,12 @@
 """Invoke's Task with identity, typed arguments and an error boundary."""
 
 import inspect
-import os
 from typing import Any
 
-from invoke.exceptions import Exit
 from invoke.parser.argument import Argument
 from invoke.tasks import Task
 
-from scripts.cli import github
+from scripts.cli import output
 from scripts.cli.values import Text
 from scripts.errors import explain
 
@@ -36,8 +34,7 @@ class DevTask(Task[Any]):
             failure = explain(error)
             if not failure:
                 raise
-            message = github.without_commands(failure.message, os.environ)
-            raise Exit(message, failure.code) from None
+            raise output.failure(failure.message, failure.code) from None
 
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
         """The task's arguments; the `kind` of each but a switch is a Value."""

@@ -27,7 +27,7 @@ def assign(users: Iterable[User], taken: Iterable[str], pool_name: str) -> dict[
 
 
 def is_local(address: str, pool_name: str) -> bool:
-    """Was this address made here? RFC 2606 reserves the domain: nobody receives mail there."""
+    """True if this tool made the address; RFC 2606 reserves its domain, without mail."""
     return address.endswith(f"@{_domain(pool_name)}")
 
 

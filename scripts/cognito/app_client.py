@@ -17,7 +17,7 @@ FLOWS = (
 def find_client(aws: Aws, pool: str) -> str | None:
     """The id of the client that is named like the pool, None if there is none.
 
-    Names are not unique: a client that has a secret, or lacks a flow, belongs to somebody else.
+    Names are not unique: a client that has a secret, or lacks a flow, was created elsewhere.
     """
     client = clients.cognito(aws)
     pages = client.get_paginator("list_user_pool_clients").paginate(UserPoolId=pool, MaxResults=60)

@@ -55,9 +55,7 @@ def get_tokens(aws: Aws, name: str) -> Tokens:
 def set_password(aws: Aws, name: str, password: str = "") -> str:
     """Set a user's password, by default the local one; what was done."""
     if not password and not aws.user_password:
-        raise DevError(
-            f"there is no local password in {aws}", "type one: --prompt, or pipe one in: --stdin"
-        )
+        raise DevError(f"there is no local password in {aws}", "--prompt (asks for it)")
     pool = user_pool.get_pool(aws)
     user = get_user(aws, pool, name)
     passwords.set_password(aws, pool, user.username, password or aws.user_password)

@@ -124,7 +124,7 @@ def is_synced(database: Database, aws: Aws) -> bool:
 
 
 def sync(database: Database, aws: Aws) -> Comparison:
-    """Write every `sub` into Postgres, by handle; who was matched. Raises DevError for nobody."""
+    """Write every `sub` into Postgres, by handle; the comparison. DevError if no handle matches."""
     everybody, in_pool = _list_both(database, aws)
     users.link_cognito(database, user_pool.subs_by_handle(in_pool))
     comparison = _compare(everybody, in_pool)

@@ -1,7 +1,7 @@
 """The Cognito user pool and its users, all pages of them.
 
 A pool that signs in by e-mail makes each user's Username itself (the sub); so users are recognized
-by handle or e-mail. A pool that somebody created otherwise is used as it is.
+by handle or e-mail. A pool that was created differently is used as it is.
 """
 
 import contextlib
@@ -43,7 +43,7 @@ class PoolUser:
 
 
 def find_pool(aws: Aws) -> str | None:
-    """The id of the pool, None where there is none of this id, or of this name."""
+    """The ID of the pool, None if no pool has this ID or name."""
     client = clients.cognito(aws)
     if aws.pool_id:
         try:
@@ -55,7 +55,7 @@ def find_pool(aws: Aws) -> str | None:
     if len(ids) > 1:
         raise DevError(
             f"there are {len(ids)} user pools called {aws.pool_name}: {', '.join(ids)}",
-            "delete all but one, or set COGNITO_POOL_NAME to another name",
+            "set COGNITO_POOL_NAME to another name",
         )
     return ids[0] if ids else None
 
@@ -64,9 +64,16 @@ def get_pool(aws: Aws) -> str:
     """The id of the pool. Raises NotFoundError where there is none."""
     if pool := find_pool(aws):
         return pool
-    raise NotFoundError(
+    raise no_pool(aws)
+
+
+def no_pool(aws: Aws) -> NotFoundError:
+    """The error for a pool that does not exist."""
+    return clients.not_found(
+        aws,
         f"there is no user pool {aws.pool_id or aws.pool_name} in {aws}",
         "./invoke setup" if aws.owned else "set AWS_COGNITO_USER_POOL_ID to an existing pool",
+        find_pool,
     )
 
 

@@ -12,7 +12,7 @@ from scripts.targets import Database
 
 @dataclass(frozen=True)
 class Person:
-    """Who somebody is, as conversations show it."""
+    """A user as conversations show one."""
 
     uuid: str
     handle: str

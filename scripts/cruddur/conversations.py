@@ -138,7 +138,7 @@ def _rows(
 
 
 def seed_further(aws: Aws, script: Script, people: People, count: int) -> int:
-    """Write so many further messages of the script's two users, the same every time.
+    """Write `count` extra messages, for load tests; the same ones every time.
 
     The rows of their conversation are written last: they say that every message is there.
     """
@@ -240,6 +240,6 @@ def _person(people: People, handle: str) -> Person:
     if handle not in people:
         raise DevError(
             f"the seed conversation has {handle}, who is not in Postgres",
-            "./invoke db.reset (loads sql/seed.sql again; undo reverts it), or correct ddb/seeds",
+            "./invoke db.reset (loads sql/seed.sql again; undo reverts it)",
         )
     return people[handle]

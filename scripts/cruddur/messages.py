@@ -204,7 +204,7 @@ def _contended(group: str) -> DevError:
 
 
 def _transact(aws: Aws, changes: list[dict[str, Any]]) -> bool:
-    """Make the changes in one transaction; False where somebody else was faster."""
+    """Make the changes in one transaction; False if another client changed an item first."""
     client = clients.dynamodb(aws)
     try:
         client.transact_write_items(TransactItems=changes)
@@ -243,7 +243,9 @@ def _query(
             capacity += page.get("ConsumedCapacity", {}).get("CapacityUnits", 0.0)
     except client.exceptions.ResourceNotFoundException:
         reason = f"there is no table {aws.messages} in {aws}"
-        raise NotFoundError(reason, "./invoke setup") from None
+        raise clients.not_found(
+            aws, reason, "./invoke setup", lambda other: tables.find_table(other, aws.messages)
+        ) from None
     return found, capacity
 
 

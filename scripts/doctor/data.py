@@ -3,7 +3,7 @@
 from functools import partial
 from shlex import quote
 
-from scripts import stacks, state
+from scripts import clients, stacks, state
 from scripts.app import name_files
 from scripts.cognito import sync, users
 from scripts.cruddur import messages
@@ -11,7 +11,7 @@ from scripts.dynamodb import tables
 from scripts.engine.checks import Check, Finding, fail, note, ok
 from scripts.environment import app_steps, ddb_steps, journal, snapshots, transaction
 from scripts.errors import DevError, count
-from scripts.postgres import copies, databases, schema_diff
+from scripts.postgres import copies, databases, reader, schema_diff
 from scripts.settings import Settings
 
 ROWS = 1_000  # rows of conversations that are read at most: on AWS, each costs money
@@ -29,18 +29,34 @@ def checks(settings: Settings, started: set[str]) -> list[Check]:
                 ("database",),
                 partial(_drop_scratch, settings),
             ),
-            Check("saved states", partial(_saved_states, settings), ("postgres",)),
+            Check("role passwords", partial(_role_passwords, settings), ("postgres",)),
             Check("schema", partial(_schema, settings), ("database",)),
             Check("users", partial(_users, settings, "aws" in started), ("database",)),
         ]
     if "aws" in started:
         needs = ("aws", "dynamodb") if "dynamodb" in started else ("aws",)
         chosen += [Check("tables", partial(_tables, settings), needs)]
+    first = settings.app.services[0]  # Postgres has the databases of saved states
+    if first in started:
+        chosen += [Check("saved states", partial(_saved_states, settings), (first,))]
     if {"postgres", "aws"} <= started:
         chosen += [
             Check("conversations", partial(_conversations, settings), ("database", "tables"))
         ]
     return chosen
+
+
+def _role_passwords(settings: Settings) -> Finding:
+    database = stacks.get_database(settings)
+    outdated = databases.list_outdated_roles(database) if database.owned else []
+    names = [name for name in outdated if name != reader.ROLE]  # which no client of the app uses
+    if not names:
+        return ok("every client accepts how they are stored")
+    commands = ["./invoke db.connect -- -c " + quote("\\password " + name) for name in names]
+    return note(
+        f"some clients refuse how an earlier version stored those of: {', '.join(names)}",
+        "; ".join(commands),
+    )
 
 
 def _database(settings: Settings) -> Finding:
@@ -101,7 +117,7 @@ def _saved_states(settings: Settings) -> Finding:
     folder = journal.get_home(settings) / journal.PREVIOUS
     if of_undo := transaction.list_damage(settings):
         reasons.append(f"what undo would restore: {'; '.join(of_undo)}")
-        fixes.append(f"rm -r {quote(str(folder))} (undo then has nothing to restore)")
+        fixes.append(f"{state.move_aside(folder)} (undo then has nothing to restore)")
     if reasons:
         return fail("damaged: " + "\n".join(reasons), "\n".join(fixes))
     return ok("each can be restored")
@@ -125,8 +141,7 @@ def _schema(settings: Settings) -> Finding:
     if changes := schema_diff.list_changes(database, paths, partial(app_steps.migrate, settings)):
         return fail(
             "\n".join([f"{database} was changed by hand:", *changes]),
-            f"add the change to {shown}, or discard it:"
-            " ./invoke db.reset (rebuilds the database; undo reverts it)",
+            "./invoke db.reset (rebuilds the database; undo reverts it)",
         )
     return ok(f"matches {shown}")
 
@@ -161,7 +176,13 @@ def _tables(settings: Settings) -> Finding:
     missing = [name for name in names if not tables.find_table(aws, name)]
     if missing:
         fix = _find_undo(settings, "ddb.drop") or "./invoke setup"
-        return note(f"missing: {', '.join(missing)}", fix)
+        error = clients.not_found(
+            aws,
+            f"missing: {', '.join(missing)}",
+            fix,
+            lambda one: tables.find_table(one, missing[0]),
+        )
+        return note(error.reason, error.hint)
     waiting = [one["TableName"] for one in definitions if not tables.is_ready(aws, one)]
     if waiting:
         return note(f"not ACTIVE yet: {', '.join(waiting)}", "./invoke ddb.schema-load")

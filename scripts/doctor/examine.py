@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from scripts import stacks, state
-from scripts.cli import output
+from scripts import clients, stacks, state
+from scripts.cli import confirmation, output
 from scripts.doctor import data
 from scripts.engine import checks
 from scripts.engine.checks import Check, Finding, fail, note, ok
@@ -14,15 +14,15 @@ from scripts.settings import Settings
 from scripts.stacks import Service, passwords
 
 
-def run(load: Callable[[], Settings], fix: bool = False) -> list[Finding]:
-    """What every check finds; with `fix`, after the safe fixes were applied and printed."""
+def run(load: Callable[[], Settings], fix: bool = False, agreed: bool = False) -> list[Finding]:
+    """What every check finds; with `fix`, after the fixes: those that delete data ask for it."""
     listed = list_checks(load)
     findings = checks.run(listed)
     if not fix:
         return findings
     try:
         with state.lock(_load_or_default(load), "doctor --fix", output.say):
-            _repair(listed, findings)
+            _repair(listed, findings, agreed)
     except DevError as error:
         output.say(f"nothing was fixed: {error.reason}")
     return checks.run(list_checks(load))
@@ -51,17 +51,19 @@ def _load_or_default(load: Callable[[], Settings]) -> Settings:
         return Settings()
 
 
-def _repair(listed: Sequence[Check], findings: Sequence[Finding]) -> None:
+def _repair(listed: Sequence[Check], findings: Sequence[Finding], agreed: bool) -> None:
     for check, finding in zip(listed, findings, strict=True):
         if finding.state == "ok" or not check.repair:
             continue
         try:
+            if check.loses:
+                confirmation.confirm_removal(check.loses(), agreed, "./invoke doctor --fix --yes")
             done = check.repair()
         except Exception as error:
             failure = explain(error)
             if not failure:
                 raise
-            done = [f"not fixed: {failure.reason}"]
+            done = [f"not fixed: {failure.message}"]
         for line in done:
             output.say(f"{check.name}: {line}")
 
@@ -69,7 +71,7 @@ def _repair(listed: Sequence[Check], findings: Sequence[Finding]) -> None:
 def _of_services(settings: Settings) -> list[Check]:
     """The services of the chosen stack, their ports, and what they hold."""
     try:
-        services = stacks.get(settings).services(settings)
+        services = stacks.list_services(settings)
         running = {service.name for service in services if service.is_running()}
         crashed = {service.name for service in services if service.has_crashed()}
     except DevError as error:
@@ -97,7 +99,7 @@ def _changes(settings: Settings) -> Finding:
     reason = f"{change.command} was interrupted"
     if journal.is_damaged(change):
         reason += f", and {journal.get_note(settings)} is damaged"
-    return fail(reason, f"{recovery.FORWARD} (completes it)\n{recovery.BACK} (reverts it)")
+    return fail(reason, f"{recovery.FORWARD} (completes it)")
 
 
 def _service(settings: Settings, service: Service) -> Finding:
@@ -105,13 +107,11 @@ def _service(settings: Settings, service: Service) -> Finding:
     reason = service.health()
     if reason is None:
         return ok(f"running at {service.address()}")
-    logs = f"./invoke logs {service.name}"
     if service.is_running():
-        return _find_login_failure(settings, service) or fail(
-            reason, f"./invoke restart {service.name}; its log: {logs}"
-        )
+        login = None if reason == clients.SILENT else _find_login_failure(settings, service)
+        return login or fail(reason, f"./invoke restart {service.name}")
     if service.has_crashed():
-        return fail("it has crashed or was killed", f"./invoke up; its log: {logs}")
+        return fail("it has crashed or was killed", "./invoke up")
     return note(reason, "./invoke up")
 
 

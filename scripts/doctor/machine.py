@@ -48,7 +48,7 @@ def list_settings(settings: Settings) -> list[Check]:
         value = getattr(settings, name)
         shown = ("set, hidden" if value else "not set") if secret else value
         source = settings.describe_source(name) or "default"
-        return ok(f"{shown if value != '' else 'not set'} ({source})")
+        return Finding("", "set", f"{shown if value != '' else 'not set'} ({source})")
 
     return [
         Check(field.metadata["variable"], partial(look, field.name, field.metadata["secret"]))
@@ -57,7 +57,7 @@ def list_settings(settings: Settings) -> list[Check]:
 
 
 def port(settings: Settings, setting: str, ours: int | None) -> Finding:
-    """Is the port of a setting free? `ours` is the one where our service listens now."""
+    """Is the port of a setting free? `ours` is the port of the running service."""
     wanted = getattr(settings, setting)
     elsewhere = f"; this checkout uses {ours}" if ours and ours != wanted else ""
     if ours == wanted:
@@ -82,7 +82,9 @@ def _requirements() -> Finding:
     """Are the pinned packages installed? One for another system may be missing."""
     text = state.read(ROOT / "requirements.txt")
     if text is None:
-        raise DevError("there is no requirements.txt", "git checkout requirements.txt")
+        raise DevError(
+            "there is no requirements.txt", "git show HEAD:requirements.txt > requirements.txt"
+        )
     pins = _PIN.findall(text)
     wrong = []
     for name, version, elsewhere in pins:
@@ -132,7 +134,7 @@ def _open(settings: Settings) -> list[str]:
 
 def _lock(settings: Settings) -> Finding:
     if holder := state.find_lock_holder(settings):
-        return note(f"held by {holder}", "wait for it or stop it")
+        return note(f"held by {holder}", "wait for it")
     return ok("free")
 
 
@@ -173,7 +175,7 @@ class _Leftover:
 
 
 def _list_leftovers() -> list[_Leftover]:
-    """The servers of checkouts that no longer exist; not a new child, which looks like one."""
+    """The servers of checkouts that no longer exist, without their new children."""
     found = {}
     for process in psutil.process_iter():  # its `info` would be shared with parallel checks
         with contextlib.suppress(psutil.Error):

@@ -8,7 +8,7 @@ from operator import attrgetter
 from scripts.engine.checks import Finding
 from scripts.errors import count
 
-_ORDER = ("FAIL", "skip", "note", "ok")
+_ORDER = ("FAIL", "skip", "note", "ok", "set")
 _INDENT = " " * 6
 _NARROWEST = 24  # characters for a reason beside the name of its check
 _SHOW_ALL = "; for all: ./invoke doctor --all"
@@ -20,7 +20,7 @@ def lines(findings: Sequence[Finding], everything: bool, width: int | None) -> I
     Those without a problem only if `everything` is asked for. Without a width, nothing is wrapped.
     """
     ordered = sorted(findings, key=lambda one: _ORDER.index(one.state))
-    shown = [one for one in _merge(ordered) if everything or one.state != "ok"]
+    shown = [one for one in _merge(ordered) if everything or one.state not in ("ok", "set")]
     names = max((len(one.check) for one in shown), default=0)
     indent = f"{_INDENT}{'':{names}}  "
     for one in shown:
@@ -38,7 +38,8 @@ def summary(findings: Sequence[Finding], everything: bool) -> str:
     """One line: how many checks passed, or which failed."""
     failed = [one.check for one in findings if one.state == "FAIL"]
     skipped, notes = (_count(findings, state) for state in ("skip", "note"))
-    total, more = count(len(findings), "check"), "" if everything else _SHOW_ALL
+    total = count(len(findings) - _count(findings, "set"), "check")
+    more = "" if everything else _SHOW_ALL
     if failed:
         unknown = f", {skipped} not checked" if skipped else ""
         return f"doctor: {len(failed)} of {total} failed: {', '.join(failed)}{unknown}{more}"

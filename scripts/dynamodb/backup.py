@@ -30,7 +30,7 @@ def get_definition(table: Item) -> Item:
 
 
 def get_identity(table: Item) -> str:
-    """What tells a table from one of the same name that is made after it is deleted."""
+    """The identity of a table: a later table of the same name has another one."""
     return f"{table.get('TableId')} {table['CreationDateTime']}"
 
 
@@ -48,7 +48,7 @@ def find_damage(name: str, definition: Any, folder: Path, expected: int) -> str:
     if definition["TableName"] != name:
         return f"{folder}: its definition is of the table {definition['TableName']}"
     try:
-        found = _count_items(definition, folder)
+        found, repeated = _count_items(definition, folder)
     except DevError as error:
         return error.reason
     except OSError as error:
@@ -56,7 +56,8 @@ def find_damage(name: str, definition: Any, folder: Path, expected: int) -> str:
     except KeyError as error:
         return f"{folder}: its definition gives no type of the key {error}"
     if found != expected:
-        return f"{folder}: {count(found, 'item')}, expected {expected:,}"
+        twice = f"; the key {repeated} occurs twice" if repeated else ""
+        return f"{folder}: {count(found, 'item')}, expected {expected:,}{twice}"
     return ""
 
 
@@ -78,20 +79,24 @@ def restore(aws: Aws, definition: Item, folder: Path, expected: int) -> None:
         )
 
 
-def _count_items(definition: Item, folder: Path) -> int:
-    """Read every item to the end. Raises DevError, KeyError or OSError for the first bad one.
+def _count_items(definition: Item, folder: Path) -> tuple[int, str]:
+    """Read every item to the end; how many keys there are, and one that occurs twice or "".
 
-    An item that is there twice counts as one, as it does in a table.
+    Raises DevError, KeyError or OSError for the first bad item.
     """
-    keys, seen, parts = bulk_load.list_keys(definition), set(), sorted(folder.iterdir())
+    keys, parts, repeated = bulk_load.list_keys(definition), sorted(folder.iterdir()), ""
+    seen: set[bulk_load.Key] = set()
     if other := next((part for part in parts if not json_lines.is_gzip(part)), None):
         raise DevError(f"{other} is not gzip")
     for line in json_lines.read(parts):
         try:
-            seen.add(bulk_load.find_key(json_lines.parse(line.text), keys))
+            key = bulk_load.find_key(json_lines.parse(line.text), keys)
         except ValueError as error:
             raise DevError(f"{line.place}: {error}") from None
-    return len(seen)
+        if key in seen:
+            repeated = ", ".join(map(str, key))
+        seen.add(key)
+    return len(seen), repeated
 
 
 def _accept(tally: Tally, rejected: Sequence[Rejected]) -> None:

@@ -147,7 +147,7 @@ def write(
         if tries == PATIENCE:
             raise StuckError(
                 f"{table} accepted none of {count(len(left), 'item')} in {PATIENCE} tries",
-                "try again later, or raise the table's write capacity",
+                "raise the table's write capacity",
             )
         if left:
             pause(tries)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scripts import clients
-from scripts.dynamodb import tables
+from scripts.dynamodb import bulk_load, tables
 from scripts.dynamodb.tables import Item
 from scripts.errors import InvalidError
 from scripts.targets import Aws
@@ -94,7 +94,7 @@ def list_tables(aws: Aws) -> list[Table]:
 
 
 def find_table(aws: Aws, name: str) -> Table | None:
-    """One table, None where there is none of this name."""
+    """One table, None if no table has this name."""
     found = tables.find_table(aws, name)
     return _to_table(found) if found else None
 
@@ -140,7 +140,7 @@ def from_json(text: str) -> Item:
         value = json.loads(text)
         if isinstance(value, dict) and value:
             return {name: _typed(**part) for name, part in value.items()}
-    except (ValueError, TypeError, RecursionError):
+    except (ValueError, ArithmeticError, TypeError, RecursionError):
         pass
     raise InvalidError(f"{text[:80]} is not a key in DynamoDB JSON", 'write {"pk": {"S": "x"}}')
 
@@ -190,19 +190,19 @@ def _request(table: Table, search: Search) -> dict[str, Any]:
 def _of_text(attribute: Attribute, text: str) -> dict[str, Any]:
     """A typed value from what was typed; a binary one in base64."""
     try:
-        if attribute.kind == "N":
-            float(text)
         return _typed(**{attribute.kind: text})
-    except ValueError:
+    except (ValueError, ArithmeticError):
         form = "a number" if attribute.kind == "N" else "base64"
         raise InvalidError(f"{attribute.name}: {text} is not {form}") from None
 
 
 def _typed(**part: Any) -> dict[str, Any]:
-    """A key's value of one type. Raises ValueError or TypeError for another value."""
+    """A key's value of one type. Raises ValueError, ArithmeticError or TypeError for another."""
     ((kind, content),) = part.items()
     if kind not in ("S", "N", "B") or not isinstance(content, str):
         raise ValueError(kind)
+    if kind == "N":
+        return {kind: bulk_load.normalize_number(content)}
     return {kind: base64.b64decode(content, validate=True) if kind == "B" else content}
 
 

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
+from decimal import Context, Inexact, InvalidOperation, Overflow, Subnormal
 from typing import Any
 
 from scripts.dynamodb import batch_write, json_lines
@@ -28,7 +28,10 @@ GROWTH = 3  # of a chunk over the one before it: it must be read while that one 
 CHUNK_BYTES = 16_000_000
 CHUNK_SECONDS = 3.0  # what a chunk should take, so that a kill loses little
 
-Key = tuple[object, ...]
+# What DynamoDB stores: 38 digits, from 1e-130 to 9.99e125.
+_NUMBERS = Context(38, Emin=-130, Emax=125, traps=[Inexact, InvalidOperation, Overflow, Subnormal])
+
+Key = tuple[str | bytes, ...]
 
 
 @dataclass(frozen=True)
@@ -236,12 +239,20 @@ def list_keys(table: Item) -> list[tuple[str, str]]:
 
 
 def find_key(item: Item, keys: Sequence[tuple[str, str]]) -> Key:
-    """The item's key, in a form that is equal for equal keys. ValueError where it has none."""
+    """The item's key as boto3 returns it, so equal keys are equal. ValueError if it has none."""
     return tuple(_key_value(item, name, kind) for name, kind in keys)
 
 
-def _key_value(item: Item, name: str, kind: str) -> object:
-    """The value of a key attribute, in a form that is equal for equal keys."""
+def normalize_number(text: str) -> str:
+    """A number as DynamoDB returns it: 100 for 1e2 and 100.0. ArithmeticError if it stores none."""
+    value = _NUMBERS.plus(_NUMBERS.create_decimal(text))  # of "-0", plus makes 0
+    if not value.is_finite():
+        raise ArithmeticError(text)
+    return f"{value.normalize(_NUMBERS):f}"
+
+
+def _key_value(item: Item, name: str, kind: str) -> str | bytes:
+    """The value of a key attribute, as boto3 sends and returns it."""
     attribute: Any = item.get(name)
     value = attribute.get(kind) if isinstance(attribute, dict) else None
     if not isinstance(value, str):
@@ -249,8 +260,8 @@ def _key_value(item: Item, name: str, kind: str) -> object:
     if kind == "S":
         return value
     try:
-        return Decimal(value) if kind == "N" else base64.b64decode(value, validate=True)
+        return normalize_number(value) if kind == "N" else base64.b64decode(value, validate=True)
     except ArithmeticError:
-        raise ValueError(f"the key {name} is not a number: {value}") from None
+        raise ValueError(f"the key {name} is not a number of DynamoDB: {value[:80]}") from None
     except ValueError:
-        raise ValueError(f"the key {name} is not base64: {value}") from None
+        raise ValueError(f"the key {name} is not base64: {value[:80]}") from None

@@ -18,7 +18,7 @@ Item = dict[str, Any]
 
 
 def check_protection(aws: Aws, table: Item) -> None:
-    """RefusedError for a protected table that is not ours: its owner lifts the protection."""
+    """RefusedError for a protected table that this tool did not create."""
     if table.get("DeletionProtectionEnabled"):
         name = table["TableName"]
         raise RefusedError(

@@ -35,7 +35,7 @@ class Line(NamedTuple):
 
     @property
     def place(self) -> str:
-        """Where it stands: file:line."""
+        """`file:line`."""
         return f"{self.path}:{self.number}"
 
 

@@ -43,5 +43,5 @@ def _read_page(aws: Aws, table: str, request: Item) -> tuple[list[Item], Item | 
         return page["Items"], request | {"ExclusiveStartKey": last} if last else None
     raise DevError(
         f"{table} returned no page in {batch_write.PATIENCE} tries",
-        "try again later, or raise the table's read capacity",
+        "raise the table's read capacity",
     )

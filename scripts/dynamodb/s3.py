@@ -52,7 +52,7 @@ def parse(url: str) -> Place:
 
 
 def check_is_free(aws: Aws, place: Place) -> None:
-    """Raises DevError where there are objects: an import would take them for parts of ours.
+    """Raises DevError if there are objects: an import would read them, too.
 
     On this machine a missing bucket is made.
     """
@@ -61,7 +61,7 @@ def check_is_free(aws: Aws, place: Place) -> None:
     if found := list_objects(aws, place):
         raise DevError(
             f"{place} already contains {count(len(found), 'object')}",
-            "name another prefix, or remove them",
+            "name another prefix",
         )
 
 
@@ -86,9 +86,7 @@ def list_objects(aws: Aws, place: Place) -> list[Item]:
     try:
         found = [entry for page in pages for entry in page.get("Contents", [])]
     except client.exceptions.NoSuchBucket:
-        raise NotFoundError(
-            f"there is no bucket {place.bucket} in {aws}", "create it, or name another"
-        ) from None
+        raise NotFoundError(f"there is no bucket {place.bucket} in {aws}", "create it") from None
     return [entry for entry in found if not entry["Key"].endswith("/")]
 
 

@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -70,10 +69,13 @@ def _find_existing(
     """Those of the wanted keys that exist."""
     aliases = {f"#k{number}": name for number, (name, _) in enumerate(keys)}
     request = {"ProjectionExpression": ", ".join(aliases), "ExpressionAttributeNames": aliases}
-    left, tries = [_to_item(key, keys) for key in dict.fromkeys(wanted)], 0
+    left, tries = [], 0
+    for key in dict.fromkeys(wanted):
+        left.append({name: {kind: value} for value, (name, kind) in zip(key, keys, strict=True)})
     while left:
         answer = _get({table: {"Keys": left, "ConsistentRead": True, **request}}, aws, path)
-        yield from (_to_key(item, keys) for item in answer["Responses"].get(table, []))
+        for item in answer["Responses"].get(table, []):
+            yield tuple(item[name][kind] for name, kind in keys)
         unread = answer["UnprocessedKeys"].get(table, {}).get("Keys", [])
         tries = tries + 1 if len(unread) == len(left) else 0
         if tries == batch_write.PATIENCE:
@@ -81,26 +83,6 @@ def _find_existing(
         left = unread
         if left:
             batch_write.pause(tries)
-
-
-def _to_key(item: Item, keys: Keys) -> Key:
-    return tuple(
-        Decimal(item[name][kind]) if kind == "N" else item[name][kind] for name, kind in keys
-    )
-
-
-def _to_item(key: Key, keys: Keys) -> Item:
-    pairs = zip(key, keys, strict=True)
-    return {
-        name: {kind: _write_number(value) if isinstance(value, Decimal) else value}
-        for value, (name, kind) in pairs
-    }
-
-
-def _write_number(value: Decimal) -> str:
-    """A number as a table returns it: 100, not 1e2 or 100.0. The emulator finds no other form."""
-    text = f"{value:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _get(request: Item, aws: Aws, path: Path) -> Any:

@@ -1,7 +1,7 @@
 """DynamoDB tables and their items: ensure, drop, wait, scan.
 
 A table that this tool created carries OWNERSHIP_TAG and may be deleted without confirmation.
-DynamoDB Local keeps no tags: there a table is ours if its server is.
+DynamoDB Local has no tags: all tables of a checkout's own server count as created by this tool.
 """
 
 import json
@@ -14,7 +14,7 @@ from typing import Any
 
 from scripts import clients
 from scripts.dynamodb import deletion
-from scripts.errors import DevError, NotFoundError, RefusedError, count, did_you_mean
+from scripts.errors import DevError, RefusedError, count, did_you_mean
 from scripts.targets import Aws, Loss
 
 OWNERSHIP_TAG = {"Key": "disposable", "Value": "made by ./invoke for development"}
@@ -37,7 +37,10 @@ def read_definitions(folder: Path) -> list[Item]:
     """Every table definition of a folder, as CreateTable requests. DevError names a bad one."""
     definitions = [read_definition(folder / f"{name}.json") for name in list_definitions(folder)]
     if not definitions:
-        raise DevError(f"{folder} contains no table definition", "git checkout ddb/tables")
+        raise DevError(
+            f"{folder} contains no table definition",
+            "write a CreateTable request as TABLE.json in it",
+        )
     return definitions
 
 
@@ -77,10 +80,11 @@ def get_table(aws: Aws, name: str) -> Item:
     if table := find_table(aws, name):
         return table
     names = list_tables(aws)
-    if not names:
-        raise NotFoundError(f"there are no tables in {aws}", "./invoke ddb.schema-load")
-    hint = f"{did_you_mean(name, names)}tables: {', '.join(names)}"
-    raise NotFoundError(f"there is no table {name} in {aws}", hint)
+    reason, hint = f"there are no tables in {aws}", "./invoke ddb.schema-load"
+    if names:
+        reason = f"there is no table {name} in {aws}"
+        hint = f"{did_you_mean(name, names)}tables: {', '.join(names)}"
+    raise clients.not_found(aws, reason, hint, lambda other: find_table(other, name))
 
 
 def is_ready(aws: Aws, definition: Item) -> bool:
@@ -114,7 +118,7 @@ def ensure_table(aws: Aws, definition: Item) -> None:
             if find_table(aws, definition["TableName"]) is None:
                 client.create_table(**request)
                 continue
-        except client.exceptions.ResourceInUseException:  # somebody was faster
+        except client.exceptions.ResourceInUseException:  # another process was faster
             pass
         except client.exceptions.LimitExceededException:  # too many are being created at a time
             pass
@@ -159,7 +163,7 @@ def list_tables(aws: Aws) -> list[str]:
 def is_disposable(aws: Aws, table: Item) -> bool:
     """May we delete this table? It is in this checkout's own emulator, and carries our tag.
 
-    Where no tags are kept, a table is ours when its server is.
+    Without tags, all tables of a checkout's own server count as created by this tool.
     """
     if not aws.owned or not aws.keeps_tags:
         return aws.owned
@@ -168,7 +172,7 @@ def is_disposable(aws: Aws, table: Item) -> bool:
 
 
 def find_loss(aws: Aws, name: str) -> Loss | None:
-    """What deleting the table would take that is not ours to take; None for a disposable one."""
+    """What deleting the table would lose that this tool did not create; None if nothing."""
     table = get_table(aws, name)
     if is_disposable(aws, table):
         return None
@@ -217,10 +221,7 @@ def scan(aws: Aws, table: str, limit: int | None = None, **options: Any) -> Iter
 
 def from_dynamodb(item: Item) -> Item:
     """An item as plain Python values; numbers as int or float, sets sorted into lists."""
-    from boto3.dynamodb.types import TypeDeserializer
-
-    deserialize = TypeDeserializer().deserialize
-    return {name: _plain(deserialize(value)) for name, value in item.items()}
+    return {name: _plain(value) for name, value in item.items()}
 
 
 def to_dynamodb(item: Item) -> Item:
@@ -256,7 +257,7 @@ def shape_problems(definition: Any) -> str:
     from botocore.validate import ParamValidator
 
     report = ParamValidator().validate(definition, shape).generate_report().splitlines()
-    # The model lets a replica of a global table leave these out; a table of ours has them.
+    # The model lets a replica of a global table omit these; a table needs them.
     missing = [part for part in ("AttributeDefinitions", "KeySchema") if part not in definition]
     return "; ".join([*report, *(f'Missing parameter "{part}"' for part in missing)])
 
@@ -282,15 +283,20 @@ def _structure(table: Item) -> dict[str, str]:
     return parts
 
 
-def _plain(value: Any) -> Any:
-    from decimal import Decimal
+def _plain(value: Item) -> Any:
+    # boto3's own TypeDeserializer fails for numbers such as 1e125.
+    ((kind, content),) = value.items()
+    if kind == "N":
+        from decimal import Decimal
 
-    if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
-    if isinstance(value, dict):
-        return {key: _plain(part) for key, part in value.items()}
-    if isinstance(value, list):
-        return [_plain(part) for part in value]
-    if isinstance(value, set):
-        return sorted(map(_plain, value))
-    return value.value.hex() if hasattr(value, "value") else value  # Binary
+        number = Decimal(content)
+        return int(number) if number == number.to_integral_value() else float(number)
+    if kind in ("SS", "NS", "BS"):
+        return sorted(_plain({kind[0]: one}) for one in content)
+    if kind == "L":
+        return [_plain(part) for part in content]
+    if kind == "M":
+        return from_dynamodb(content)
+    if kind == "NULL":
+        return None
+    return content.hex() if kind == "B" else content

@@ -14,11 +14,11 @@ from scripts.errors import DevError
 class Finding:
     """What a check found: `note` is worth knowing and no failure; `fix` says what to do.
 
-    A check that needs a failed one is a `skip`: it was not run.
+    A check that needs a failed one is a `skip`: it was not run. `set` shows a setting: no check.
     """
 
     check: str
-    state: Literal["ok", "note", "FAIL", "skip"]
+    state: Literal["ok", "note", "FAIL", "skip", "set"]
     reason: str
     fix: str = ""
 
@@ -28,13 +28,14 @@ class Check:
     """One thing to look at: `look` returns what it finds, made by `ok`, `note` or `fail`.
 
     A DevError is a FAIL. `needs` are checks that must not fail before it. `repair` fixes what can
-    be fixed without losing data, and returns a line for each thing it did.
+    be fixed, and returns a line for each thing it did; `loses` lists the data that it deletes.
     """
 
     name: str
     look: Callable[[], Finding]
     needs: tuple[str, ...] = ()
     repair: Callable[[], list[str]] | None = None
+    loses: Callable[[], list[str]] | None = None
 
 
 def ok(reason: str) -> Finding:

@@ -42,7 +42,7 @@ def record(
     started = datetime.now(UTC)
     path = state.ensure_folder(folder) / f"{started:%Y%m%dT%H%M%S.%f}.jsonl"
     for old in state.list_files(folder, "*.jsonl")[: -(RUNS_KEPT - 1)]:
-        with contextlib.suppress(OSError):  # a folder, say, which is none of ours
+        with contextlib.suppress(OSError):  # a folder, for example
             old.unlink(missing_ok=True)
     needs = {"needs": {step.name: step.needs for step in steps}} if steps else {}
     head = {"command": command, "started": started.isoformat(), **needs}

@@ -1,6 +1,5 @@
 """Runs steps in parallel, by their dependencies, and emits events about them."""
 
-import contextlib
 import queue
 import threading
 import time
@@ -9,7 +8,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
-from scripts.errors import DevError, explain
+from scripts.errors import DevError, NotRunningError, explain
+
+StepKind = Literal["service", "create", "schema", "seed", "link", "check", "app", "change"]
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,10 @@ class Step:
 
     `probe` checks the live target and returns the reason why the step is already done, or None;
     `action` does it, verifies it, and returns a line about it. `intent` describes it beforehand.
+    `unit` (postgres, dynamodb, cognito) and `kind` say what it belongs to: they decide which
+    pipelines contain it.
+    A probe raises the DevError with which the action would fail, if it finds that out.
+    `servers` must run before the pipeline starts: no step of it starts them.
     """
 
     name: str
@@ -25,6 +30,9 @@ class Step:
     action: Callable[[], str]
     needs: tuple[str, ...] = ()
     probe: Callable[[], str | None] | None = None
+    unit: str = ""
+    kind: StepKind = "change"
+    servers: tuple[str, ...] = ()
 
     def after(self, name: str) -> "Step":
         """The same step, which also needs another one."""
@@ -52,17 +60,28 @@ class FailedError(DevError):
     """One or more steps failed; the events have the reasons."""
 
 
-def find_done(steps: Sequence[Step]) -> dict[str, str]:
-    """The steps that are already done, by their probes, each with the reason. Runs no action.
+def foresee(steps: Sequence[Step]) -> dict[str, Event]:
+    """What would become of the steps that would not run, by their probes. Runs no action.
 
-    A step is not done if its probe fails, because its service is down for example.
+    skipped: it is already done; failed: its probe fails, although all that it needs is done;
+    blocked: one that it needs would fail. A server that does not run yet is not a failure.
     """
-    found: dict[str, str] = {}
+    found: dict[str, Event] = {}
 
     def ask(step: Step) -> str:
-        with contextlib.suppress(DevError):
+        bad = [need for need in step.needs if need in found and found[need].kind != "skipped"]
+        if bad:
+            found[step.name] = Event("blocked", step.name, 0, detail=f"needs {', '.join(bad)}")
+            return ""
+        try:
             if step.probe and (reason := step.probe()):
-                found[step.name] = reason
+                found[step.name] = Event("skipped", step.name, 0, detail=reason)
+        except Exception as error:
+            failure = explain(error)
+            if not failure:
+                raise
+            if not isinstance(error, NotRunningError) and found.keys() >= set(step.needs):
+                found[step.name] = Event("failed", step.name, 0, detail=failure.message)
         return ""
 
     asking = [replace(step, action=partial(ask, step), probe=None) for step in steps]
@@ -138,7 +157,9 @@ def run(steps: Sequence[Step], emit: Callable[[Event], None]) -> None:
         missing = ", ".join(need for need in step.needs if need not in done)
         emit(Event("blocked", step.name, since_begin(), detail=f"needs {missing}"))
     if waiting and not failures:
-        raise ValueError(f"these wait for each other, or for nobody: {', '.join(waiting)}")
+        raise ValueError(
+            f"these steps wait for each other, or for one that is missing: {', '.join(waiting)}"
+        )
     _raise(failures)
 
 

@@ -4,7 +4,8 @@ setup          the pipelines that create: setup, up, down, and any of their step
 services       single services: pick one of a pipeline, restart
 reset          the pipelines that replace or drop: reset, db.reset, drop, undo, snapshots
 steps          the steps that create data, each named for the task that runs it alone
-ddb_steps      those of DynamoDB, and check
+ddb_steps      those of DynamoDB
+check          the step that reads all data back
 app_steps      the app's own, from app.toml
 parts          what app.toml may leave out
 transaction    one change of all three stores: prepare, commit, complete

@@ -7,23 +7,32 @@ from functools import partial
 
 from scripts.app import FILE, AppStep
 from scripts.engine.pipeline import Step
-from scripts.environment import variables
+from scripts.environment import check, variables
 from scripts.errors import DevError, did_you_mean
+from scripts.postgres import databases
 from scripts.settings import Settings
 from scripts.targets import Database
 
 SHOWN_LINES = 15
 
 
-def add(settings: Settings, steps: Sequence[Step], database: Callable[[], Database]) -> list[Step]:
-    """The steps together with the app's own; `database` is the one being built."""
+def add(
+    settings: Settings, steps: Sequence[Step], database: Callable[[], Database], again: bool = False
+) -> list[Step]:
+    """The steps together with the app's own; `database` is the one being built.
+
+    With `again`, a step with `once` also runs where it ran before.
+    """
     own = settings.app.steps
-    _check_names(own, [step.name for step in steps])
-    added = [_step(settings, one, database) for one in own]
+    _check_names(own, [*(step.name for step in steps), "check"])
+    added = [_step(settings, one, database, again) for one in own]
     before = {
         name: [one.name for one in own if name in one.before] for one in own for name in one.before
     }
     waiting = [_after_all(step, before.get(step.name, ())) for step in [*steps, *added]]
+    following = _list_followers(waiting, "check")
+    needs = tuple(step.name for step in waiting if step.name not in following)
+    waiting.append(check.make(settings, needs))
     _check_order(waiting)
     return waiting
 
@@ -33,7 +42,7 @@ def migrate(settings: Settings, database: Database) -> None:
     ready = {"db.create", "db.schema-load", "postgres"}
     left = list(settings.app.steps)
     while one := next((one for one in left if ready.issuperset(one.after)), None):
-        _step(settings, one, lambda: database).action()
+        _step(settings, one, lambda: database, again=True).action()
         ready.add(one.name)
         left.remove(one)
 
@@ -44,7 +53,15 @@ def _after_all(step: Step, names: Sequence[str]) -> Step:
     return step
 
 
-def _step(settings: Settings, one: AppStep, database: Callable[[], Database]) -> Step:
+def _list_followers(steps: Sequence[Step], name: str) -> set[str]:
+    """The names of the steps that wait for the one of this name."""
+    found = {name}
+    while more := {step.name for step in steps if found & set(step.needs)} - found:
+        found |= more
+    return found
+
+
+def _step(settings: Settings, one: AppStep, database: Callable[[], Database], again: bool) -> Step:
     run = partial(_run, settings, database)
 
     def action() -> str:
@@ -54,24 +71,29 @@ def _step(settings: Settings, one: AppStep, database: Callable[[], Database]) ->
                 f"{one.run} failed with exit code {done.returncode}{_tail(done.stdout)}",
                 f"correct it, or the step {one.name} in {FILE}",
             )
+        if one.once:
+            databases.note_step(database(), one.name)
         lines = done.stdout.strip().splitlines()
         return lines[-1].strip()[:100] if lines else "done"
 
     def probe() -> str | None:
-        return "already done" if run(one.done).returncode == 0 else None
+        if one.once and not again and one.name in databases.list_noted_steps(database()):
+            return "already done in this database"
+        return "already done" if one.done and run(one.done).returncode == 0 else None
 
-    return Step(one.name, f"run {one.run}", action, one.after, probe if one.done else None)
+    has_probe = bool(one.done or one.once)
+    intent = f"run {one.run}"
+    return Step(one.name, intent, action, one.after, probe if has_probe else None, kind="app")
 
 
 def _run(
     settings: Settings, database: Callable[[], Database], command: str
 ) -> "subprocess.CompletedProcess[str]":
     """Run a command in the app's folder, with the variables of `env` for this database."""
-    values = variables.collect(settings, database())
     return subprocess.run(
         ["sh", "-c", command],  # noqa: S607 - a POSIX shell is on every PATH
         cwd=settings.root,
-        env=variables.overlay(os.environ, values),
+        env=variables.lend(settings, os.environ, database()),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -50,7 +50,7 @@ def run(settings: Settings, command: Sequence[str]) -> int:
     if not stacks.targets(settings).mock:
         raise UsageError(
             f"the stack {settings.stack} has no temporary environments",
-            "--stack embedded, or --stack docker",
+            "--stack embedded",
         )
     _clear_leftovers(settings)
     name = f"{settings.stack}_{secrets.token_hex(4)}"
@@ -77,7 +77,7 @@ def _use(environment: Settings, command: Sequence[str]) -> int:
         _run("setup", [sys.executable, "-E", "-s", tasks, "setup"], surroundings, ours=True)
     ]
     if command and not outcomes[0].code:
-        lent = variables.overlay(surroundings, variables.collect(environment))
+        lent = variables.lend(environment, surroundings)
         outcomes.append(_run(shlex.join(command), command, lent))
     if github.is_here(os.environ):
         _tell_github(environment, outcomes)
@@ -87,9 +87,9 @@ def _use(environment: Settings, command: Sequence[str]) -> int:
 
 
 def _run(what: str, argv: Sequence[str], env: Mapping[str, str], ours: bool = False) -> Outcome:
-    """Run a program to its end, or to ours; killed by a signal, its code is 128 and that.
+    """Run a program to its end. If a signal kills it, its code is 128 and the signal's number.
 
-    One of `ours` is killed with the programs it runs; another gets the signal that ends us.
+    If `ours`, it is killed with the programs it runs; otherwise it gets the signal that `ci` got.
     """
     begin = time.monotonic()
     with _group(f"ci: {what}"):
@@ -203,7 +203,7 @@ def _tell_github(environment: Settings, outcomes: Sequence[Outcome]) -> None:
 
 
 def _place(environment: Settings, event: Event) -> dict[str, str]:
-    """The file and line that an error begins with, {} where it names none of ours."""
+    """The file and line that an error begins with, {} if it is no file of the app."""
     place = _PLACE.match(event.detail)
     if not place:
         return {}

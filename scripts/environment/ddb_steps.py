@@ -1,17 +1,16 @@
-"""The steps that create DynamoDB tables, fill them, and read the data back."""
+"""The steps that create DynamoDB tables and fill them."""
 
 from collections.abc import Callable
 from typing import TypeVar
 
 from scripts import errors, stacks
-from scripts.cognito import sync, users
+from scripts.cognito import users
 from scripts.cruddur import conversation_file, conversations, items
 from scripts.cruddur.conversation_file import Script
 from scripts.cruddur.conversations import People
 from scripts.dynamodb import seed, tables
 from scripts.engine import pipeline
 from scripts.engine.pipeline import Step
-from scripts.postgres import databases
 from scripts.settings import Settings
 from scripts.targets import Aws
 
@@ -19,7 +18,7 @@ T = TypeVar("T")
 
 
 def make(settings: Settings) -> list[Step]:
-    """Create the tables, fill them, and read everything back."""
+    """Create the tables and fill them."""
     target = stacks.targets(settings).aws
     return [
         Step(
@@ -28,6 +27,8 @@ def make(settings: Settings) -> list[Step]:
             lambda: _create_tables(settings),
             needs=("aws", "dynamodb"),
             probe=lambda: pipeline.done_if(_are_tables_ready(settings), "tables are ACTIVE"),
+            unit="dynamodb",
+            kind="schema",
         ),
         Step(
             "ddb.seed",
@@ -35,12 +36,8 @@ def make(settings: Settings) -> list[Step]:
             lambda: _seed(settings),
             needs=("ddb.schema-load", "db.seed"),
             probe=lambda: pipeline.done_if(_is_seeded(settings), "already exists"),
-        ),
-        Step(
-            "check",
-            "read everything back as the app does",
-            lambda: _check(settings),
-            needs=("cognito.sync", "ddb.seed"),
+            unit="dynamodb",
+            kind="seed",
         ),
     ]
 
@@ -92,7 +89,7 @@ def read_tables(settings: Settings) -> list[tables.Item]:
 
 
 def seed_further(settings: Settings, count: int) -> Step:
-    """Write so many further messages, for load tests."""
+    """Write `count` extra messages, for load tests."""
 
     def further(action: Callable[[Aws, Script, People, int], T]) -> T:
         script = conversation_file.first(conversation_file.read_app(settings.app))
@@ -121,18 +118,3 @@ def _create_tables(settings: Settings) -> str:
 def _are_tables_ready(settings: Settings) -> bool:
     definitions = read_tables(settings)
     return all(tables.is_ready(stacks.get_aws(settings), definition) for definition in definitions)
-
-
-def _check(settings: Settings) -> str:
-    """Read everything back; what the app or a person changed since setup is no failure."""
-    database, app = stacks.get_database(settings), settings.app
-    counts = databases.describe_counts(databases.count_rows(database))
-    seen = []
-    if app.users:
-        everybody = users.list_users(database)
-        linked = len(everybody) - len(sync.find_unlinked(database, stacks.get_aws(settings)))
-        seen.append(f"{linked} of {len(everybody)} users have Cognito IDs")
-    if scripts := conversation_file.read_app(app):
-        people = users.people(everybody if app.users else [])
-        seen.append(conversations.verify(stacks.get_aws(settings), scripts, people))
-    return ", ".join([*seen, *([] if scripts else [counts])])

@@ -31,6 +31,7 @@ class Change:
     restored. `users`: the user pool is part of the change. `confirmed` is the name of a database or
     table that this tool did not create and the user agreed to lose. `protected` are the CreateTable
     requests of tables that are created again at once, to have their deletion protection back.
+    `created` are the tables that the command creates again after the change.
     `reverting`: the change is being rolled back.
     """
 
@@ -42,6 +43,7 @@ class Change:
     users: bool
     confirmed: str
     protected: Sequence[Item] = ()
+    created: Sequence[str] = ()
     reverting: bool = False
 
 
@@ -90,7 +92,7 @@ def write(settings: Settings, change: Change) -> None:
 
 
 def clear(settings: Settings) -> None:
-    """Forget the change, then what it saved: nobody reads that without the change."""
+    """Delete change.json, then the folder `kept`."""
     get_note(settings).unlink(missing_ok=True)
     shutil.rmtree(get_home(settings) / KEPT, ignore_errors=True)
 
@@ -109,7 +111,7 @@ def _parse(values: Any) -> Change:
     """The content of change.json. Raises ValueError or TypeError for anything else."""
     change = Change(**values)
     kinds = {
-        str: (change.command, change.source, change.confirmed, *change.tables),
+        str: (change.command, change.source, change.confirmed, *change.tables, *change.created),
         bool: (change.postgres, change.users, change.reverting),
         dict: (change.tables, *change.protected),
         int: () if change.live is None else (change.live,),

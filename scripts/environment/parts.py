@@ -1,20 +1,21 @@
 """The parts of the app that app.toml may leave out, and the steps that need them."""
 
-from scripts.settings import Settings
+from scripts.app import App
+from scripts.engine.pipeline import Step, StepKind
 
-PARTS = {
-    "the SQL schema": ("db.schema-load",),
-    "the SQL seed": ("db.seed",),
-    "the user pool": ("cognito.create-pool", "cognito.create-users", "cognito.sync"),
-    "users": ("cognito.create-users", "cognito.sync"),
-    "DynamoDB tables": ("ddb.schema-load", "ddb.seed"),
-    "DynamoDB items": ("ddb.seed",),
+# The unit of each part, and the kinds of its steps that are skipped without it.
+PARTS: dict[str, tuple[str, tuple[StepKind, ...]]] = {
+    "the SQL schema": ("postgres", ("schema",)),
+    "the SQL seed": ("postgres", ("seed",)),
+    "the user pool": ("cognito", ("create", "seed", "link")),
+    "users": ("cognito", ("seed", "link")),
+    "DynamoDB tables": ("dynamodb", ("schema", "seed")),
+    "DynamoDB items": ("dynamodb", ("seed",)),
 }
 
 
-def list_missing(settings: Settings) -> list[str]:
+def list_missing(app: App) -> list[str]:
     """The parts of PARTS that the app does not have."""
-    app = settings.app
     has_tables = bool(app.dynamodb.tables or app.messages)
     has = {
         "the SQL schema": bool(app.postgres.schema),
@@ -27,12 +28,19 @@ def list_missing(settings: Settings) -> list[str]:
     return [part for part in PARTS if not has[part]]
 
 
-def describe_missing(settings: Settings) -> str:
-    """A line that says what is skipped; "" if nothing is."""
-    missing = list_missing(settings)
+def describe_missing(app: App) -> str:
+    """A line that says what is skipped; "" if nothing is. Services that are left out need none."""
+    missing = [part for part in list_missing(app) if _get_service(PARTS[part][0]) in app.services]
     return f"not in app.toml, so skipped: {', '.join(missing)}" if missing else ""
 
 
-def list_skipped_steps(settings: Settings) -> set[str]:
-    """The names of the steps that the app does not need."""
-    return {step for part in list_missing(settings) for step in PARTS[part]}
+def has_step(app: App, step: Step) -> bool:
+    """Does the app have what the step is about?"""
+    if step.unit and _get_service(step.unit) not in app.services:
+        return False
+    missing = (PARTS[part] for part in list_missing(app))
+    return not any(step.unit == unit and step.kind in kinds for unit, kinds in missing)
+
+
+def _get_service(unit: str) -> str:
+    return "postgres" if unit == "postgres" else "aws"

@@ -156,7 +156,7 @@ def _return_database(settings: Settings, kept: SavedState) -> None:
 
 
 def _drop_displaced(settings: Settings) -> None:
-    """Drop the database that the change had put in place; not on a server that is not ours."""
+    """Drop the database that the change had put in place, on a server of this checkout only."""
     database = stacks.get_database(settings)
     if database.owned:
         copies.drop(copies.beside(database, copies.NEXT))
@@ -172,7 +172,7 @@ def _return_tables(settings: Settings, kept: SavedState) -> str:
     if not kept.tables and kept.users is None:
         return ""
     aws, folder = stacks.get_aws(settings), journal.get_home(settings) / journal.KEPT
-    damage = {one.part: one.reason for one in verification.list_damage(folder, kept)}
+    damage = {one.part: one.reason for one in saved_state.list_damage(folder, kept)}
     for name, table in kept.tables.items():
         present = tables.find_table(aws, name)
         if present and table and _is_same(table, present):
@@ -181,8 +181,10 @@ def _return_tables(settings: Settings, kept: SavedState) -> str:
         elif present and name not in damage:
             transaction.drop(aws, name, name, damage, lenient=True)
     transaction.restore(settings, folder, kept, damage, lenient=True)
-    if kept.users is not None and databases.exists(stacks.get_database(settings)):
-        sync.link(stacks.get_database(settings), aws)
+    if kept.users is not None and settings.app.users:
+        database = stacks.get_database(settings)
+        if databases.exists(database):
+            sync.link(database, aws)
     damage = {part: reason for part, reason in damage.items() if reason}
     if not damage:
         return ""

@@ -20,6 +20,7 @@ from scripts.postgres import copies, databases
 from scripts.settings import Settings
 from scripts.targets import Loss
 
+_SERVERS = ("postgres", "aws", "dynamodb")
 _UNDO = "./invoke undo (reverts this)"
 _UNDO_AND_BACKUPS = "./invoke undo (restores the database; each table has a backup)"
 _NEXT = {
@@ -52,22 +53,34 @@ def reset(settings: Settings, confirmed: str = "") -> list[Step]:
     """Everything as `setup` makes it in a fresh clone; what is there now is kept for `undo`."""
     definitions = ddb_steps.read_tables(settings)
     names = [table["TableName"] for table in definitions]
+    has_database, has_pool = "postgres" in settings.app.services, settings.app.cognito is not None
     built = steps.make_data(settings, copies.NEXT)
-    made = [step for step in built if step.name not in setup.list_excluded(settings)]
-    after = steps.list_dependents(made, ("ddb.schema-load", "ddb.seed", "check"))
-    before = [step for step in made if step not in after]
+    made = [step for step in built if setup.is_included(settings, step)]
+    later = steps.list_dependents(
+        made, [step for step in made if step.unit == "dynamodb" or step.kind == "check"]
+    )
+    before = [step for step in made if step not in later]
+    after = [
+        step.after("complete")  # by then, the app's database is the new one
+        for step in steps.make_data(settings)
+        if step.name in {one.name for one in later}
+    ]
     change = _change(
         settings,
-        lambda: transaction.prepare(settings, "reset", True, names, True, confirmed),
+        lambda: transaction.check(settings, has_database, names),
+        lambda: transaction.prepare(settings, "reset", has_database, names, has_pool, confirmed),
         lambda: transaction.commit(
             settings, copies.NEXT, names, confirmed=confirmed, definitions=definitions
         ),
         after=tuple(step.name for step in before),
     )
     chosen = [
-        *(step.after("save") if step.name == "cognito.create-pool" else step for step in before),
+        *(
+            step.after("save") if (step.unit, step.kind) == ("cognito", "create") else step
+            for step in before
+        ),
         *change,
-        *(step.after("complete") if step.name == "ddb.schema-load" else step for step in after),
+        *after,
     ]
     return steps.restrict(
         [*setup.up(settings), *setup.after_recovery(settings, chosen)], [*built, *change]
@@ -76,12 +89,13 @@ def reset(settings: Settings, confirmed: str = "") -> list[Step]:
 
 def db_reset(settings: Settings, confirmed: str = "") -> list[Step]:
     """A new database in the place of the present one, which is kept for `undo`."""
-    built = steps.make_data(settings, copies.NEXT)
-    names = setup.list_db_steps(settings)
-    made = [step for step in built if step.name in names]
-    link = [steps.link_users(settings, copies.NEXT)] if settings.app.users else []
+    stacks.check_has(settings, "postgres")
+    app, built = settings.app, steps.make_data(settings, copies.NEXT)
+    made = [s for s in steps.list_database_steps(built) if setup.is_included(settings, s)]
+    link = [steps.link_users(settings, copies.NEXT)] if app.users and app.cognito else []
     change = _change(
         settings,
+        lambda: transaction.check(settings, True, ()),
         lambda: transaction.prepare(settings, "db.reset", True, (), users=False),
         lambda: transaction.commit(settings, copies.NEXT, confirmed=confirmed),
         after=tuple(step.name for step in [*made, *link]),
@@ -92,6 +106,7 @@ def db_reset(settings: Settings, confirmed: str = "") -> list[Step]:
 
 def db_drop(settings: Settings, confirmed: str = "") -> list[Step]:
     """Drop the database. One of this checkout's own is kept for `undo`."""
+    stacks.check_has(settings, "postgres")
     target = stacks.targets(settings).database
 
     def drop() -> str:
@@ -108,12 +123,13 @@ def db_drop(settings: Settings, confirmed: str = "") -> list[Step]:
         there = databases.exists(stacks.get_database(settings))
         return None if there else f"there is no {target}"
 
-    step = Step("db.drop", f"drop the database {target}", drop, probe=probe)
+    step = Step("db.drop", f"drop the database {target}", drop, ("postgres",), probe)
     return _alone(settings, step)
 
 
 def ddb_drop(settings: Settings, table: str, confirmed: str = "") -> list[Step]:
     """Delete a table. The items of one of this checkout's own are kept for `undo`."""
+    stacks.check_has(settings, "aws")
     target = stacks.targets(settings).aws
 
     def drop() -> str:
@@ -125,7 +141,17 @@ def ddb_drop(settings: Settings, table: str, confirmed: str = "") -> list[Step]:
         transaction.commit(settings, "", [table], confirmed=confirmed)
         return transaction.complete(settings)
 
-    step = Step("ddb.drop", f"delete the table {table} in {target}", drop)
+    def check() -> None:
+        aws = stacks.get_aws(settings)
+        tables.check_disposable(aws, tables.get_table(aws, table), table)
+
+    step = Step(
+        "ddb.drop",
+        f"delete the table {table} in {target}",
+        drop,
+        ("aws", "dynamodb"),
+        check,
+    )
     return _alone(settings, step)
 
 
@@ -136,21 +162,25 @@ def undo(settings: Settings, confirmed: str = "") -> list[Step]:
             "revert",
             f"revert {pending.command}, which was interrupted",
             lambda: recovery.revert(settings, confirmed),
-            needs=("postgres", "aws", "dynamodb"),
+            needs=_SERVERS,
         )
         return steps.restrict([*setup.up(settings), step], [step])
     folder, kept = transaction.get_last(settings)
     names, incoming = list(kept.tables), copies.PREV if kept.oid else ""
 
-    def prepare() -> str:
-        previous = copies.beside(stacks.get_database(settings), copies.PREV)
+    def check() -> None:
+        previous = copies.beside(stacks.targets(settings).database, copies.PREV)
         hint = "./invoke snapshot.list (shows what else can be restored)"
         verification.check("what undo would restore", folder, kept, previous, hint)
+        transaction.check(settings, kept.postgres, names)
+
+    def prepare() -> str:
         users = kept.users is not None
         return transaction.prepare(settings, "undo", kept.postgres, names, users, confirmed)
 
     change = _change(
         settings,
+        check,
         prepare,
         lambda: transaction.commit(settings, incoming, names, folder, confirmed),
         intent=f"restore {kept}, as of {kept.made.astimezone():%Y-%m-%d %H:%M:%S}",
@@ -165,6 +195,8 @@ def snapshot_save(settings: Settings, name: str) -> list[Step]:
         "snapshot.save",
         f"copy {stacks.targets(settings).database}, the tables and the users as {name}",
         lambda: snapshots.save(settings, name),
+        _SERVERS,
+        lambda: snapshots.check_new(settings, name),
     )
     return _alone(settings, step)
 
@@ -176,24 +208,36 @@ def snapshot_restore(settings: Settings, name: str, confirmed: str = "") -> list
     where = stacks.targets(settings).database
 
     def names() -> list[str]:
-        present = tables.list_tables(stacks.get_aws(settings))
-        return sorted({*present, *saved_state.get(folder).tables})
+        return sorted({*snapshots.list_tables(settings), *saved_state.get(folder).tables})
+
+    def keep() -> str:
+        saved = saved_state.get(folder)
+        has_pool = settings.app.cognito is not None or saved.users is not None
+        return transaction.prepare(
+            settings, "snapshot.restore", saved.postgres, names(), has_pool, confirmed
+        )
+
+    def check() -> None:
+        saved = snapshots.get_snapshot(settings, name)  # or it is damaged
+        transaction.check(settings, saved.postgres, names())
 
     def copy() -> str:
-        snapshots.get_snapshot(settings, name)  # or it is damaged
+        if not saved_state.get(folder).postgres:
+            return "it contains no database"
         database = stacks.get_database(settings)
-        copies.check_companions(database)
         source = copies.of_snapshot(database, name)
-        copies.copy(source, copies.beside(database, copies.NEXT))
-        return f"copied {source}"
+        copies.copy(source, new := copies.beside(database, copies.NEXT))
+        return f"copied the database of {name} to {new}"
 
-    create = Step("db.create", f"copy the database of {name} beside {where}", copy, ("postgres",))
-    keep, *change = _change(
+    intent = f"copy the database of {name} beside {where}"
+    create = Step("db.create", intent, copy, ("postgres",), check)
+    save, *change = _change(
         settings,
-        lambda: transaction.prepare(settings, "snapshot.restore", True, names(), True, confirmed),
+        None,
+        keep,
         lambda: transaction.commit(settings, copies.NEXT, names(), folder, confirmed),
     )
-    chosen = [create, keep.after("db.create"), *change]
+    chosen = [create, save.after("db.create"), *change]
     return steps.restrict([*setup.up(settings), *setup.after_recovery(settings, chosen)], chosen)
 
 
@@ -204,37 +248,39 @@ def snapshot_delete(settings: Settings, name: str) -> list[Step]:
         "snapshot.delete",
         f"delete the snapshot {name}",
         lambda: snapshots.delete(settings, name),
+        ("postgres",),
     )
     return _alone(settings, step)
 
 
 def find_reset_loss(settings: Settings) -> Loss | None:
-    """What `reset` would take that is not ours to take."""
+    """What `reset` would lose that this tool did not create."""
     return find_loss(settings, True, ddb_steps.list_tables(settings))
 
 
 def find_loss(settings: Settings, database: bool, names: Sequence[str] | None) -> Loss | None:
-    """What a change of the database and these tables would take that is not ours to take.
+    """What a change of the database and these tables would lose that this tool did not create.
 
     `names` None stands for every table. The loss goes by the database's name. Services that do not
     run are not asked: the step asks then.
     """
     where = stacks.targets(settings)
-    running = {s.name for s in stacks.get(settings).services(settings) if s.is_running()}
+    running = {s.name for s in stacks.list_services(settings) if s.is_running()}
     losses = []
     if database and "postgres" in running:
-        losses.append(databases.find_loss(where.database))
+        losses.append(databases.find_loss(stacks.get_database(settings)))
     answers = "aws" in running and ("dynamodb" in running or not where.aws.dynamodb_endpoint)
     if answers and names != []:  # with nothing to ask, the SDK need not even be loaded
-        present = tables.list_tables(where.aws)
+        aws = stacks.get_aws(settings)
+        present = tables.list_tables(aws)
         going = [name for name in present if names is None or name in names]
-        losses += [tables.find_loss(where.aws, name) for name in going]
+        losses += [tables.find_loss(aws, name) for name in going]
     content = [line for loss in losses if loss for line in loss.content]
     return Loss(where.database.name, content) if content else None
 
 
 def find_undo_loss(settings: Settings) -> Loss | None:
-    """What `undo` would take that is not ours to take. One that failed is reverted, at no loss."""
+    """What `undo` would lose that this tool did not create; reverting loses nothing."""
     if journal.find_pending(settings):
         return None
     _, saved = transaction.get_last(settings)
@@ -247,6 +293,7 @@ def _alone(settings: Settings, step: Step) -> list[Step]:
 
 def _change(
     settings: Settings,
+    check: Callable[[], None] | None,
     keep: Callable[[], str],
     commit: Callable[[], str],
     after: tuple[str, ...] = (),
@@ -254,9 +301,11 @@ def _change(
 ) -> list[Step]:
     """The three steps that every change ends with; `after` are those that make what is to come."""
     database = stacks.targets(settings).database
-    servers = ("postgres", "aws", "dynamodb")
+    decide = f"replace {database} with the new database"
+    if "postgres" not in settings.app.services:
+        decide = "write down what the change replaces"
     return [
-        Step("save", "save what will be replaced, for: ./invoke undo", keep, servers),
-        Step("swap", f"replace {database} with the new database", commit, ("save", *after)),
+        Step("save", "save what will be replaced, for: ./invoke undo", keep, _SERVERS, check),
+        Step("swap", decide, commit, ("save", *after)),
         Step("complete", intent, lambda: transaction.complete(settings), ("swap",)),
     ]

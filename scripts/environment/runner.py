@@ -27,18 +27,23 @@ def run(
     line: str = "",
     say: Say = output.say,
     show: Show = progress.show,
-) -> None:
+) -> set[str]:
     """Run the steps, never two pipelines at once, and print what to do next: `following`.
 
     They are composed once it is their turn. `line` is the command with its values, to repeat it;
-    `show` gives a listener for their events, the terminal by default. DevError: a step fails.
+    `show` gives a listener for their events, the terminal by default. Returns the names of the
+    steps that were already done. DevError: a step fails.
     """
+    skipped: set[str] = set()
     begin = time.monotonic()
     failure = None
     try:
         with state.lock(settings, command, say), _stack_chosen(settings, command, say):
+            stacks.adopt(settings, say)
             processes.trim_logs(settings.state)
-            _run(settings, command, compose(), show)
+            steps = compose()
+            stacks.check_running(settings, {name for step in steps for name in step.servers})
+            _run(settings, command, steps, show, skipped)
     except pipeline.FailedError as error:
         failure = error
     except SystemExit as interrupt:
@@ -48,15 +53,19 @@ def run(
     seconds = f"{time.monotonic() - begin:.2f} s"
     if failure:
         again = "ci" if settings.throwaway else line or command
-        hint = with_option(f"Fix the error above, then rerun: ./invoke {again}", flag)
-        raise DevError(f"{command}: {failure.reason} after {seconds}", hint, failure.code)
+        rerun = with_option(f"Fix the error above, then rerun: ./invoke {again}", flag)
+        reason = f"{command}: {failure.reason} after {seconds}\n{rerun}"
+        raise DevError(reason, code=failure.code)  # without a hint: the failed step has one
     done = f"{command}: done in {seconds}"
     if following and not settings.throwaway:
         done += f"; next: {with_option(following, flag)}"
     say(done)
+    return skipped
 
 
-def _run(settings: Settings, command: str, steps: Sequence[Step], show: Show) -> None:
+def _run(
+    settings: Settings, command: str, steps: Sequence[Step], show: Show, skipped: set[str]
+) -> None:
     with (
         history.record(settings.state / history.FOLDER, command, steps) as record,
         show(steps) as listen,
@@ -65,6 +74,8 @@ def _run(settings: Settings, command: str, steps: Sequence[Step], show: Show) ->
         def emit(event: Event) -> None:
             if event.kind != "progress":  # a record says what became of the steps
                 record(event)
+            if event.kind == "skipped":
+                skipped.add(event.step)
             listen(replace(event, detail=with_option(event.detail, stacks.flag(settings))))
 
         pipeline.run(steps, emit)

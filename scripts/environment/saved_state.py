@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 from scripts import state
@@ -33,7 +32,7 @@ class DamagedError(DevError):
 class Table:
     """A saved table: the CreateTable request for it, its number of items, its identity.
 
-    The identity tells it from a later table of the same name; "" if an earlier version saved it.
+    A later table of the same name has another identity; "" if an earlier version saved it.
     """
 
     definition: Item
@@ -67,6 +66,14 @@ class SavedState:
         return ", ".join(parts)
 
 
+@dataclass(frozen=True)
+class Damage:
+    """A part of a saved state that cannot be restored: a table's name, or USERS; and why."""
+
+    part: str
+    reason: str
+
+
 def save(
     folder: Path,
     command: str,
@@ -93,6 +100,12 @@ def save(
             tables={name: _save_table(aws, name, draft / "tables" / name) for name in names},
             users=_save_users(aws, draft / "users.json") if users else None,
         )
+        if damage := list_damage(draft, kept):
+            reasons = "".join(f"\n  {one.reason}" for one in damage).replace(f"{draft}/", "")
+            raise DevError(
+                f"the present state cannot be saved, so nothing was changed:{reasons}",
+                "correct the item or user named above",
+            )
         write_manifest(draft, kept)
         shutil.rmtree(folder, ignore_errors=True)
         draft.rename(folder)
@@ -117,9 +130,7 @@ def find(folder: Path) -> SavedState | None:
     try:
         return _parse(json.loads(text))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        raise DamagedError(
-            f"{folder}/manifest.json is damaged", f"rm -r {quote(str(folder))}"
-        ) from None
+        raise DamagedError(f"{folder}/manifest.json is damaged", state.move_aside(folder)) from None
 
 
 def get(folder: Path) -> SavedState:
@@ -133,6 +144,20 @@ def list_parts(saved: SavedState) -> list[str]:
     """The parts that are restored from files: the names of tables, and USERS."""
     tables = [name for name, table in saved.tables.items() if table]
     return tables if saved.users is None else [*tables, USERS]
+
+
+def list_damage(folder: Path, saved: SavedState) -> list[Damage]:
+    """What cannot be restored from the files of a saved state."""
+    found = [
+        Damage(
+            name, backup.find_damage(name, table.definition, folder / "tables" / name, table.items)
+        )
+        for name, table in saved.tables.items()
+        if table
+    ]
+    if saved.users is not None:
+        found.append(Damage(USERS, _find_users_damage(folder / "users.json", saved.users)))
+    return [damage for damage in found if damage.reason]
 
 
 def restore(folder: Path, saved: SavedState, part: str, aws: Aws) -> None:
@@ -178,6 +203,32 @@ def _save_users(aws: Aws, path: Path) -> int:
     users = user_pool.save_users(aws, pool) if pool else []
     state.write(path, json.dumps(users))
     return len(users)
+
+
+def _find_users_damage(path: Path, expected: int) -> str:
+    try:
+        users = json.loads(path.read_bytes())
+    except OSError as error:
+        return f"{path} cannot be read: {error.strerror}"
+    except (ValueError, RecursionError) as error:
+        return f"{path} is not JSON: {error}"
+    if not isinstance(users, list) or not all(map(_is_user, users)):
+        return f"{path} does not contain saved users"
+    return "" if len(users) == expected else f"{path}: {len(users):,} users, expected {expected:,}"
+
+
+def _is_user(user: Any) -> bool:
+    """Is it a user in the form of `user_pool.save_users`?"""
+    return (
+        isinstance(user, dict)
+        and isinstance(user.get("Username"), str)
+        and isinstance(user.get("Enabled"), bool)
+        and isinstance(user.get("Attributes"), list)
+        and all(
+            isinstance(pair, dict) and isinstance(pair.get("Name"), str) and "Value" in pair
+            for pair in user["Attributes"]
+        )
+    )
 
 
 def _ensure_pool(aws: Aws, users: int) -> str | None:

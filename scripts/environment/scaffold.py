@@ -1,12 +1,15 @@
 """init: finds what an existing repository has, and writes its app.toml and a launcher."""
 
+import contextlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from scripts import state
 from scripts.app import FILE, default_name
 from scripts.errors import DevError
 from scripts.settings import ROOT
@@ -18,7 +21,17 @@ _SKIPPED = {"node_modules", "vendor", "venv", "dist", "build", "site-packages", 
 _LARGEST = 300_000  # bytes of a file that is read
 _MOST_FILES = 20_000
 _READ = (".sql", ".py", ".rb", ".js", ".ts", ".yml", ".yaml", ".sh", ".erb", ".env", ".json", "")
-_DATABASE = re.compile(r"postgres(?:ql)?://[^\s'\"]+?:\d+/([A-Za-z_][A-Za-z0-9_]*)")
+_DATABASE = re.compile(
+    r"postgres(?:ql)?://(?!\S*@(?:host|hostname|server|db_?host|\S*example)\b)"
+    r"[^\s'\"]+?:\d+/([A-Za-z_][A-Za-z0-9_]{0,49})(?![A-Za-z0-9_])",
+    re.I,
+)
+_SAMPLE = re.compile(  # and the databases of every server
+    r"(?:my|your|the|some|new|app|test|example|sample|demo|user|foo|bar|_)*"
+    r"(?:db|data_?base|pg|postgres(?:ql)?|template[01])?(?:_?name)?",
+    re.I,
+)
+_DROPS = re.compile(r"^(?!\s*(?:#|--|//)).*\b(?:drop\s+database|dropdb)\b", re.I | re.M)
 _TABLE = re.compile(
     r"table_?name['\"]?\s*[:=]\s*['\"]([a-zA-Z0-9_.-]*message[a-zA-Z0-9_.-]*)['\"]", re.I
 )
@@ -49,6 +62,7 @@ class Found:
     tables: str
     env: dict[str, str]
     migrate: str
+    drops: bool
 
 
 def init(folder: Path) -> list[str]:
@@ -58,12 +72,24 @@ def init(folder: Path) -> list[str]:
     """
     if not folder.is_dir():
         raise DevError(f"{folder} is not a folder", "name the folder of the app's repository")
-    path = folder / FILE
-    if path.exists():
-        raise DevError(f"{path} already exists", "edit it, or rename it and run init again")
+    path, launcher = folder / FILE, folder / LAUNCHER
+    if os.path.lexists(path):
+        raise DevError(f"{path} already exists", "edit it")
     found = search(folder)
-    lines = [_write(path, render(found), 0o644), *_write_launcher(folder)]
-    return [*lines, *_describe(found), f"next: read {path}, then: cd {folder} && ./invoke setup"]
+    texts = {path: render(found)}
+    start = f"cd {shlex.quote(str(folder))} && ./{LAUNCHER}"
+    kept = os.path.lexists(launcher) and not _read(launcher).startswith(f"#!/bin/sh\n{MARK}\n")
+    if kept:
+        start = shlex.join([str(ROOT / LAUNCHER), "--app", str(folder)])
+    else:  # app.toml comes last: where it exists, init has ended
+        texts = {launcher: _launcher(folder), **texts}
+    _write(texts)
+    return [
+        *(f"wrote {one}" for one in reversed(texts)),
+        *([f"kept {launcher}, which is not this tool's; use {start}"] if kept else []),
+        *_describe(found),
+        f"next: read {path}, then: {start} setup",
+    ]
 
 
 def search(folder: Path) -> Found:
@@ -85,6 +111,7 @@ def search(folder: Path) -> Found:
         seed=[str(one) for one in seed],
         users=users,
         has_cognito="cognito" in sources.lower() or "cognito_id" in users,
+        drops=bool(_DROPS.search("\n".join(texts.values()))),
         messages=messages,
         tables=_find_definitions(texts),
         env=env,
@@ -95,7 +122,7 @@ def search(folder: Path) -> Found:
 def render(found: Found) -> str:
     """The text of app.toml, with a comment for each part."""
     lines = [
-        f"# What this app is. Every part is optional; {ROOT.name}/docs/app.md lists the keys.",
+        "# What this app is. Every part is optional; docs/app.md of the tool lists the keys.",
         "# Paths are relative to this file. The task init wrote it from what it found here.",
         f"name = {_quoted(found.name)}  # the database and the user pool have this name",
         "",
@@ -119,16 +146,16 @@ def render(found: Found) -> str:
         ]
     lines += ["", "[env]  # more variables for the tasks env and run, built from the others"]
     lines += [f"{name} = {_quoted(value)}" for name, value in found.env.items()]
-    if _URL in found.env.values():
-        lines += [
-            "PGDATABASE = false  # left out: scripts that drop the database must not be in it"
-        ]
-    else:
-        lines += [f"#CONNECTION_URL = {_quoted(_URL)}", "#PGDATABASE = false"]
+    if _URL not in found.env.values():
+        lines.append(f"#CONNECTION_URL = {_quoted(_URL)}")
+    mark = "" if found.drops else "#"
+    lines.append(f"{mark}PGDATABASE = false  # scripts that drop it must not be connected to it")
     command = found.migrate or "bin/db/migrate"
     lines += ["", "# A command of the app's own that is a step of setup and reset."]
     lines += ["#[[step]]", '#name = "migrate"', f"#run = {_quoted(command)}"]
     lines += ['#after = "db.schema-load"', '#before = "db.seed"']
+    lines += ["", "# One that fills the database runs only once in each new one."]
+    lines += ["#[[step]]", '#name = "fill"', '#run = "bin/db/seed"', "#once = true"]
     return "\n".join(lines) + "\n"
 
 
@@ -139,9 +166,12 @@ def _list_files(folder: Path) -> Iterator[Path]:
         folders[:] = sorted(d for d in folders if d not in _SKIPPED and not d.startswith("."))
         for name in sorted(names):
             path = Path(parent) / name
-            if path.suffix in _READ and not path.is_symlink() and count < _MOST_FILES:
+            shown = path.relative_to(folder)
+            if path.suffix not in _READ or not str(shown).isprintable() or count == _MOST_FILES:
+                continue  # TOML, and a terminal, take no name that is not UTF-8 or has lines
+            if path.is_file() and not path.is_symlink():
                 count += 1
-                yield path.relative_to(folder)
+                yield shown
 
 
 def _read(path: Path) -> str:
@@ -190,7 +220,7 @@ def _find_definitions(texts: dict[Path, str]) -> str:
 
 
 def _most_common(names: Sequence[str]) -> str:
-    usable = [name for name in names if name not in ("postgres", "template1")]
+    usable = [name for name in names if not _SAMPLE.fullmatch(name)]
     return max(usable, key=usable.count, default="")
 
 
@@ -204,23 +234,30 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def _write_launcher(folder: Path) -> Iterator[str]:
-    path = folder / LAUNCHER
-    if path.exists():
-        yield f"kept {path}, which already exists; start with DEV_APP={folder} {ROOT / LAUNCHER}"
-        return
-    relative = os.path.relpath(ROOT, folder)
-    yield _write(path, _LAUNCHER_TEXT.format(mark=MARK, relative=relative, name=ROOT.name), 0o755)
+def _launcher(folder: Path) -> str:
+    """The text of the launcher; the tool's path may have any character."""
+    tool, name = (shlex.quote(one) for one in (os.path.relpath(ROOT, folder), ROOT.name))
+    return _LAUNCHER_TEXT.format(mark=MARK, tool=tool, name=name)
 
 
-def _write(path: Path, text: str, mode: int) -> str:
-    """Write a new file; one that somebody else created meanwhile is not overwritten."""
+def _write(texts: Mapping[Path, str]) -> None:
+    """Write new files, all whole or none; a launcher can be run."""
+    drafts = {path: path.with_name(f".{path.name}.init") for path in texts}
     try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
-            file.write(text)
+        for path, draft in drafts.items():
+            draft.unlink(missing_ok=True)  # of a run that was killed
+            mode = 0o755 if path.name == LAUNCHER else 0o644
+            opened = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+            with os.fdopen(opened, "w", encoding="utf-8", errors="surrogateescape") as file:
+                file.write(texts[path])
+        for path, draft in drafts.items():
+            draft.replace(path)
     except OSError as error:
-        raise DevError(f"{path} cannot be written: {error.strerror}", "check its folder") from None
-    return f"wrote {path}"
+        raise state.not_writable(path.parent, error) from None
+    finally:
+        for draft in drafts.values():
+            with contextlib.suppress(OSError):
+                draft.unlink()
 
 
 def _describe(found: Found) -> Iterator[str]:
@@ -239,12 +276,12 @@ _LAUNCHER_TEXT = """\
 {mark}
 set -eu
 app=$(CDPATH='' cd -P -- "$(dirname -- "$0")" && pwd)
-for tool in "${{DEV_TOOL:-}}" "$app/{relative}" "$app/{name}" "$app/../{name}"; do
+for tool in "${{DEV_TOOL:-}}" "$app"/{tool} "$app"/{name} "$app"/../{name}; do
     if [ -n "$tool" ] && [ -x "$tool/invoke" ] && [ -f "$tool/tasks.py" ]; then
         DEV_APP=$app exec "$tool/invoke" "$@"
     fi
 done
-echo "invoke: there is no {name} folder in or beside $app" >&2
+printf 'invoke: there is no %s folder in or beside %s\n' {name} "$app" >&2
 echo "hint: clone it there, or set DEV_TOOL to the folder of your clone" >&2
 exit 1
 """

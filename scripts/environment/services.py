@@ -19,7 +19,7 @@ def pick(steps: Sequence[Step], service: str) -> list[Step]:
 def restart(settings: Settings, service: str = "") -> list[Step]:
     """Stop and start one service, or all; one that this tool does not run is left alone."""
     pairs = zip(setup.down(settings), setup.up(settings), strict=True)
-    ours = {one.name for one in stacks.get(settings).services(settings) if one.ours}
+    ours = {one.name for one in stacks.list_services(settings) if one.ours}
     return pick([_restart(stop, start, stop.name in ours) for stop, start in pairs], service)
 
 

@@ -10,10 +10,6 @@ from scripts.environment import ddb_steps, journal, parts, recovery, steps, tran
 from scripts.errors import DevError, UsageError
 from scripts.settings import Settings
 
-MOCK_ACCOUNTS = {"cognito.create-pool", "cognito.create-users"}
-MOCK_DATA = {"db.seed", "ddb.seed", "check"}
-DB_SETUP = ("db.create", "db.schema-load", "db.seed")
-
 
 def setup(settings: Settings, with_seed: bool = False) -> list[Step]:
     """Everything, from starting the services to a check that reads the data back.
@@ -22,8 +18,16 @@ def setup(settings: Settings, with_seed: bool = False) -> list[Step]:
     users are never made there.
     """
     data = steps.make_data(settings)
-    kept = [step for step in data if step.name not in list_excluded(settings, with_seed)]
+    kept = [step for step in data if is_included(settings, step, with_seed)]
     return steps.restrict([*up(settings), *after_recovery(settings, kept)], data)
+
+
+def introduce(settings: Settings) -> list[str]:
+    """What a first `setup` prints before it starts: what it skips, and which programs it runs."""
+    missing = parts.describe_missing(settings.app)
+    own = ", ".join(s.name for s in setup(settings) if s.kind == "app")
+    programs = f"runs the steps of app.toml as your user: {own}; see docs/security.md"
+    return [line for line in (missing, own and programs) if line]
 
 
 def up(settings: Settings) -> list[Step]:
@@ -34,8 +38,9 @@ def up(settings: Settings) -> list[Step]:
             f"{'start it' if service.ours else 'check that it responds'} at {service.address()}",
             service.start,
             probe=partial(_find_running, service),
+            kind="service",
         )
-        for service in stacks.get(settings).services(settings)
+        for service in stacks.list_services(settings)
     ]
 
 
@@ -48,8 +53,9 @@ def down(settings: Settings, volumes: bool = False) -> list[Step]:
             if service.ours
             else "leave it running: this tool does not manage it",
             partial(_stop_and_erase if volumes and service.ours else _stop, service),
+            kind="service",
         )
-        for service in stacks.get(settings).services(settings)
+        for service in stacks.list_services(settings)
     ]
     forget = Step(
         "snapshots",
@@ -66,20 +72,22 @@ def pick(settings: Settings, *names: str, again: bool = False) -> list[Step]:
     Raises UsageError if none of them is a step of this app.
     """
     data = steps.make_data(settings, again=again)
-    without = parts.list_skipped_steps(settings)
-    chosen = [step for step in data if step.name in names and step.name not in without]
+    known = [step for step in data if parts.has_step(settings.app, step)]
+    chosen = [step for step in known if step.name in names]
     if not chosen:
-        known = ", ".join(step.name for step in data if step.name not in without)
         raise UsageError(
             f"{settings.app.name} has no step {', '.join(names)}",
-            f"its steps are: {known}; app.toml says what it has",
+            f"its steps are: {', '.join(step.name for step in known)}; app.toml says what it has",
         )
     return steps.restrict(after_recovery(settings, chosen), data)
 
 
 def db_setup(settings: Settings) -> list[Step]:
     """The database, its schema and, where the stack is for mock data, that."""
-    return pick(settings, *list_db_steps(settings))
+    stacks.check_has(settings, "postgres")
+    data = steps.make_data(settings)
+    chosen = [s for s in steps.list_database_steps(data) if is_included(settings, s)]
+    return steps.restrict(after_recovery(settings, chosen), data)
 
 
 def db_seed(settings: Settings, again: bool) -> list[Step]:
@@ -95,20 +103,18 @@ def ddb_seed(settings: Settings, further: int) -> list[Step]:
     return [*seed, steps.with_server_logs(settings, ddb_steps.seed_further(settings, further))]
 
 
-def list_db_steps(settings: Settings) -> list[str]:
-    """The names of the steps that create the database here, the app's own among them."""
-    without = list_excluded(settings)
-    found = steps.list_database_steps(steps.make_data(settings))
-    return [step.name for step in found if step.name not in without]
+def is_included(settings: Settings, step: Step, with_seed: bool = False) -> bool:
+    """Does a step run here? Not for a part that the app lacks; in production, no seed data.
 
-
-def list_excluded(settings: Settings, with_seed: bool = False) -> set[str]:
-    """The steps that do not run here: parts that the app lacks, and seed data in production."""
-    without = parts.list_skipped_steps(settings)
+    A user pool, its users and the app's own steps are left to others there, also `with_seed`.
+    """
+    if not parts.has_step(settings.app, step):
+        return False
     if stacks.targets(settings).mock:
-        return without
-    own = {step.name for step in settings.app.steps}
-    return without | MOCK_ACCOUNTS | own | (set() if with_seed else MOCK_DATA)
+        return True
+    if step.kind == "app" or (step.unit == "cognito" and step.kind in ("create", "seed")):
+        return False
+    return with_seed or step.kind not in ("seed", "check")
 
 
 def after_recovery(settings: Settings, chosen: Sequence[Step]) -> list[Step]:

@@ -38,33 +38,51 @@ def save(settings: Settings, name: str) -> str:
 
     What makes it valid, the folder's name, comes last. Raises DevError where the name is taken.
     """
-    database, aws = stacks.get_database(settings), stacks.get_aws(settings)
-    if not database.owned:
-        raise RefusedError(f"{database} is not this checkout's own", "use a backup of its server")
-    copies.check_companions(database)
+    database = stacks.targets(settings).database
+    has_database = "postgres" in settings.app.services
     folder = get_folder(settings, name)
+    check_new(settings, name)
     _sweep(settings)
-    if folder.exists():
-        raise DevError(
-            f"the snapshot {name} already exists",
-            f"choose another name, or: ./invoke snapshot.delete {name}",
-        )
-    if not databases.exists(database):
-        raise NotFoundError(f"there is no database {database}", "./invoke setup")
     copy = copies.of_snapshot(database, name)
     draft = folder.with_name(f"{name}.new")
     kept = saved_state.save(
-        draft, "snapshot.save", database, aws, tables.list_tables(aws), users=True
+        draft,
+        "snapshot.save",
+        database if has_database else None,
+        stacks.targets(settings).aws,
+        list_tables(settings),
+        users=settings.app.cognito is not None,
     )
     try:
-        copies.copy(database, copy)
-        saved_state.write_manifest(draft, replace(kept, oid=copies.find_oid(copy)))
+        if has_database:
+            copies.copy(database, copy)
+            saved_state.write_manifest(draft, replace(kept, oid=copies.find_oid(copy)))
         draft.rename(folder)
     except DevError:
         shutil.rmtree(draft, ignore_errors=True)
-        copies.drop(copy)
+        if has_database:
+            copies.drop(copy)
         raise
     return f"saved as {name}: {kept}"
+
+
+def check_new(settings: Settings, name: str) -> None:
+    """Raise DevError if the current state cannot be saved under this name."""
+    database = stacks.targets(settings).database
+    if not database.owned:
+        raise RefusedError(f"{database} is not this checkout's own", "use a backup of its server")
+    if get_folder(settings, name).exists():
+        raise DevError(f"the snapshot {name} already exists", "choose another name")
+    if "postgres" not in settings.app.services:
+        return
+    copies.check_companions(stacks.get_database(settings))
+    if not databases.exists(database):
+        raise NotFoundError(f"there is no database {database}", "./invoke setup")
+
+
+def list_tables(settings: Settings) -> list[str]:
+    """The names of all tables, [] for an app without AWS. Raises DevError if it does not run."""
+    return tables.list_tables(stacks.get_aws(settings)) if "aws" in settings.app.services else []
 
 
 def list_all(settings: Settings, verify_files: bool = True) -> list[Snapshot]:
@@ -72,14 +90,14 @@ def list_all(settings: Settings, verify_files: bool = True) -> list[Snapshot]:
 
     With `verify_files`, every saved item is read, which takes a second for 100,000 of them.
     """
-    database = stacks.get_database(settings)
+    database = _get_server(settings)
     found = [_describe(database, folder, verify_files) for folder in _list_folders(settings)]
     return sorted(found, key=lambda snapshot: snapshot.made)
 
 
 def list_damaged(settings: Settings) -> dict[str, list[str]]:
     """The names of the damaged snapshots, and what is wrong with each."""
-    database = stacks.get_database(settings)
+    database = _get_server(settings)
     found = {folder.name: _list_damage(database, folder) for folder in _list_folders(settings)}
     return {name: reasons for name, reasons in found.items() if reasons}
 
@@ -87,12 +105,12 @@ def list_damaged(settings: Settings) -> dict[str, list[str]]:
 def get_snapshot(settings: Settings, name: str) -> SavedState:
     """The state of a snapshot. Raises NotFoundError if there is none, DevError if it is damaged."""
     check_exists(settings, name)
-    folder, database = get_folder(settings, name), stacks.get_database(settings)
+    folder, database = get_folder(settings, name), _get_server(settings)
     if reasons := _list_damage(database, folder):
         raise DevError(
             f"the snapshot {name} is damaged, so nothing was changed:"
             + "".join(f"\n  {reason}" for reason in reasons),
-            f"./invoke snapshot.list (shows the others), ./invoke snapshot.delete {name}",
+            "./invoke snapshot.list (shows the others)",
         )
     return saved_state.get(folder)
 
@@ -114,8 +132,9 @@ def check_exists(settings: Settings, name: str) -> None:
 def delete(settings: Settings, name: str) -> str:
     """Delete a snapshot, also a damaged one. It ceases to be one first, then its parts go."""
     check_exists(settings, name)
-    database, folder = stacks.get_database(settings), get_folder(settings, name)
-    copies.check_companions(database)
+    database, folder = _get_server(settings), get_folder(settings, name)
+    if database:
+        copies.check_companions(database)
     content = _describe(database, folder).content
     folder.rename(folder.with_name(f"{name}.gone"))
     _sweep(settings)
@@ -141,15 +160,21 @@ def get_folder(settings: Settings, name: str) -> Path:
     return get_home(settings) / name
 
 
+def _get_server(settings: Settings) -> Database | None:
+    """The app's database, None for an app without Postgres. Raises DevError if it does not run."""
+    return stacks.get_database(settings) if "postgres" in settings.app.services else None
+
+
 def _list_folders(settings: Settings) -> list[Path]:
     home = get_home(settings)
     return [one for one in home.glob("*") if _NAME.fullmatch(one.name) and one.is_dir()]
 
 
-def _describe(database: Database, folder: Path, verify_files: bool = True) -> Snapshot:
+def _describe(database: Database | None, folder: Path, verify_files: bool = True) -> Snapshot:
     """The snapshot in a folder as it is listed."""
-    copy = copies.of_snapshot(database, folder.name)
-    size = state.count_bytes(folder) + (databases.size(copy) if databases.exists(copy) else 0)
+    size = state.count_bytes(folder)
+    if database and databases.exists(copy := copies.of_snapshot(database, folder.name)):
+        size += databases.size(copy)
     if reasons := _list_damage(database, folder, verify_files):
         made = datetime.fromtimestamp(folder.stat().st_mtime, UTC)
         return Snapshot(folder.name, made, size, f"damaged: {'; '.join(reasons)}")
@@ -157,14 +182,14 @@ def _describe(database: Database, folder: Path, verify_files: bool = True) -> Sn
     return Snapshot(folder.name, saved.made, size, str(saved))
 
 
-def _list_damage(database: Database, folder: Path, verify_files: bool = True) -> list[str]:
+def _list_damage(database: Database | None, folder: Path, verify_files: bool = True) -> list[str]:
     try:
         saved = saved_state.get(folder)
     except NotFoundError:
         return [f"{folder / 'manifest.json'} is missing"]
     except DevError as error:
         return [error.reason]
-    copy = copies.of_snapshot(database, folder.name)
+    copy = database and copies.of_snapshot(database, folder.name)
     return verification.list_reasons(folder, saved, copy, verify_files)
 
 
@@ -175,7 +200,8 @@ def _sweep(settings: Settings) -> None:
     """
     for folder in get_home(settings).glob("*.*"):
         shutil.rmtree(folder, ignore_errors=True)
-    database = stacks.get_database(settings)
+    if not (database := _get_server(settings)):
+        return
     named = {copies.of_snapshot(database, one.name).name for one in _list_folders(settings)}
     for copy in copies.list_beside(database, copies.SNAPSHOT):
         if copy.name not in named:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 from scripts import stacks, state
 from scripts.dynamodb import tables
@@ -30,7 +31,7 @@ class Holding:
     tables: list[Table] = field(default_factory=list)
     size: int | None = None
     version: str = ""
-    trouble: str = ""
+    trouble: DevError | None = None
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,8 @@ class Saved:
 def take(settings: Settings) -> dict[str, Holding]:
     """What each service holds, by the service's name. Never raises DevError."""
     takers = {"postgres": _of_postgres, "aws": _of_aws, "dynamodb": _of_dynamodb}
-    apart = stacks.targets(settings).aws.dynamodb_endpoint
-    return {
-        name: _guarded(lambda taker=taker: taker(settings))  # type: ignore[misc]
-        for name, taker in takers.items()
-        if apart or name != "dynamodb"
-    }
+    names = [service.name for service in stacks.list_services(settings)]
+    return {name: _guarded(partial(takers[name], settings)) for name in names}
 
 
 def find_undo(settings: Settings) -> Saved | None:
@@ -80,7 +77,7 @@ def _guarded(take: Callable[[], Holding]) -> Holding:
     try:
         return take()
     except DevError as error:
-        return Holding(trouble=str(error.message))
+        return Holding(trouble=error)
 
 
 def _of_postgres(settings: Settings) -> Holding:
@@ -101,7 +98,7 @@ def _of_aws(settings: Settings) -> Holding:
 
 
 def _of_dynamodb(settings: Settings) -> Holding:
-    """As each table tells: an emulator counts at once, AWS itself every six hours."""
+    """The counts of DescribeTable: an emulator counts at once, AWS every six hours."""
     aws = stacks.get_aws(settings)
     described = [tables.get_table(aws, name) for name in tables.list_tables(aws)]
     exact = bool(aws.endpoint)

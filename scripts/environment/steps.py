@@ -12,7 +12,7 @@ from scripts.cognito import sync, user_pool
 from scripts.engine import pipeline
 from scripts.engine.pipeline import Step
 from scripts.environment import app_steps, ddb_steps
-from scripts.errors import DevError
+from scripts.errors import DevError, NotRunningError
 from scripts.postgres import copies, databases, sources
 from scripts.settings import Settings
 from scripts.targets import Database
@@ -24,7 +24,7 @@ def make_data(settings: Settings, suffix: str = "", again: bool = False) -> list
     """The steps that create data, also those of parts that the app lacks (`parts`).
 
     With a suffix, they build a companion of the app's database and link it with Cognito. With
-    `again`, the seed is loaded although it, or an earlier version of it, was loaded before.
+    `again`, what is loaded once is loaded although it was loaded before. `check` is the last one.
     """
     where = copies.beside(stacks.targets(settings).database, suffix)
     database = partial(_get_beside, settings, suffix)
@@ -37,7 +37,7 @@ def make_data(settings: Settings, suffix: str = "", again: bool = False) -> list
         *_cognito_steps(settings, where, database),
         *ddb_steps.make(settings),
     ]
-    return app_steps.add(settings, built_in, database)
+    return app_steps.add(settings, built_in, database, again)
 
 
 def link_users(settings: Settings, suffix: str) -> Step:
@@ -57,7 +57,7 @@ def link_users(settings: Settings, suffix: str) -> Step:
         return f"{errors.count(linked, 'user')} linked"
 
     intent = f"write each user's Cognito ID into {where}"
-    return Step("cognito.sync", intent, link, needs=("db.seed",), probe=find_trouble)
+    return Step("cognito.sync", intent, link, ("db.seed",), find_trouble, "cognito", "link")
 
 
 def list_database_steps(steps: Sequence[Step]) -> list[Step]:
@@ -70,16 +70,17 @@ def list_database_steps(steps: Sequence[Step]) -> list[Step]:
     return [step for step in steps if step in chosen]
 
 
-def list_dependents(steps: Sequence[Step], names: Iterable[str]) -> list[Step]:
-    """The steps of these names, and all that wait for one of them."""
-    found = set(names)
+def list_dependents(steps: Sequence[Step], first: Iterable[Step]) -> list[Step]:
+    """The first steps, and all that wait for one of them."""
+    found = {step.name for step in first}
     while more := {s.name for s in steps if found & set(s.needs)} - found:
         found |= more
     return [step for step in steps if step.name in found]
 
 
 def _is_of_database(step: Step, names: set[str]) -> bool:
-    return not step.name.startswith(("cognito.", "ddb.", "check")) and names.issuperset(step.needs)
+    is_one = step.unit == "postgres" or step.kind == "app"
+    return is_one and names.issuperset(step.needs)
 
 
 def with_server_logs(settings: Settings, step: Step) -> Step:
@@ -89,6 +90,8 @@ def with_server_logs(settings: Settings, step: Step) -> Step:
         def wrapped() -> T:
             try:
                 return work()
+            except NotRunningError:
+                raise
             except DevError as error:
                 trouble = stacks.describe_trouble(settings, pipeline.list_unfinished())
                 raise DevError(f"{error.reason}{trouble}", error.hint, error.code) from None
@@ -111,6 +114,8 @@ def _db_steps(
             lambda: _create(database()),
             needs=("postgres",),
             probe=lambda: pipeline.done_if(databases.exists(database()), "already exists"),
+            unit="postgres",
+            kind="create",
         ),
         Step(
             "db.schema-load",
@@ -118,6 +123,8 @@ def _db_steps(
             lambda: databases.load_schema(database(), schema, live),
             needs=("db.create",),
             probe=lambda: _find_loaded(database(), "schema", schema),
+            unit="postgres",
+            kind="schema",
         ),
         Step(
             "db.seed",
@@ -125,6 +132,8 @@ def _db_steps(
             lambda: databases.load_seed(database(), seed, live, again),
             needs=("db.schema-load",),
             probe=lambda: None if again else _find_loaded(database(), "seed", seed),
+            unit="postgres",
+            kind="seed",
         ),
     ]
 
@@ -136,13 +145,16 @@ def _create(database: Database) -> str:
 
 
 def _find_loaded(database: Database, kind: databases.Kind, files: Sequence[Path]) -> str | None:
-    return pipeline.done_if(databases.is_loaded(database, kind, files), "already loaded")
+    if databases.is_loaded(database, kind, files):
+        return "already loaded"
+    databases.check_loadable(database, kind, files)
+    return None
 
 
 def _build_steps(
     settings: Settings, where: Database, database: Callable[[], Database]
 ) -> list[Step]:
-    """The same for one that is always built anew, from its template if there is one.
+    """Steps that build a new database: copy its template, or load the files.
 
     An app with steps of its own has no template: what they do depends on more than the SQL files.
     """
@@ -155,7 +167,7 @@ def _build_steps(
         template = copies.find_template(get_app(), files) if may_copy else None
         if template:
             copies.copy(template, database())
-            return f"copied {template} to {where.name}"
+            return f"copied a template to {where}"
         copies.drop(database())
         return databases.create(database())
 
@@ -179,6 +191,8 @@ def _cognito_steps(
             lambda: user_pool.complete_pool(aws()),
             needs=("aws",),
             probe=lambda: pipeline.done_if(user_pool.is_complete(aws()), "already exists"),
+            unit="cognito",
+            kind="create",
         ),
         Step(
             "cognito.create-users",
@@ -186,6 +200,8 @@ def _cognito_steps(
             lambda: sync.create_users(database(), aws()),
             needs=("cognito.create-pool", "db.seed"),
             probe=lambda: pipeline.done_if(sync.is_complete(database(), aws()), "all users exist"),
+            unit="cognito",
+            kind="seed",
         ),
         Step(
             "cognito.sync",
@@ -193,24 +209,33 @@ def _cognito_steps(
             lambda: str(sync.sync(database(), aws())),
             needs=("cognito.create-users",),
             probe=lambda: pipeline.done_if(sync.is_synced(database(), aws()), "IDs match the pool"),
+            unit="cognito",
+            kind="link",
         ),
     ]
 
 
 def restrict(chosen: Sequence[Step], everything: Sequence[Step]) -> list[Step]:
-    """The chosen steps; for a step that is left out, they wait for what that would wait for."""
+    """The chosen steps; for a step that is left out, they wait for what that would wait for.
+
+    What no step starts are servers that must run.
+    """
     names = {step.name for step in chosen}
     needs = {step.name: step.needs for step in everything}
 
     def waits_for(need: str) -> list[str]:
-        if need in names:
+        if need in names or need not in needs:
             return [need]
-        return [name for further in needs.get(need, ()) for name in waits_for(further)]
+        return [name for further in needs[need] for name in waits_for(further)]
 
-    return [
-        replace(step, needs=tuple(dict.fromkeys(n for need in step.needs for n in waits_for(need))))
-        for step in chosen
-    ]
+    def restricted(step: Step) -> Step:
+        found = dict.fromkeys(name for need in step.needs for name in waits_for(need))
+        servers = (name for name in found if name not in names)
+        return replace(
+            step, needs=tuple(name for name in found if name in names), servers=tuple(servers)
+        )
+
+    return [restricted(step) for step in chosen]
 
 
 def _get_beside(settings: Settings, suffix: str) -> Database:

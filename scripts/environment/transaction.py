@@ -36,7 +36,7 @@ def prepare(
 
     Tables of AWS itself are not downloaded: tables.drop_table creates a backup of each.
     RefusedError: a database that this tool did not create has a name that the change needs, or a
-    table is neither ours nor confirmed, or protected by its owner.
+    table was neither created by this tool nor confirmed, or is protected.
     """
     where = stacks.targets(settings)
     _identify(settings, names, confirmed)
@@ -53,6 +53,13 @@ def prepare(
     return f"kept: {saved}"
 
 
+def check(settings: Settings, database: bool, names: Sequence[str]) -> None:
+    """Raise DevError for what refuses the change also once it is confirmed."""
+    _identify(settings, names, stacks.targets(settings).database.name)
+    if database:
+        copies.check_companions(stacks.get_database(settings))
+
+
 def commit(
     settings: Settings,
     incoming: str,
@@ -65,7 +72,7 @@ def commit(
 
     `incoming` is the suffix of the database that becomes the app's, "" for none; `names` are the
     tables to delete; `definitions` are those of the tables that the command creates again.
-    RefusedError: a database or table is neither ours nor confirmed.
+    RefusedError: a database or table was neither created by this tool nor confirmed.
     """
     saved = saved_state.get(journal.get_home(settings) / journal.KEPT)
     change = Change(
@@ -77,6 +84,7 @@ def commit(
         users=saved.users is not None,
         confirmed=confirmed,
         protected=[_protect(one) for one in definitions if _is_protected(saved, one)],
+        created=[one["TableName"] for one in definitions],
     )
     if not saved.postgres:
         journal.write(settings, change)
@@ -88,14 +96,15 @@ def commit(
     copies.clear_names(database, incoming)
     journal.write(settings, change)
     copies.swap_in(database, incoming)
-    previous = copies.beside(database, copies.PREV).name
-    return f"{database} is {'in place' if incoming else 'gone'}" + (
-        f", the one before is {previous}" if saved.oid else ""
-    )
+    if not incoming:
+        return f"dropped {database}; it is saved for undo"
+    if not saved.oid:
+        return f"created {database}"
+    return f"replaced {database}; the former one is saved for undo"
 
 
 def complete(settings: Settings, lenient: bool = False) -> str:
-    """Bring tables and users to the state of the databases; what was saved becomes undo's.
+    """Apply the change to DynamoDB and Cognito; keep the saved state for undo.
 
     Raises DevError for a part of the source that cannot be restored; `lenient` leaves such a part
     as it is now, saves its files, and says so.
@@ -104,7 +113,11 @@ def complete(settings: Settings, lenient: bool = False) -> str:
     if not change:
         return "nothing is left to do"
     source, damage = _read_source(change, lenient)
-    done = _drop_tables(settings, change, damage, lenient)
+    again = {*change.created, *(source.tables if source else ())} - damage.keys()
+    done = [
+        line.replace("dropped the table", "replaced the items of") if name in again else line
+        for name, line in _drop_tables(settings, change, damage, lenient).items()
+    ]
     for definition in change.protected:
         tables.ensure_table(stacks.get_aws(settings), definition)
     if source:
@@ -159,7 +172,7 @@ def get_last(settings: Settings) -> tuple[Path, SavedState]:
 
 def list_damage(settings: Settings) -> list[str]:
     """Why `undo` would be refused, a line each; [] if it would not, or has nothing to restore."""
-    previous = copies.beside(stacks.get_database(settings), copies.PREV)
+    previous = copies.beside(stacks.targets(settings).database, copies.PREV)
     try:
         folder, saved = get_last(settings)
     except NotFoundError:
@@ -208,7 +221,7 @@ def _read_source(change: Change, lenient: bool) -> tuple[SavedState | None, dict
         return None, dict.fromkeys([*change.tables, USERS], error.reason)
     if not lenient:
         return source, {}
-    return source, {one.part: one.reason for one in verification.list_damage(folder, source)}
+    return source, {one.part: one.reason for one in saved_state.list_damage(folder, source)}
 
 
 def _find_incoming(settings: Settings, suffix: str, source: Path | None) -> int | None:
@@ -237,19 +250,20 @@ def _identify(settings: Settings, names: Sequence[str], confirmed: str) -> dict[
 
 def _drop_tables(
     settings: Settings, change: Change, damage: dict[str, str], lenient: bool
-) -> list[str]:
+) -> dict[str, str]:
     """Drop the tables of the change that still have their identity; returns a line for each.
 
     One that could not be restored is left as it is. `lenient` adds to `damage` what is refused.
     """
     if not change.tables:
-        return []
-    aws, done = stacks.get_aws(settings), []
+        return {}
+    aws, done = stacks.get_aws(settings), dict[str, str]()
     for name, identity in change.tables.items():
         table = tables.find_table(aws, name)
         if name not in damage and table and backup.get_identity(table) == identity:
             confirmed = _confirmed(settings, name, change.confirmed)
-            done += drop(aws, name, confirmed, damage, lenient)
+            for line in drop(aws, name, confirmed, damage, lenient):
+                done[name] = line
     return done
 
 
@@ -259,8 +273,8 @@ def _confirmed(settings: Settings, table: str, name: str) -> str:
 
 
 def _settle_users(settings: Settings, change: Change) -> str:
-    database, aws = stacks.get_database(settings), stacks.get_aws(settings)
-    if not databases.exists(database):
+    database, aws = stacks.targets(settings).database, stacks.get_aws(settings)
+    if "postgres" in settings.app.services and not databases.exists(database):
         return ""
     others = 0
     if not change.source:

@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from scripts.dynamodb import bulk_load, json_lines, parallel_scan, s3, tables
 from scripts.dynamodb.bulk_load import Rejected, Tally, Writer
 from scripts.environment import ddb_steps
 from scripts.errors import DevError, count
-from scripts.postgres import csv_load
+from scripts.postgres import csv_load, databases
 from scripts.settings import Settings
 from scripts.targets import Aws
 
@@ -57,7 +58,7 @@ class Checkpoint:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise DevError("this load is already running", "wait for it, or stop it") from None
+                raise DevError("this load is already running", "wait for it") from None
             yield
             Path(file.name).unlink()
 
@@ -96,8 +97,12 @@ def load(settings: Settings, path: Path, table: str, rate: int | None) -> None:
 def load_rows(settings: Settings, path: Path, table: str) -> None:
     """Load a CSV file into a table of Postgres."""
     database = stacks.get_database(settings)
-    with progress.count("row") as show:
-        done = csv_load.load(database, path, table, show)
+    with progress.count("row") as show, ThreadPoolExecutor(1) as pool:
+        running = pool.submit(databases.load_rows, database, path, table)
+        while not wait([running], timeout=0.5).done:
+            if copied := csv_load.find_progress(database, path):
+                show(*copied)
+        done = running.result()
     rows = count(done.inserted, "new row")
     output.say(f"{table} has {rows} from {path}; {done.already_there:,} already existed")
 
@@ -106,7 +111,7 @@ def export(settings: Settings, table: str, path: Path) -> None:
     """Write every item of a table into a file, or into parts in a folder; named when whole."""
     aws = stacks.get_aws(settings)
     if path.exists():
-        raise DevError(f"{path} already exists", "choose another name, or remove it")
+        raise DevError(f"{path} already exists", "choose another name")
     if not path.parent.is_dir():
         raise DevError(f"there is no folder {path.parent}", f"mkdir -p {path.parent}")
     with _shown(aws, table) as lines:
@@ -201,7 +206,7 @@ def _checkpoint(settings: Settings, table: tables.Item, parts: Sequence[Path]) -
     An emulator that was started again may have lost what it acknowledged: it begins anew.
     """
     files = [(os.fspath(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in parts]
-    server = [s.since() for s in stacks.get(settings).services(settings) if s.name != "postgres"]
+    server = [s.since() for s in stacks.list_services(settings) if s.name != "postgres"]
     target = (stacks.targets(settings).aws, table["TableArn"], table.get("TableId"))
     identity = repr((files, server, target, table.get("CreationDateTime")))
     name = hashlib.sha256(identity.encode()).hexdigest()[:16]

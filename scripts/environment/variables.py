@@ -14,10 +14,10 @@ from scripts.app import FILE, App
 from scripts.cli import github, output
 from scripts.cognito import app_client, user_pool
 from scripts.errors import DevError, UsageError, did_you_mean
-from scripts.settings import Settings, list_names
+from scripts.settings import BEGIN, BLOCK, END, Settings, list_names, without_block
 from scripts.targets import UNCHECKED, Aws, Database
 
-# What was exported, so that our own commands know it for ours, and what it took the place of.
+# What `env` exported, so that this tool's commands ignore it, and the values it replaced.
 EXPORTED, BEFORE = "DEV_EXPORTED", "DEV_BEFORE_"
 
 _POOL, _CLIENT = "AWS_COGNITO_USER_POOL_ID", "AWS_COGNITO_USER_POOL_CLIENT_ID"
@@ -47,13 +47,18 @@ def collect(settings: Settings, database: Database | None = None) -> dict[str, s
 
 def _collect_own(settings: Settings, database: Database | None = None) -> dict[str, str]:
     """The variables by our own names."""
-    database, aws = database or stacks.get_database(settings), stacks.get_aws(settings)
-    ours = _of_postgres(database) | _of_aws(aws) | _of_cognito(settings, aws)
+    app = settings.app
+    ours: dict[str, str] = {}
+    if "postgres" in app.services:
+        ours |= _of_postgres(database or stacks.get_database(settings))
+    if "aws" in app.services:
+        aws = stacks.get_aws(settings)
+        ours |= _of_aws(aws) | (_of_cognito(settings, aws) if app.cognito else {})
     return {name: value for name, value in ours.items() if value}
 
 
 def _rename(app: App, values: dict[str, str]) -> dict[str, str]:
-    """The variables with those of app.toml: ${NAME} stands for one of ours, `false` removes one."""
+    """Apply [env]: `${NAME}` inserts a variable, `false` removes one."""
 
     def fill(found: re.Match[str]) -> str:
         if found[1] in values:
@@ -74,27 +79,52 @@ def run(settings: Settings, command: Sequence[str]) -> None:
     """
     if not command:
         raise UsageError("there is no command to run", "./invoke run -- COMMAND")
-    shell.replace_process(command, overlay(os.environ, collect(settings)))
+    shell.replace_process(command, lend(settings, os.environ))
+
+
+def lend(
+    settings: Settings, environ: Mapping[str, str], database: Database | None = None
+) -> dict[str, str]:
+    """The variables of a program that uses the environment; its psql and pg_dump fit the server."""
+    lent = overlay(environ, collect(settings, database))
+    where = stacks.targets(settings)
+    # The embedded ones have no TLS, which production requires.
+    fitting = where.database.postgres_home or where.mock
+    if fitting and "postgres" in settings.app.services:
+        programs = shell.postgres_home(where.database.postgres_home) / "bin"
+        lent["PATH"] = f"{programs}{os.pathsep}{lent.get('PATH') or os.defpath}"
+    return lent
 
 
 def describe(settings: Settings) -> list[str]:
-    """The addresses of the running environment, without secrets; [] if it does not run."""
+    """The addresses of what runs: the services, without secrets, and the pages, with their key."""
+    pages = [f"pages:     {address}" for address in list_pages(settings)]
     try:
-        database = stacks.get_database(settings)
-        values = _collect_own(settings, database)
+        values = _collect_own(settings)
     except DevError:
-        return []
+        return pages
+    database = stacks.targets(settings).database
+    password = values.get(_POOL) and values.get(_PASSWORD)
     user = quote(database.user, safe="")
-    password = "" if not settings.app.users else values.get(_PASSWORD, "")
+    url = f"postgresql://{user}@{database.host}:{database.port}/{database.name}"
     lines = {
-        "database": f"postgresql://{user}@{database.host}:{database.port}/{database.name}",
-        "AWS": values.get("AWS_ENDPOINT_URL") or f"region {settings.aws_region}",
+        "database": "PGHOST" in values and url,
+        "AWS": values.get("AWS_ENDPOINT_URL")
+        or ("AWS_REGION" in values and f"region {settings.aws_region}"),
         "user pool": values.get(_POOL, ""),
         "client": values.get(_CLIENT, ""),
         "sign-in": password and f"every user with the password {password}",
-        "pages": f"./invoke web, at http://127.0.0.1:{settings.web_port}/",
     }
-    return [f"{name + ':':10} {value}" for name, value in lines.items() if value]
+    return [f"{name + ':':10} {value}" for name, value in lines.items() if value] + pages
+
+
+def list_pages(settings: Settings) -> list[str]:
+    """The addresses of the pages of this stack that are served now, each with its key.
+
+    The server of the pages holds its file locked: what a killed one left behind is not locked.
+    """
+    files = state.list_files(settings.state, f"pages-{settings.stack}-*.html")
+    return re.findall(r'href="([^"]+)', "".join(state.read_locked(file) or "" for file in files))
 
 
 def export(
@@ -102,17 +132,21 @@ def export(
 ) -> None:
     """Write the variables in one of FORMATS; for `github`, add them to the job if there is one.
 
-    With a path, they are written to that file, mode 0600, whole or not at all. Raises DevError if
-    the environment does not run.
+    With a path, they are written to that file, mode 0600, whole or not at all; lines of others in
+    it are kept. Raises DevError if the environment does not run.
     """
     ours = _collect_own(settings)
     values = _rename(settings.app, ours)
     text = FORMATS[form](environ, values)
-    if settings.app.cognito and _POOL not in ours:
-        output.say(f"{_POOL} is left out: there is no user pool; next: ./invoke setup")
+    if settings.app.cognito and "AWS_REGION" in ours and _POOL not in ours:
+        error = user_pool.no_pool(stacks.targets(settings).aws)
+        output.say(f"{_POOL} is left out: {error.reason}; next: {error.hint}")
     if path:
-        state.write(path, text + "\n")
+        after = _save(path, form, text, values)
         output.say(f"wrote {len(values)} variables to {path}")
+        later = re.findall(r"^\s*(?:export\s+)?(\w+)\s*=", after, re.M)
+        if winning := [name for name in values if name in later]:
+            output.say(f"lines below them in {path} override: {', '.join(winning)}")
         return
     if form != "github" or not environ.get("GITHUB_ENV"):
         output.write(text)
@@ -124,13 +158,50 @@ def export(
         output.say(f"these variables of the job may override them: {', '.join(winning)}")
 
 
+def _save(path: Path, form: str, text: str, values: Mapping[str, str]) -> str:
+    """Write the variables to a file, in place of the former ones; the text that follows them."""
+    if path.is_symlink():
+        target = f"./invoke env --format {form} --output {shlex.quote(str(path.resolve()))}"
+        raise DevError(f"{path} is a symbolic link, which is not followed", target)
+    try:
+        if path.exists() and not path.is_file():  # a pipe would not end
+            raise OSError(0, "it is not a file")
+        old = path.read_bytes().decode(errors="surrogateescape") if path.exists() else ""
+    except OSError as error:
+        reason = f"{path} cannot be read: {error.strerror}"
+        raise DevError(reason, "name another file with --output") from None
+    if form not in ("dotenv", "shell"):  # which have no comments
+        if old and _is_foreign(old, values):
+            reason = f"{path} contains more than the variables that env writes"
+            raise DevError(reason, "name another file with --output")
+        state.write(path, text + "\n")
+        return ""
+    without_block(path.name, old)
+    end = "\r\n" if "\r\n" in old else "\n"
+    begin = f"{BEGIN} --output: written again each time; add your lines outside of this block"
+    block = "\n".join((begin, text, END, "")).replace("\n", end)
+    kept = BLOCK.split(old)
+    first = kept[0] if not kept[0] or kept[0].endswith("\n") else kept[0] + end
+    state.write(path, first + block + "".join(kept[1:]))
+    return "".join(kept[1:])
+
+
+def _is_foreign(text: str, values: Mapping[str, str]) -> bool:
+    """True if a text is not a JSON object with variables of this tool alone."""
+    try:
+        names = dict.fromkeys(json.loads(text), "")
+    except (ValueError, TypeError):
+        return True
+    return bool(names.keys() - {*values, *in_the_way(values, names)})
+
+
 def list_secrets(settings: Settings) -> list[str]:
-    """The texts that nobody should read in a log or on a page, whatever variables hold them."""
+    """The secret values, which no log or page may show."""
     return secret_values(_collect_own(settings))
 
 
 def secret_values(values: Mapping[str, str]) -> list[str]:
-    """What of ours nobody should read in a log: the password, also as in the URL, and the key."""
+    """The secret values: password (plain and URL-quoted) and AWS keys."""
     password, secret = values.get("PGPASSWORD", ""), values.get("AWS_SECRET_ACCESS_KEY", "")
     key = {secret, values.get("AWS_ACCESS_KEY_ID", "")} if secret != UNCHECKED else set()
     return sorted({password, quote(password, safe=""), *key} - {""})
@@ -139,6 +210,8 @@ def secret_values(values: Mapping[str, str]) -> list[str]:
 def in_the_way(values: Mapping[str, str], environ: Mapping[str, str]) -> list[str]:
     """The variables that would win over these, by their names."""
     names = [*_POSTGRES_IN_THE_WAY]
+    if values.get("PGSSLMODE") == "disable":  # libpq refuses direct negotiation, for example
+        names += [name for name in environ if name.startswith("PGSSL")]
     if "AWS_ENDPOINT_URL" in values:
         names += [*_AWS_IN_THE_WAY, *(n for n in environ if n.startswith("AWS_ENDPOINT_URL_"))]
     elif "AWS_PROFILE" in values:
@@ -155,7 +228,7 @@ def overlay(environ: Mapping[str, str], values: Mapping[str, str]) -> dict[str, 
 
 
 def restore(environ: MutableMapping[str, str]) -> None:
-    """Take back what was exported: our own commands work on what was there before.
+    """Undo what `env` exported: this tool's commands use the values from before.
 
     What the user has set to something else since then stays.
     """
@@ -174,8 +247,8 @@ def to_dotenv(environ: Mapping[str, str], values: Mapping[str, str]) -> str:
     def quoted(value: str) -> str:
         if _PLAIN.fullmatch(value):
             return value
-        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-        return "'" + escaped.replace("${", "${:-$}{") + "'"
+        escaped = value.replace("\\", "\\\\").replace("'", "\\'").replace("${", "${:-$}{")
+        return "'" + github.without_commands(escaped, environ, "${:-}") + "'"
 
     return "\n".join(f"{name}={quoted(value)}" for name, value in values.items())
 
@@ -183,19 +256,23 @@ def to_dotenv(environ: Mapping[str, str], values: Mapping[str, str]) -> str:
 def to_shell(environ: Mapping[str, str], values: Mapping[str, str]) -> str:
     """Lines for `eval` in a POSIX shell. What they displace is saved there, and stays unseen."""
     exports = {**values, EXPORTED: _exported(environ, values)}
+
+    def quoted(value: str) -> str:
+        return github.without_commands(shlex.quote(value), environ, "''")
+
     return "\n".join(
         [
             *_undoing(environ),
             *(f'export {BEFORE}{name}="${name}"' for name in _displaced(environ, values)),
             f"unset {' '.join(in_the_way(values, environ))}",
-            *(f"export {name}={shlex.quote(value)}" for name, value in exports.items()),
+            *(f"export {name}={quoted(value)}" for name, value in exports.items()),
         ]
     )
 
 
 def to_json(environ: Mapping[str, str], values: Mapping[str, str]) -> str:
     """One JSON object."""
-    return json.dumps(values, ensure_ascii=False)
+    return output.to_json(values)
 
 
 def to_github(environ: Mapping[str, str], values: Mapping[str, str]) -> str:
@@ -220,8 +297,7 @@ def _of_postgres(database: Database) -> dict[str, str]:
     )
     host = f"[{database.host}]" if ":" in database.host else database.host
     login = f"{user}:{password}" if password else user
-    tls = "" if database.sslmode == "prefer" else f"?sslmode={database.sslmode}"
-    url = f"postgresql://{login}@{host}:{database.port}/{name}{tls}"
+    url = f"postgresql://{login}@{host}:{database.port}/{name}?sslmode={database.sslmode}"
     return {"DATABASE_URL": url, **database.variables()}
 
 
@@ -246,7 +322,8 @@ def _of_cognito(settings: Settings, aws: Aws) -> dict[str, str]:
         return {_POOL: aws.pool_id, _CLIENT: settings.client_id}
     pool = user_pool.find_pool(aws)
     client = app_client.find_client(aws, pool) if pool else None
-    return {_POOL: pool or "", _CLIENT: client or "", _PASSWORD: aws.user_password}
+    password = aws.user_password if settings.app.users else ""
+    return {_POOL: pool or "", _CLIENT: client or "", _PASSWORD: password}
 
 
 def _followed(environ: Mapping[str, str], values: Mapping[str, str]) -> dict[str, str | None]:

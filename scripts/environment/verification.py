@@ -1,44 +1,21 @@
 """Is a saved state whole? Reads all that restoring it will read, before anything depends on it."""
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from scripts.dynamodb import backup
-from scripts.environment.saved_state import USERS, SavedState
+from scripts.environment import saved_state
+from scripts.environment.saved_state import SavedState
 from scripts.errors import DevError
 from scripts.postgres import copies
 from scripts.targets import Database
 
 
-@dataclass(frozen=True)
-class Damage:
-    """A part of a saved state that cannot be restored: a table's name, or USERS; and why."""
-
-    part: str
-    reason: str
-
-
-def list_damage(folder: Path, saved: SavedState) -> list[Damage]:
-    """What cannot be restored from the files of a saved state."""
-    found = [
-        Damage(
-            name, backup.find_damage(name, table.definition, folder / "tables" / name, table.items)
-        )
-        for name, table in saved.tables.items()
-        if table
-    ]
-    if saved.users is not None:
-        found.append(Damage(USERS, _find_users_damage(folder / "users.json", saved.users)))
-    return [damage for damage in found if damage.reason]
-
-
-def find_database_damage(saved: SavedState, database: Database) -> str:
+def find_database_damage(saved: SavedState, database: Database | None) -> str:
     """Why `database` is not the one of the saved state; "" if it is, or if none is part of it."""
     if saved.oid is None:
         return ""
+    if database is None:
+        return "it contains a database, and app.toml no longer has the service postgres"
     oid = copies.find_oid(database)
     if oid is None:
         return f"the database {database} does not exist"
@@ -46,11 +23,13 @@ def find_database_damage(saved: SavedState, database: Database) -> str:
 
 
 def list_reasons(
-    folder: Path, saved: SavedState, database: Database, verify_files: bool = True
+    folder: Path, saved: SavedState, database: Database | None, verify_files: bool = True
 ) -> list[str]:
     """Why a saved state with its `database` cannot be restored, a line each; [] if it can be."""
     of_database = find_database_damage(saved, database)
-    of_files = [damage.reason for damage in list_damage(folder, saved)] if verify_files else []
+    of_files = (
+        [damage.reason for damage in saved_state.list_damage(folder, saved)] if verify_files else []
+    )
     return [of_database, *of_files] if of_database else of_files
 
 
@@ -66,29 +45,3 @@ def describe(damage: Mapping[str, str], folder: Path | None) -> str:
     reasons = ", ".join(dict.fromkeys(damage.values()))
     where = f"; what was saved is in {folder}" if folder else ""
     return f"not restored, so left as it was: {reasons}{where}"
-
-
-def _find_users_damage(path: Path, expected: int) -> str:
-    try:
-        users = json.loads(path.read_bytes())
-    except OSError as error:
-        return f"{path} cannot be read: {error.strerror}"
-    except (ValueError, RecursionError) as error:
-        return f"{path} is not JSON: {error}"
-    if not isinstance(users, list) or not all(map(_is_user, users)):
-        return f"{path} does not contain saved users"
-    return "" if len(users) == expected else f"{path}: {len(users):,} users, expected {expected:,}"
-
-
-def _is_user(user: Any) -> bool:
-    """Is it a user in the form of `user_pool.save_users`?"""
-    return (
-        isinstance(user, dict)
-        and isinstance(user.get("Username"), str)
-        and isinstance(user.get("Enabled"), bool)
-        and isinstance(user.get("Attributes"), list)
-        and all(
-            isinstance(pair, dict) and isinstance(pair.get("Name"), str) and "Value" in pair
-            for pair in user["Attributes"]
-        )
-    )

@@ -9,7 +9,8 @@ relations      the tables of a database, in all schemas of the app
 sql_files      run SQL files in one transaction
 sql_errors     psql's errors, with the file and line where they occurred
 sources        which files an SQL file reads; their digests
-csv_load       load a CSV file in one transaction
+csv_load       load CSV files in the transaction of the SQL files
+sequences      after a load, the next number of a serial column is free
 browse         what a database contains: tables, columns, keys, indexes
 rows           the rows of a table in pages
 query          one typed query, run so that it can only read

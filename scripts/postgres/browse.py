@@ -59,7 +59,7 @@ _INDEXES = """
     FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
     WHERE i.indrelid = %s ORDER BY NOT i.indisprimary, c.relname"""
 
-# What tells a row from all others: the primary key, or else a unique index without gaps.
+# What identifies a row: the primary key, or else a unique index without NULLs.
 _KEY = f"""
     SELECT {_NAMES.format("i.indkey[0:i.indnkeyatts - 1]", "i.indrelid")}
     FROM pg_index i
@@ -74,7 +74,7 @@ _KEY = f"""
 class Entry:
     """A table or view as it is listed.
 
-    `rows` is None where nobody counts (a view); it is an estimate unless `exact`. `size` is in
+    `rows` is None for a view; it is an estimate unless `exact`. `size` is in
     bytes with all indexes, None for what has no data of its own.
     """
 

@@ -8,13 +8,15 @@ seed files of that digest create.
 
 import hashlib
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from scripts import clients
-from scripts.errors import RefusedError
+from scripts.errors import DevError, RefusedError
 from scripts.postgres import databases, ownership, properties, sources
 from scripts.targets import Database
 
@@ -22,6 +24,17 @@ NEXT, PREV, GONE = "__next", "__prev", "__gone"
 SNAPSHOT, TEMPLATE = "__snap_", "__seal_"
 LONGEST_NAME = 63  # of anything in Postgres, in bytes
 _SMALL = 32 << 20  # bytes; up to here a copy through the log is faster than one with a checkpoint
+# A client that looks up a name while it changes gets the error that the database is missing. So new
+# ones wait for a lock, which only a superuser may take; those that have looked it up come first.
+_KEEP_CLIENTS_WAITING = """
+    SET LOCAL lock_timeout = '50ms';
+    LOCK TABLE pg_catalog.pg_database IN ACCESS EXCLUSIVE MODE;
+    DO $$ BEGIN
+        IF EXISTS (SELECT FROM pg_locks WHERE locktype = 'object'
+            AND classid = 'pg_database'::regclass AND pid <> pg_backend_pid())
+        THEN RAISE lock_not_available; END IF;
+    END $$"""
+RENAME_SECONDS = 10.0  # how long to try to end what uses the databases
 TEMPLATE_FROM = 16 << 20  # bytes; a smaller database is as quickly made as copied
 
 
@@ -32,15 +45,22 @@ def of_snapshot(database: Database, name: str) -> Database:
 
 def beside(database: Database, suffix: str) -> Database:
     """The database of the same server whose name has this suffix."""
-    return database.named(database.name + suffix)
+    named = database.named(database.name + suffix)
+    return replace(named, shown=f"{database.name} (new)") if suffix == NEXT else named
 
 
 def check_companions(database: Database) -> None:
-    """Raise RefusedError if a database has a name that we would use and drop, and is not ours.
+    """Check that nothing prevents a change: before anything is built or decided.
 
-    This is to be asked before anything is built or decided. On a server that is not ours, nothing
-    is dropped anyway.
+    Raises DevError for what uses the databases and is no session, and RefusedError if a database
+    that this tool did not create has a name that it would use and drop. On a server of others
+    nothing is dropped anyway.
     """
+    names = [beside(database, suffix).name for suffix in (NEXT, PREV, GONE)]
+    if holders := databases.list_holders(database, *names):
+        raise DevError(
+            "\n".join(text for text, _ in holders), "; ".join(hint for _, hint in holders)
+        )
     if not database.owned:
         return
     exact, prefixes = "|".join((NEXT, PREV, GONE)), "|".join((SNAPSHOT, TEMPLATE))
@@ -59,7 +79,7 @@ def find_oid(database: Database) -> int | None:
 def clear_names(database: Database, suffix: str) -> None:
     """Drop the databases whose names swap_in needs; nothing refers to them any more.
 
-    Raises RefusedError on a server that is not ours, where nothing is dropped.
+    Raises RefusedError on a server of others, where nothing is dropped.
     """
     drop(beside(database, GONE))
     if suffix != PREV and not database.owned:
@@ -70,7 +90,8 @@ def swap_in(database: Database, suffix: str) -> None:
     """Rename the companion with this suffix to the app's name, and the present one to `__prev`.
 
     Both in one transaction; the former `__prev` becomes `__gone`. With the suffix `__prev` the two
-    swap names; with "" the present one is only renamed. Ends the sessions of all of them.
+    swap names; with "" the present one is only renamed. Ends the sessions of all of them, and new
+    connections to a server of this checkout wait meanwhile.
     """
     moves = [("", GONE), (PREV, ""), (GONE, PREV)]
     if suffix != PREV:
@@ -85,7 +106,7 @@ def swap_in(database: Database, suffix: str) -> None:
                 _rename(cursor, source, target)
                 present = present - {source} | {target}
 
-    _without_clients([beside(database, old) for old, _ in moves], rename, autocommit=False)
+    _rename_all([beside(database, old) for old, _ in moves], rename)
 
 
 def arrange(database: Database, places: Mapping[int, str]) -> None:
@@ -117,7 +138,7 @@ def arrange(database: Database, places: Mapping[int, str]) -> None:
         for number, target in enumerate(targets.values()):
             _rename(cursor, f"{database.name}__{number}", target)
 
-    _without_clients(involved, rename, autocommit=False)
+    _rename_all(involved, rename)
 
 
 def find_name(database: Database, oid: int) -> str | None:
@@ -141,11 +162,18 @@ def copy(source: Database, target: Database) -> None:
     drop(target)
     size = databases.size(source)
 
-    def clone(cursor: Any) -> None:
-        ownership.create(cursor, target, source.name, _strategy(cursor, size))
-        properties.copy(cursor, source.name, target.name)
+    def clone() -> None:
+        with databases.maintenance(source, autocommit=True) as cursor:
+            ownership.create(cursor, target, source.name, _strategy(cursor, size))
+            properties.copy(cursor, source.name, target.name)
 
-    _without_clients([source], clone, autocommit=True)
+    databases.kill_sessions(source)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(clone)
+        # A client may come back before Postgres locks it out, which then waits for its session.
+        while not wait([running], timeout=0.1).done:
+            databases.kill_sessions(source)
+        running.result()
 
 
 def drop(database: Database) -> None:
@@ -178,7 +206,7 @@ def save_template(built: Database, database: Database, files: Sequence[Sequence[
     """Save a copy of `built`, just created from the files, as a template; drop older ones.
 
     Returns False if the database is so small that a template would not be faster, and on a server
-    that is not ours, where it could not be dropped again.
+    of others, where it could not be dropped again.
     """
     if not database.owned:
         return False
@@ -232,23 +260,32 @@ def _strategy(cursor: Any, size: int) -> str:
     return "STRATEGY wal_log" if size < _SMALL else "STRATEGY file_copy"
 
 
-def _without_clients(
-    involved: Sequence[Database], work: Callable[[Any], None], autocommit: bool
-) -> None:
-    """Do the work while sessions of the databases are ended: a client may come back at once.
+def _rename_all(involved: Sequence[Database], rename: Callable[[Any], None]) -> None:
+    """Rename databases in one transaction, once nothing uses them.
 
-    Postgres waits some seconds for sessions to end, and lets in no new ones meanwhile.
+    An attempt is short and is repeated; the last one waits for the server's own error.
     """
+    import psycopg2.errors as refused
 
-    def run() -> None:
-        with databases.maintenance(involved[0], autocommit) as cursor:
-            work(cursor)
-
-    for database in involved:
-        databases.kill_sessions(database)
-    with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(run)
-        while not wait([running], timeout=0.1).done:
-            for database in involved:
-                databases.kill_sessions(database)
-        running.result()
+    names = [one.name for one in involved]
+    deadline = time.monotonic() + RENAME_SECONDS
+    with databases.maintenance(involved[0]) as cursor:
+        while True:
+            is_last = time.monotonic() > deadline
+            try:
+                if not is_last:
+                    cursor.execute("SET LOCAL statement_timeout = '1s'")
+                if involved[0].owned and not is_last:
+                    cursor.execute(_KEEP_CLIENTS_WAITING)
+                databases.end_sessions(cursor, names)
+                return rename(cursor)
+            except (
+                refused.DeadlockDetected,
+                refused.LockNotAvailable,
+                refused.ObjectInUse,
+                refused.QueryCanceled,
+            ):
+                if is_last:
+                    raise
+                cursor.connection.rollback()
+                time.sleep(0.01)

@@ -1,29 +1,103 @@
-"""Loads a CSV file into a Postgres table: all of it, in one transaction, or nothing.
+"""CSV files as scripts of psql: a file is loaded whole, in the transaction of the script.
 
-The file is copied a chunk at a time straight into the table, as fast as psql does it. A chunk that
-does not go in so, for a row that is there already or a bad one, is undone; it and all after it go
-into a temporary table, and from there ON CONFLICT DO NOTHING into the table: rows that are there
-stay as they are, and a bad one is named.
+It is copied straight into the table, as fast as COPY is. If that fails, because a row is bad or
+already exists, the file is copied into a temporary table, and from there ON CONFLICT DO NOTHING
+into the table: existing rows are not changed, and a bad row is found by halving.
 """
 
 import csv
-import io
+import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from scripts import clients
+from scripts.app import name_file
 from scripts.errors import DevError, NotFoundError, did_you_mean
 from scripts.postgres import relations
 from scripts.targets import Database
 
-CHUNK_BYTES = 4_000_000
-LONGEST_ROW = 64_000_000
-_CONTEXT = re.compile(r"COPY .*?, line (\d+)(?:, column (\w+))?(?:: (.*))?", re.S)
+LONGEST_HEADER = 1_000_000  # bytes
+RETRY = "invoke_csv_retry"  # what psql printed before it is an error that was made up for
+_LOADED = re.compile(r"^invoke_csv (\d+) (\d+)$", re.M)
+_ERROR = re.compile(
+    r"ERROR:  (?P<state>\w{5}): (?P<reason>.*?)\n"
+    r"(?:DETAIL:  (?P<detail>.*?)\n)?(?:HINT:  row (?P<row>\d+)\n)?"
+    r"(?=LINE|HINT|CONTEXT|QUERY|LOCATION|STATEMENT|psql:|\Z)",
+    re.S,
+)
+_CONTEXT = re.compile(
+    r'^CONTEXT:  COPY invoke_csv, line (\d+)(?:, column ([^\n]*?))?(?:: ("[^\n]*"))?$', re.M
+)
+_STRAIGHT = rf"""
+SAVEPOINT invoke_csv;
+\set ON_ERROR_STOP 0
+\copy {{table}} {{copied}}
+\set ON_ERROR_STOP 1
+\if :ERROR
+ROLLBACK TO SAVEPOINT invoke_csv;
+\warn {RETRY}
+{{careful}}
+\else
+\echo invoke_csv :ROW_COUNT :ROW_COUNT
+\endif
+RELEASE SAVEPOINT invoke_csv;
+"""
+_CAREFUL = r"""
+CREATE TEMPORARY TABLE invoke_csv (LIKE {table} INCLUDING CONSTRAINTS) ON COMMIT DROP;
+DO $invoke_csv$
+DECLARE
+    omitted text;
+BEGIN
+    FOR omitted IN SELECT attname FROM pg_attribute WHERE attrelid = 'pg_temp.invoke_csv'::regclass
+        AND attnum > 0 AND NOT attisdropped AND attname <> ALL ({names})
+    LOOP
+        EXECUTE format('ALTER TABLE pg_temp.invoke_csv DROP COLUMN %I', omitted);
+    END LOOP;
+END $invoke_csv$;
+\copy pg_temp.invoke_csv {copied}
+DO $invoke_csv$
+DECLARE
+    command text := {insert};
+    total bigint := (SELECT count(*) FROM pg_temp.invoke_csv);
+    low bigint := 0;
+    high bigint := total - 1;
+    middle bigint;
+    inserted bigint := 0;
+    state text; reason text; detail text;
+BEGIN
+    BEGIN
+        EXECUTE command USING total, 0;
+        GET DIAGNOSTICS inserted = ROW_COUNT;
+    EXCEPTION
+        WHEN insufficient_resources OR operator_intervention OR system_error THEN RAISE;
+        WHEN OTHERS THEN
+            GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, reason = MESSAGE_TEXT,
+                detail = PG_EXCEPTION_DETAIL;
+    END;
+    WHILE state IS NOT NULL AND low <= high LOOP
+        middle := (low + high) / 2;
+        BEGIN
+            EXECUTE command USING middle - low + 1, low;
+            low := middle + 1;
+        EXCEPTION WHEN OTHERS THEN
+            GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, reason = MESSAGE_TEXT,
+                detail = PG_EXCEPTION_DETAIL;
+            high := CASE WHEN low = high THEN low - 1 ELSE middle END;
+        END;
+    END LOOP;
+    IF state IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = state, MESSAGE = reason, DETAIL = detail,
+            HINT = 'row ' || low + 1;
+    END IF;
+    PERFORM set_config('invoke.csv', inserted || ' ' || total, true);
+END $invoke_csv$;
+DROP TABLE pg_temp.invoke_csv;
+SELECT current_setting('invoke.csv') AS invoke_csv \gset
+\echo invoke_csv :invoke_csv
+"""
 
 
 @dataclass(frozen=True)
@@ -35,142 +109,83 @@ class Loaded:
 
 
 @dataclass(frozen=True)
-class _Chunk:
-    """Whole rows of the file; `lines` stand before them."""
+class Load:
+    """One file, the table to load it into, and the columns that its first line names.
 
-    text: bytes
-    lines: int
-    done: float
-
-
-def load(database: Database, path: Path, table: str, show: Callable[[int, float], None]) -> Loaded:
-    """Load a CSV file, whose first line names the columns, into a table: (billing.)invoices.
-
-    `show` is told how many rows are loaded, and the share of the file. Raises DevError, and keeps
-    nothing, for a bad row: with its line and its value.
+    `problem` is why it cannot be loaded, unless a file that is loaded before changes that.
+    `is_plain`: a row that is copied into the table has no other effect.
     """
-    with closing(_open(path)) as file, clients.cursor(database) as cursor:
-        loader = _Loader(cursor, path, table, *_read_header(file, path))
-        loader.check_columns(database)
-        for chunk in loader.chunks(file):
-            loader.load(chunk)
-            show(loader.copied, chunk.done)
-        loader.check_deferred()
-        if not loader.copied:
-            raise DevError(f"{path} has a header and no row", "add rows below the header")
-        return Loaded(loader.inserted, loader.copied - loader.inserted)
 
+    path: Path
+    schema: str
+    table: str
+    columns: list[str]
+    problem: DevError | None
+    is_plain: bool
 
-class _Loader:
-    """One load, in the transaction of its cursor."""
-
-    def __init__(
-        self, cursor: Any, path: Path, table: str, columns: list[str], header: bytes
-    ) -> None:
-        self.copied = self.inserted = 0
-        self._cursor, self._path, self._table = cursor, path, table
-        self._schema, self._name = relations.find(cursor, table) or ("", table)
-        self._columns, self._header = columns, header
-        self._others: list[str] = []  # the columns that the file leaves out
-        self._is_straight = True  # every row until now went straight into the table
-
-    def chunks(self, file: IO[bytes]) -> Iterator[_Chunk]:
-        """The rows of the file. A row ends with a line when its quotes are closed."""
-        total = self._path.stat().st_size
-        lines = 1
-        while text := file.read(CHUNK_BYTES):
-            text += file.readline()
-            while text.count(b'"') % 2 and len(text) < LONGEST_ROW and (rest := file.readline()):
-                text += rest
-            yield _Chunk(text, lines, file.tell() / total)
-            lines += text.count(b"\n")
-
-    def load(self, chunk: _Chunk) -> None:
-        """Copy a chunk into the table, or else into the temporary one, and insert it from there."""
-        import psycopg2
-
-        if self._is_straight:
-            try:
-                return self._load_straight(chunk)
-            except psycopg2.OperationalError:
-                raise
-            except psycopg2.Error:
-                self._is_straight = False
-                self._make_temporary_table()
-        self._run("TRUNCATE pg_temp.{table}")
-        try:
-            self._copy("pg_temp", chunk)
-        except (psycopg2.DataError, psycopg2.IntegrityError) as error:
-            raise self._copy_error(chunk, error) from None
-        rows = self._cursor.rowcount
-        try:
-            self.inserted += self._insert(0, rows)
-        except psycopg2.OperationalError:
-            raise
-        except psycopg2.DatabaseError:
-            raise self._insert_error(chunk, rows) from None
-        self.copied += rows
-        return None
-
-    def check_deferred(self) -> None:
-        """Check now what the table leaves to the end of a transaction: DevError for what fails."""
-        import psycopg2
-
-        try:
-            self._cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        except psycopg2.IntegrityError as error:
-            raise self._bad_row("", _reason(error.diag), "") from None
-
-    def _load_straight(self, chunk: _Chunk) -> None:
-        with self._savepoint():
-            self._copy(self._schema, chunk)
-            rows = int(self._cursor.rowcount)
-        self.copied += rows
-        self.inserted += rows
-
-    def _copy(self, schema: str, chunk: _Chunk) -> None:
-        # With the header before it, COPY knows the line ends from the start, and counts them
-        # right also where the first row has some in quotes.
-        copy = "COPY {schema}.{table} ({columns}) FROM STDIN (FORMAT csv, HEADER)"
-        file = io.BytesIO(self._header + chunk.text)
-        self._cursor.copy_expert(self._sql(copy, schema=schema), file, 1 << 16)
-
-    def _make_temporary_table(self) -> None:
-        """Like the table, with the file's columns, their types and checks."""
-        self._run("SET temp_buffers = '64MB'")
-        self._run(
-            "CREATE TEMP TABLE {table} (LIKE {schema}.{table} INCLUDING CONSTRAINTS) ON COMMIT DROP"
+    def script(self) -> bytes:
+        """The script for psql that loads the file."""
+        name = [self.schema, self.table] if self.schema else [self.table]
+        table, columns = ".".join(map(_quote, name)), ", ".join(map(_quote, self.columns))
+        path = _literal(os.fsdecode(self.path.absolute()))
+        parts = {
+            "table": table,
+            "copied": f"({columns}) from {path} with (format csv, header, encoding 'UTF8')",
+            "names": f"ARRAY[{', '.join(map(_literal, self.columns))}]",
+            "insert": _literal(
+                f"INSERT INTO {table} ({columns}) OVERRIDING SYSTEM VALUE SELECT {columns}"  # noqa: S608
+                " FROM (SELECT * FROM pg_temp.invoke_csv LIMIT $1 OFFSET $2) AS rows"
+                " ON CONFLICT DO NOTHING"
+            ),
+        }
+        text = _CAREFUL.format(**parts)
+        if self.is_plain:
+            text = _STRAIGHT.format(**parts, careful=text)
+        # What an SQL file before it has set does not apply.
+        before = (
+            "RESET SESSION AUTHORIZATION; RESET ROLE; RESET search_path;\n\\set VERBOSITY verbose"
         )
-        for column in self._others:
-            self._run("ALTER TABLE pg_temp.{table} DROP COLUMN {column}", column=column)
+        return os.fsencode(f"{before}\n{text}\n\\set VERBOSITY default\n")
 
-    def _insert(self, first: int, count: int) -> int:
-        """Insert rows of the temporary table, none of them on an error; how many were new."""
-        with self._savepoint():
-            self._run(
-                "INSERT INTO {schema}.{table} ({columns}) OVERRIDING SYSTEM VALUE"  # noqa: S608
-                " SELECT {columns} FROM (SELECT * FROM pg_temp.{table}"
-                f" LIMIT {count} OFFSET {first}) ON CONFLICT DO NOTHING"
-            )
-            return int(self._cursor.rowcount)
+    def translate(self, stderr: str) -> DevError:
+        """What psql printed when it failed to run the script, as an error of the file."""
+        error = _ERROR.search(stderr)
+        if not error:
+            return DevError(f"{name_file(self.path)}: {stderr.strip()}", "./invoke status")
+        if self.problem and error["state"] in ("42P01", "42703", "23502"):
+            return self.problem  # no such table, no such column, or a column that is required
+        line = row = ""
+        reason = error["reason"].replace('"invoke_csv"', f'"{self.table}"')
+        if found := _CONTEXT.search(stderr, error.start()):
+            line = f":{found[1]}"
+            reason = f"{found[2]}: {reason}" if found[2] else reason
+            row = "" if found[2] else f"\n  | {(found[3] or '')[1:-1]}"
+        elif error["detail"]:
+            reason = f"{reason}: {error['detail']}"
+        if error["row"]:
+            line = f":{self._find_line(int(error['row']))}"
+        hint = "correct the row; nothing was loaded" if line else "./invoke status"
+        return DevError(f"{name_file(self.path)}{line}: {reason}{row}", hint)
 
-    @contextmanager
-    def _savepoint(self) -> Iterator[None]:
-        """What is done inside is undone by itself where it fails."""
-        import psycopg2
+    def _find_line(self, row: int) -> int:
+        """The last line of a row; the first row follows the header."""
+        csv.field_size_limit(1 << 30)
+        with self.path.open(encoding="utf-8", errors="replace", newline="") as file:
+            reader = csv.reader(file)
+            for _ in range(row + 1):
+                next(reader)
+            return reader.line_num
 
-        self._cursor.execute("SAVEPOINT chunk")
-        try:
-            yield
-        except psycopg2.Error:
-            self._cursor.execute("ROLLBACK TO SAVEPOINT chunk")
-            raise
-        self._cursor.execute("RELEASE SAVEPOINT chunk")
 
-    def check_columns(self, database: Database) -> None:
-        """Compare the file's columns with the table's. Raises DevError where they do not fit."""
-        self._cursor.execute("SET client_encoding = 'UTF8'")
-        self._cursor.execute(
+def prepare(database: Database, path: Path, table: str) -> Load:
+    """Compare the first line of a CSV file with a table: (billing.)invoices.
+
+    Raises DevError for a file that cannot be read.
+    """
+    columns = _read_header(path)
+    with clients.cursor(database) as cursor:
+        schema, name = relations.find(cursor, table) or ("", "")
+        cursor.execute(
             # Rules, triggers and partitions may do other things with a row, or leave it out.
             "SELECT attname, attnotnull AND NOT (atthasdef OR attidentity <> ''),"
             " NOT (relhasrules OR relkind = 'p' OR EXISTS"
@@ -178,109 +193,85 @@ class _Loader:
             " FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid"
             " WHERE relnamespace = to_regnamespace(quote_ident(%s)) AND relname = %s"
             " AND relkind IN ('r', 'p') AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
-            (self._schema, self._name),
+            (schema, name),
         )
-        found = self._cursor.fetchall()
-        needed = {name: is_needed for name, is_needed, _ in found}
-        if not needed:
-            raise self._no_table(database)
-        hint = f"the columns of {self._table}: {', '.join(needed)}"
-        if unknown := [name for name in self._columns if name not in needed]:
-            raise DevError(
-                f"{self._path}:1: {self._table} has no column {', '.join(unknown)}", hint
-            )
-        self._others = [name for name in needed if name not in self._columns]
-        if missing := [name for name in self._others if needed[name]]:
-            raise DevError(f"{self._path}:1: the header has no column {', '.join(missing)}", hint)
-        if not all(is_plain for _, _, is_plain in found):
-            self._is_straight = False
-            self._make_temporary_table()
-
-    def _no_table(self, database: Database) -> DevError:
-        self._cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
-        names = sorted(name for (name,) in self._cursor.fetchall())
-        if not names:
-            return NotFoundError(f"{database} has no tables", "./invoke db.setup")
-        hint = f"{did_you_mean(self._table, names)}tables: {', '.join(names)}"
-        return NotFoundError(f"{database} has no table {self._table}", hint)
-
-    def _copy_error(self, chunk: _Chunk, error: Any) -> DevError:
-        """What Postgres found in a row that it could not read."""
-        found = _CONTEXT.search(error.diag.context or "")
-        if not found:
-            return self._bad_row("", str(error.diag.message_primary), "")
-        column = f"{found[2]}: " if found[2] else ""
-        row = "" if found[2] else "\n  | " + (found[3] or "").strip('"')
-        line = chunk.lines - 1 + int(found[1])
-        return self._bad_row(f":{line}", f"{column}{error.diag.message_primary}", row)
-
-    def _insert_error(self, chunk: _Chunk, rows: int) -> DevError:
-        """What is wrong with the first row that cannot be inserted: found by halving."""
-        import psycopg2
-
-        first, last = 0, rows - 1
-        while first < last:
-            middle = (first + last) // 2
-            try:
-                self._insert(first, middle - first + 1)
-                first = middle + 1
-            except psycopg2.Error:
-                last = middle
-        try:
-            self._insert(first, 1)
-        except psycopg2.Error as error:
-            problem = error.diag
-        else:
-            raise AssertionError("the rows fail together, and not alone")
-        reader = csv.reader(io.StringIO(chunk.text.decode(errors="replace"), newline=""))
-        for _ in range(first + 1):
-            next(reader)
-        return self._bad_row(f":{chunk.lines + reader.line_num}", _reason(problem), "")
-
-    def _bad_row(self, line: str, reason: str, row: str) -> DevError:
-        return DevError(f"{self._path}{line}: {reason}{row}", "correct the row; nothing was loaded")
-
-    def _run(self, template: str, column: str = "") -> None:
-        self._cursor.execute(self._sql(template, column))
-
-    def _sql(self, template: str, column: str = "", schema: str = "") -> Any:
-        from psycopg2 import sql
-
-        return sql.SQL(template).format(
-            schema=sql.Identifier(schema or self._schema),
-            table=sql.Identifier(self._name),
-            column=sql.Identifier(column),
-            columns=sql.SQL(", ").join(map(sql.Identifier, self._columns)),
+        found = cursor.fetchall()
+        problem = (
+            _compare(path, table, columns, {column: needed for column, needed, _ in found})
+            if found
+            else _no_table(cursor, path, table)
         )
+    if not name:
+        schema, _, name = table.rpartition(".")
+    is_plain = bool(found) and all(plain for _, _, plain in found)
+    return Load(path, schema, name, columns, problem, is_plain and not problem)
 
 
-def _reason(problem: Any) -> str:
-    detail = f": {problem.message_detail}" if problem.message_detail else ""
-    return f"{problem.message_primary}{detail}"
+def read_result(stdout: str) -> Loaded:
+    """What the script of one file printed."""
+    inserted, total = map(int, _LOADED.findall(stdout)[-1])
+    return Loaded(inserted, total - inserted)
 
 
-def _open(path: Path) -> IO[bytes]:
-    if path.exists() and not path.is_file():  # of a pipe nobody knows the size
-        raise DevError(f"{path} is not a file", "name a CSV file")
+def find_progress(database: Database, path: Path) -> tuple[int, float] | None:
+    """The rows of a file that are copied, and the share of it; None if none is being copied."""
+    with clients.cursor(database) as cursor:
+        cursor.execute(
+            "SELECT tuples_processed, bytes_processed::float / %s FROM pg_stat_progress_copy"
+            " WHERE datname = current_database() AND command = 'COPY FROM'",
+            (max(path.stat().st_size, 1),),
+        )
+        row = cursor.fetchone()
+    return (row[0], min(row[1], 1.0)) if row else None
+
+
+def _compare(
+    path: Path, table: str, columns: list[str], needed: dict[str, bool]
+) -> DevError | None:
+    """The columns of the file that the table does not have, and those that it requires."""
+    hint = f"the columns of {table}: {', '.join(needed)}"
+    if unknown := [name for name in columns if name not in needed]:
+        return DevError(f"{name_file(path)}:1: {table} has no column {', '.join(unknown)}", hint)
+    if missing := [name for name in needed if needed[name] and name not in columns]:
+        return DevError(f"{name_file(path)}:1: the header has no column {', '.join(missing)}", hint)
+    return None
+
+
+def _no_table(cursor: Any, path: Path, table: str) -> DevError:
+    names = [str(one) for one in relations.list_relations(cursor)]
+    if not names:
+        return NotFoundError(f"{name_file(path)}: the database has no tables", "./invoke db.setup")
+    hint = f"{did_you_mean(table, names)}tables: {', '.join(names)}"
+    return NotFoundError(f"{name_file(path)}: there is no table {table}", hint)
+
+
+def _read_header(path: Path) -> list[str]:
+    """The names of the columns. Raises DevError if there are none."""
+    if path.exists() and not path.is_file():  # a pipe cannot be read twice
+        raise DevError(f"{name_file(path)} is not a file", "name a CSV file")
+    name = name_file(path)
     try:
-        return path.open("rb")
-    except OSError as error:
-        raise DevError(f"{path} cannot be read: {error.strerror}", "name a CSV file") from None
-
-
-def _read_header(file: IO[bytes], path: Path) -> tuple[list[str], bytes]:
-    """The names of the columns, and the line itself. Raises DevError for none."""
-    text = file.readline(LONGEST_ROW)
-    try:
+        with path.open("rb") as file:
+            text = file.readline(LONGEST_HEADER)
         rows = list(csv.reader([text.decode("utf-8-sig")], strict=True))
+    except OSError as error:
+        raise DevError(f"{name} cannot be read: {error.strerror}", "name a CSV file") from None
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DevError(f"{path}:1: the header cannot be read: {error}", "write UTF-8 CSV") from None
-    columns = [name.strip() for name in rows[0]] if rows else []
+        raise DevError(f"{name}:1: the header cannot be read: {error}", "write UTF-8 CSV") from None
+    columns = [column.strip() for column in rows[0]] if rows else []
     if not any(columns):
         raise DevError(
-            f"{path} is empty" if not text else f"{path}:1 has no column names",
+            f"{name} is empty" if not text else f"{name}:1 has no column names",
             "write the names of the columns in the first line",
         )
-    if twice := [name for name, count in Counter(columns).items() if count > 1]:
-        raise DevError(f"{path}:1: the header names {', '.join(twice)} twice", "name each once")
-    return columns, text
+    if twice := [column for column, count in Counter(columns).items() if count > 1]:
+        raise DevError(f"{name}:1: the header names {', '.join(twice)} twice", "name each once")
+    return columns
+
+
+def _quote(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -3,6 +3,8 @@
 What was loaded is written in the database itself, in the same transaction.
 """
 
+import shlex
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,22 +14,42 @@ from typing import Any, Literal
 from scripts import clients, shell
 from scripts.app import name_files
 from scripts.errors import DevError, RefusedError
-from scripts.postgres import notes, ownership, relations, sources, sql_errors, sql_files
+from scripts.postgres import csv_load, notes, ownership, relations, sources, sql_errors, sql_files
 from scripts.targets import Database, Loss
 
 Kind = Literal["schema", "seed"]
 SCRATCH = "__scratch"  # and the pid of the command that uses it
 
 
+# What no end of a session ends. Each has the statement that ends it, in its own database.
+_HOLDERS = """
+    SELECT database, 'prepared transaction' AS kind, gid AS name, owner::text, '' AS state,
+        prepared AS since, format('ROLLBACK PREPARED %%L', gid) AS statement
+    FROM pg_prepared_xacts
+    UNION ALL SELECT database, 'replication slot', slot_name, '',
+        CASE WHEN active THEN 'active' ELSE 'inactive' END, NULL,
+        format('SELECT pg_drop_replication_slot(%%L)', slot_name)
+    FROM pg_replication_slots
+    UNION ALL SELECT datname, 'subscription', subname, pg_get_userbyid(subowner),
+        CASE WHEN subenabled THEN 'active' ELSE 'inactive' END, NULL,
+        format('ALTER SUBSCRIPTION %%1$I DISABLE; ALTER SUBSCRIPTION %%1$I SET (slot_name = NONE);'
+            ' DROP SUBSCRIPTION %%1$I', subname)
+    FROM pg_subscription JOIN pg_database ON pg_database.oid = subdbid"""
+
+
 @dataclass(frozen=True)
 class Session:
-    """One connection to a database, as pg_stat_activity tells it."""
+    """What uses a database: a connection, as pg_stat_activity has it, or what holds it without one.
 
-    pid: int
+    `query` of the latter is the statement that ends it.
+    """
+
+    pid: int | None
+    kind: str
     user: str
     application: str
     state: str
-    since: datetime
+    since: datetime | None
     query: str
 
 
@@ -39,7 +61,7 @@ def exists(database: Database) -> bool:
 
 
 def list_others(database: Database) -> list[str]:
-    """The apps' databases that this tool created on a server of ours, without this one."""
+    """The other apps' databases that this tool created on a server of this checkout."""
     with maintenance(database) as cursor:
         cursor.execute(
             f"SELECT datname FROM pg_database WHERE {ownership.TAGGED}"  # noqa: S608
@@ -50,7 +72,7 @@ def list_others(database: Database) -> list[str]:
 
 
 def is_disposable(database: Database) -> bool:
-    """May we destroy it? It is on this checkout's own server, and carries our ownership tag."""
+    """True if it is on a server of this checkout and has the ownership tag."""
     if not database.owned:
         return False
     with maintenance(database) as cursor:
@@ -67,14 +89,14 @@ def check_disposable(database: Database, confirmed: str) -> None:
 
 
 def tag(database: Database) -> None:
-    """Write our ownership tag into a database of this checkout's own server."""
+    """Write the ownership tag into a database on a server of this checkout."""
     if database.owned:
         with maintenance(database) as cursor:
             ownership.write(cursor, database.name)
 
 
 def find_loss(database: Database) -> Loss | None:
-    """What dropping would take that is not ours to take; None for a disposable one, or for none."""
+    """What dropping would lose that this tool did not create; None if nothing."""
     if not exists(database) or is_disposable(database):
         return None
     counts = count_rows(database)
@@ -82,7 +104,7 @@ def find_loss(database: Database) -> Loss | None:
 
 
 def create(database: Database) -> str:
-    """Create the database, empty; on a server of our own it carries our tag from the start."""
+    """Create the database, empty; on a server of this checkout it has the ownership tag."""
     with maintenance(database, autocommit=True) as cursor:
         ownership.create(cursor, database)
     return f"created {database}"
@@ -97,6 +119,7 @@ def drop(database: Database, confirmed: str = "") -> bool:
         return False
     check_disposable(database, confirmed)
     with maintenance(database, autocommit=True) as cursor:
+        end_sessions(cursor, [database.name])  # FORCE does not end one that uses a slot
         cursor.execute(compose("DROP DATABASE IF EXISTS {} WITH (FORCE)", database.name))
     return True
 
@@ -118,6 +141,28 @@ def is_loaded(database: Database, kind: Kind, paths: Sequence[Path]) -> bool:
     return bool(counts)
 
 
+def check_loadable(database: Database, kind: Kind, paths: Sequence[Path]) -> None:
+    """Raise DevError if tables exist, or for a seed the rows of an earlier version of it."""
+    digests = sources.digest(paths)
+    with clients.cursor(database) as cursor:
+        note, counts = notes.read(cursor), _count_rows(cursor)
+        cursor.execute(f"SELECT {relations.EXISTS}")
+        (has_tables,) = cursor.fetchone()
+    changed = f"{notes.describe_change(note, kind, digests)} {database}"
+    if kind == "schema" and has_tables:
+        found = describe_counts(counts) or "tables of other users"
+        raise DevError(
+            f"{changed}, which contains: {found}",
+            "./invoke db.reset (rebuilds the database; undo reverts it)",
+        )
+    is_other = "seed" in note and not notes.is_same(note, "seed", digests)
+    if kind == "seed" and is_other and any(counts.values()):
+        raise DevError(
+            f"{changed}; to load it again could duplicate rows",
+            "./invoke db.reset (rebuilds the database with it; undo reverts it)",
+        )
+
+
 def load_schema(database: Database, paths: Sequence[Path], live: str = "") -> str:
     """Load the schema into a database without tables, in one transaction; says which tables.
 
@@ -127,16 +172,7 @@ def load_schema(database: Database, paths: Sequence[Path], live: str = "") -> st
     if not paths:
         return "there is no schema file"
     digests = sources.digest(paths)
-    with clients.cursor(database) as cursor:
-        cursor.execute(f"SELECT {relations.EXISTS}")
-        (has_tables,) = cursor.fetchone()
-    if has_tables:
-        changed = notes.describe_change(loaded(database), "schema", digests)
-        found = describe_counts(count_rows(database)) or "tables of other users"
-        raise DevError(
-            f"{changed} {database}, which contains: {found}",
-            "./invoke db.reset (rebuilds the database; undo reverts it)",
-        )
+    check_loadable(database, "schema", paths)
     check = f"IF NOT {relations.EXISTS} THEN RAISE '{sql_errors.NO_TABLE}'; END IF;"
     _load(database, paths, {"schema": digests}, live, f"DO $$ BEGIN {check} END $$;")
     return f"created {', '.join(count_rows(database))}"
@@ -152,14 +188,8 @@ def load_seed(
     if not paths:
         return "there is no seed file"
     digests, note = sources.digest(paths), loaded(database)
-    is_other = "seed" in note and not notes.is_same(note, "seed", digests)
-    if is_other and not again and any(count_rows(database).values()):
-        raise DevError(
-            f"{notes.describe_change(note, 'seed', digests)} {database};"
-            " to load it again could duplicate rows",
-            "./invoke db.seed --again (loads it anyway); ./invoke db.reset (rebuilds the"
-            " database with it; undo reverts that)",
-        )
+    if not again:
+        check_loadable(database, "seed", paths)
     note = {kind: note[kind] for kind in note if kind != "empty"} | {"seed": digests}
     _load(database, paths, note, live)
     counts = count_rows(database)
@@ -170,10 +200,33 @@ def load_seed(
     return f"{name_files(paths)} left the tables empty"
 
 
+def load_rows(database: Database, path: Path, table: str) -> csv_load.Loaded:
+    """Load a CSV file, whose first line names the columns, into a table: (billing.)invoices.
+
+    Raises DevError, and keeps nothing, for a bad row: with its line and its value.
+    """
+    if problem := csv_load.prepare(database, path, table).problem:
+        raise problem
+    return csv_load.read_result(sql_files.load(database, [path], table=table))
+
+
 def loaded(database: Database) -> dict[str, Any]:
     """The digests of the schema and seed files that made this database, by kind and file."""
     with clients.cursor(database) as cursor:
         return notes.read(cursor)
+
+
+def note_step(database: Database, step: str) -> None:
+    """Write down in the database that a step of the app filled it."""
+    with clients.cursor(database) as cursor:
+        note = notes.read(cursor)
+        done = {*note.get("steps", []), step}
+        cursor.execute(notes.statements(note | {"steps": sorted(done)}))
+
+
+def list_noted_steps(database: Database) -> list[str]:
+    """The steps of the app that filled the database, as `note_step` wrote them down."""
+    return list(loaded(database).get("steps", [])) if exists(database) else []
 
 
 def count_rows(database: Database) -> dict[str, int]:
@@ -207,26 +260,77 @@ def describe_counts(counts: dict[str, int]) -> str:
 
 
 def list_sessions(database: Database) -> list[Session]:
-    """The connections of clients to the database, ours not among them; the oldest first."""
+    """What uses the database, our own connection not included; the oldest first."""
     with maintenance(database) as cursor:
         cursor.execute(
-            "SELECT pid, usename, application_name, coalesce(state, ''), backend_start, query"
-            " FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
-            " AND backend_type = 'client backend' ORDER BY backend_start",
-            (database.name,),
+            "SELECT pid, backend_type, coalesce(usename, ''), application_name,"  # noqa: S608
+            " coalesce(state, ''), backend_start AS since, query FROM pg_stat_activity"
+            " WHERE datname = %(name)s AND pid <> pg_backend_pid() UNION ALL"
+            f" SELECT NULL, kind, owner, name, state, since, statement FROM ({_HOLDERS}) AS holder"
+            " WHERE database = %(name)s ORDER BY since",
+            {"name": database.name},
         )
         return [Session(*row) for row in cursor.fetchall()]
 
 
-def kill_sessions(database: Database) -> int:
-    """End every client's connection to the database; how many there were."""
+def list_holders(database: Database, *others: str) -> list[tuple[str, str]]:
+    """What keeps these databases from being renamed or dropped and is no session; what ends it.
+
+    A replication slot does not, once the session that reads it ended.
+    """
     with maintenance(database) as cursor:
         cursor.execute(
-            "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity"
-            " WHERE datname = %s AND pid <> pg_backend_pid() AND backend_type = 'client backend'",
-            (database.name,),
+            "SELECT kind, name, database, statement"  # noqa: S608
+            f" FROM ({_HOLDERS}) AS holder WHERE database = ANY(%s) AND kind <> 'replication slot'",
+            ([database.name, *others],),
         )
-        return int(cursor.fetchone()[0])
+        rows = cursor.fetchall()
+    return [
+        (
+            f"the {kind} {name} uses the database {used}",
+            shlex.join(["./invoke", "db.connect", "--", "-d", used, "-c", statement]),
+        )
+        for kind, name, used, statement in rows
+    ]
+
+
+def kill_sessions(database: Database) -> int:
+    """End every connection to the database; how many there were."""
+    with maintenance(database) as cursor:
+        return end_sessions(cursor, [database.name], seconds=5.0)
+
+
+def end_sessions(cursor: Any, names: Sequence[str], seconds: float = 1.0) -> int:
+    """End every connection to the databases of these names; waits a moment until they ended.
+
+    They are those of clients and of replication; for a superuser also background workers.
+    """
+    cursor.execute(
+        "SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = ANY(%s) AND pid <> pg_backend_pid()"
+        " AND (backend_type IN ('client backend', 'walsender')"
+        " OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user))",
+        (names,),
+    )
+    ended = [pid for pid, _ in cursor.fetchall()]
+    deadline = time.monotonic() + seconds
+    while ended and time.monotonic() < deadline:
+        cursor.execute("SELECT pg_stat_clear_snapshot()")
+        cursor.execute("SELECT FROM pg_stat_activity WHERE pid = ANY(%s)", (ended,))
+        if not cursor.fetchall():
+            break
+        time.sleep(0.005)
+    return len(ended)
+
+
+def list_outdated_roles(database: Database) -> list[str]:
+    """The roles whose password an earlier version of this tool had stored with 1 iteration."""
+    with maintenance(database) as cursor:
+        cursor.execute(
+            "SELECT quote_ident(rolname) FROM pg_authid WHERE rolpassword LIKE 'SCRAM-SHA-256$1:%'"
+            " AND rolname <> current_user ORDER BY rolname"
+        )
+        return [name for (name,) in cursor.fetchall()]
 
 
 def compose(template: str, *identifiers: str) -> Any:
@@ -237,7 +341,7 @@ def compose(template: str, *identifiers: str) -> Any:
 
 
 def maintenance(database: Database, autocommit: bool = False) -> Any:
-    """A cursor of the server that stands in no database of the app's."""
+    """A cursor in the server's `postgres` database."""
     return clients.cursor(database.named("postgres"), autocommit)
 
 

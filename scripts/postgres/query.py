@@ -1,4 +1,4 @@
-"""One query that somebody typed, run so that it can only read.
+"""One query that was typed into a page, run so that it can only read.
 
 Four barriers, each enough for most of what could be tried: the role of reader.py, a read-only
 transaction that is rolled back, a cursor (the server opens one only for a single statement that
@@ -98,7 +98,7 @@ def _open(cursor: Any, query: str) -> None:
 
 
 def _not_a_query(reason: str) -> QueryError:
-    """The server's words are about a cursor, which nobody typed."""
+    """The error without PostgreSQL's words about a cursor, which the user did not type."""
     word = re.match(r"cannot open (.+?)(?: query)? as cursor", reason)
     what = f"{word[1]} is refused" if word and word[1] != "multi-query plan" else ""
     return QueryError(

@@ -1,4 +1,4 @@
-"""A role that may only read, for SQL that somebody types into a page.
+"""A role that may only read, for SQL that is typed into a page.
 
 It is created on servers of this checkout only, and known by its comment. It owns nothing, may log
 in and select from every table, and each of its transactions is read-only.

@@ -29,7 +29,7 @@ class Relation:
 def list_relations(cursor: Any) -> list[Relation]:
     """The app's tables, those of the schema `public` first; a partitioned one counts once.
 
-    Tables of other schemas that we may not read are left out: they belong to somebody else.
+    Tables of other schemas without permission to read are left out.
     """
     cursor.execute(
         "SELECT nspname, relname, coalesce(pg_relation_size(pg_class.oid), 0) < %s"
@@ -42,12 +42,15 @@ def list_relations(cursor: Any) -> list[Relation]:
 
 
 def find(cursor: Any, name: str) -> tuple[str, str] | None:
-    """The schema and the name of a table, for `invoices` or `billing.invoices`; None for none."""
+    """The schema and the name of a table, for `invoices` or `billing.invoices`; None for none.
+
+    A name without a schema is looked up in the search path, then in `public`.
+    """
     cursor.execute(
         "SELECT nspname, relname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace"
-        " WHERE relkind IN ('r', 'p') AND"
-        " (nspname = 'public' AND relname = %(name)s OR nspname || '.' || relname = %(name)s)"
-        " ORDER BY nspname = 'public' AND relname = %(name)s DESC LIMIT 1",
+        " WHERE relkind IN ('r', 'p') AND (nspname || '.' || relname = %(name)s OR"
+        " relname = %(name)s AND (nspname = 'public' OR pg_table_is_visible(pg_class.oid)))"
+        " ORDER BY relname = %(name)s DESC, pg_table_is_visible(pg_class.oid) DESC LIMIT 1",
         {"name": name},
     )
     row = cursor.fetchone()

@@ -5,14 +5,15 @@ file that they stand in. psql itself resolves some against its working directory
 of such files in which the paths are absolute; line numbers stay the same.
 """
 
-import csv
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
+from scripts import shell
 from scripts.app import name_file
 from scripts.errors import DevError
 
@@ -36,6 +37,23 @@ _TOKEN = re.compile(
 )
 _COMMAND = re.compile(rb"\\(?:i|copy)")
 _STREAMS = (b"stdin", b"pstdin", b"program")
+# What people take for an SQL file, and the command that makes one of it.
+_RESTORE = "{pg_restore} --no-owner --no-privileges -f {target} {source}"
+_FORMS: tuple[tuple[str, Callable[[Path, bytes], bool], str], ...] = (
+    ("a dump in the custom format of pg_dump", lambda _, text: text[:5] == b"PGDMP", _RESTORE),
+    ("a dump in the tar format of pg_dump", lambda _, text: text[257:262] == b"ustar", _RESTORE),
+    ("a dump in the directory format of pg_dump", lambda path, _: path.is_dir(), _RESTORE),
+    (
+        "compressed with gzip",
+        lambda _, text: text[:2] == b"\x1f\x8b",
+        "gzip -dc {source} > {target}",
+    ),
+    (
+        "in UTF-16",
+        lambda _, text: text[:2] in (b"\xff\xfe", b"\xfe\xff"),
+        "iconv -f UTF-16 -t UTF-8 {source} > {target}",
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -79,11 +97,6 @@ def write_resolved(path: Path, folder: Path, origins: dict[str, Path]) -> Path:
     """
     path = _absolute(path)
     text = _read(path)
-    if path.suffix == ".csv":
-        run = folder / f"{len(origins)}.sql"
-        run.write_bytes(_load_csv(path, text))
-        origins[str(run)] = path
-        return run
     run, parts, at = path, [], 0
     for reference in list_references(path, text):
         target = reference.target
@@ -96,27 +109,6 @@ def write_resolved(path: Path, folder: Path, origins: dict[str, Path]) -> Path:
         run.write_bytes(b"".join(parts) + text[at:])
     origins[str(run)] = path
     return run
-
-
-def _load_csv(path: Path, text: bytes) -> bytes:
-    """SQL that loads a CSV file into the table of its name; existing rows are not changed."""
-    header = next(csv.reader([text.split(b"\n", 1)[0].decode("utf-8-sig", "replace")]), [])
-    names = [".".join(map(_identifier, path.stem.split("."))), *map(_identifier, header)]
-    table, columns = names[0], ", ".join(names[1:])
-    quoted = os.fsdecode(path).replace("'", "''")
-    return "\n".join(
-        [
-            f"CREATE TEMPORARY TABLE invoke_csv (LIKE {table} INCLUDING DEFAULTS) ON COMMIT DROP;",
-            f"\\copy invoke_csv ({columns}) from '{quoted}' with (format csv, header)",
-            f"INSERT INTO {table} ({columns}) SELECT {columns} FROM invoke_csv"  # noqa: S608
-            " ON CONFLICT DO NOTHING;",
-            "DROP TABLE invoke_csv;",
-        ]
-    ).encode()
-
-
-def _identifier(name: str) -> str:
-    return '"' + name.strip().replace('"', '""') + '"'
 
 
 def list_references(path: Path, text: bytes) -> list[Reference]:
@@ -175,11 +167,23 @@ def _absolute(path: Path) -> Path:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        text = b"" if path.is_dir() else path.read_bytes()
     except OSError as error:
         raise DevError(
-            f"{path} cannot be read: {error.strerror}", f"git checkout -- {path}"
+            f"{path} cannot be read: {error.strerror}",
+            "correct its path in app.toml, or its permissions",
         ) from None
+    for form, matches, command in _FORMS:
+        if matches(path, text):
+            target = path.with_name(f"{path.name.partition('.')[0]}.plain.sql")
+            names = {"source": quote(str(path)), "target": quote(str(target))}
+            program = quote(str(shell.postgres_home() / "bin" / "pg_restore"))
+            raise DevError(
+                f"{name_file(path)} is {form}, not an SQL file",
+                f"{command.format(pg_restore=program, **names)}"
+                f" (then name {name_file(target)} in app.toml instead)",
+            )
+    return text
 
 
 def _hash(path: Path) -> str:

@@ -6,12 +6,14 @@ from pathlib import Path
 
 from scripts.app import name_file, name_files
 from scripts.errors import DevError
-from scripts.postgres import sources
+from scripts.postgres import csv_load, sources
 
 _PSQL_ERROR = re.compile(r"^psql:(.*?):(\d+): (?:ERROR|FATAL|error):\s+(.*)$", re.M)
 _STATEMENT = re.compile(r"^psql:.*?:\d+: STATEMENT:\s+(.*?)\s*(?=^psql:|^WARNING:|\Z)", re.M | re.S)
 _LINE_IN_STATEMENT = re.compile(r"^LINE (\d+): ", re.M)
+_COMMENTS = re.compile(r"(?:\s|--[^\n]*|/\*(?:/\*.*?\*/|.)*?\*/)*", re.S)
 _LINE_IN_DATA = re.compile(r"^CONTEXT:\s+COPY \S+, line (\d+)", re.M)
+_AT_THE_END = re.compile(r"^ERROR:  (.*? violates .*)\nDETAIL:  (.*)$", re.M)
 NO_TABLE = "created no table"
 _ENDED = "an earlier statement ended the transaction; each file is one transaction"
 _EXTENSION = re.compile(r'extension "(.*)" is not available')
@@ -20,18 +22,28 @@ _CREATE_ROLE = re.compile(r"\bCREATE\s+(?:ROLE|USER|GROUP)\b[^;]*", re.I)
 _PASSWORD = re.compile(r"(\bPASSWORD\s+)'(?:[^']|'')*'", re.I)
 
 
-def translate(stderr: str, paths: Sequence[Path], origins: Mapping[str, Path]) -> DevError:
+def translate(
+    stderr: str,
+    paths: Sequence[Path],
+    origins: Mapping[str, Path],
+    loads: Mapping[str, csv_load.Load],
+) -> DevError:
     """What psql printed, as an error of the file and line where it occurred.
 
-    `origins` has the file for each path under which psql read one.
+    `origins` has the file, or `loads` the CSV file, for each path under which psql read one.
     """
+    stderr = stderr.rpartition(csv_load.RETRY)[2]
     error = _PSQL_ERROR.search(stderr)
+    if error and error[1] in loads:
+        return loads[error[1]].translate(stderr)
     path = origins.get(error[1], Path(error[1])) if error else paths[-1]
     if "in a read-only transaction" in stderr:
         place = f"{name_file(path)}:{error[2]}" if error else name_file(path)
         return DevError(f"{place}: {_ENDED}", _correct(path))
     if not error and NO_TABLE in stderr:
         return DevError(f"{name_files(paths)} {NO_TABLE}", "write CREATE TABLE statements in it")
+    if not error and (late := _AT_THE_END.search(stderr)):
+        return DevError(f"{name_files(paths)}: {late[1]}: {late[2]}", _correct(path))
     if not error:
         return DevError(f"{name_file(path)}: {stderr.strip()}", "./invoke status")
     line, cause, statement = int(error[2]), error[3], ""
@@ -82,7 +94,8 @@ def _locate(path: Path, end: int, statement: str, stderr: str) -> tuple[Path, in
     if data:
         return path, places[-1] + int(data[1]), statement
     within = None if "\nQUERY:" in stderr else _LINE_IN_STATEMENT.search(stderr)
-    return path, places[int(within[1]) - 1 if within else 0], statement
+    before = statement[: _COMMENTS.match(statement).end()]  # type: ignore[union-attr]
+    return path, places[int(within[1]) - 1 if within else before.count("\n")], statement
 
 
 def _find_places(

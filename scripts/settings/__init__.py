@@ -24,6 +24,10 @@ APP_VARIABLE = "DEV_APP"
 PREFIX = "DEV_"  # of the second name that every setting has
 NO_APP = App(ROOT, "app")  # until app.toml is read
 
+# Around the variables in a file of `env --output`, which are no settings.
+BEGIN, END = "# >>> ./invoke env", "# <<< ./invoke env"
+BLOCK = re.compile(rf"^{BEGIN}.*\n(?:(?!{BEGIN}|{END}).*\n)*{END}.*(?:\n|\Z)", re.M)
+
 
 def _setting(
     variable: str,
@@ -275,7 +279,7 @@ def _parse_env(name: str, text: str) -> dict[str, tuple[str, int]]:
     from dotenv.parser import parse_stream
 
     values = {}
-    for binding in parse_stream(io.StringIO(text)):
+    for binding in parse_stream(io.StringIO(without_block(name, text))):
         space = re.match(r"\s*", binding.original.string)
         line = binding.original.line + (space[0].count("\n") if space else 0)
         if binding.error or (binding.key is not None and binding.value is None):
@@ -288,6 +292,18 @@ def _parse_env(name: str, text: str) -> dict[str, tuple[str, int]]:
         if binding.key and binding.value:
             values[binding.key] = binding.value, line
     return values
+
+
+def without_block(name: str, text: str) -> str:
+    """A file's text with empty lines instead of BLOCK. Raises DevError for a damaged block."""
+    left = BLOCK.sub(lambda found: "\n" * found[0].count("\n"), text)
+    if half := re.search(f"^(?:{BEGIN}|{END})", left, re.M):
+        line = left.count("\n", 0, half.start()) + 1
+        raise DevError(
+            f"{name}:{line} is only one end of the block that env writes",
+            "delete this line and the lines of the block; ./invoke env --output writes them again",
+        )
+    return left
 
 
 def example() -> str:

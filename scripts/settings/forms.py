@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from scripts.app import IDENTIFIER, IDENTIFIER_RULE
 from scripts.errors import DevError
 
-_LEAVE_OUT = "correct it, or leave it out for the default"
+_CORRECT = "correct it"
 _RESERVED_ROLES = ("public", "none", "user", "current_user", "current_role", "session_user")
 _SYSTEM_DATABASES = ("postgres", "template0", "template1")
 
@@ -18,7 +18,7 @@ _SYSTEM_DATABASES = ("postgres", "template0", "template1")
 def whole_number(name: str, text: str, low: int, high: int) -> int:
     """The number that `text` writes; DevError with `name` unless it lies in low..high."""
     if not re.fullmatch(r"[0-9]{1,12}", text) or not low <= int(text) <= high:
-        raise DevError(f"{name}={text} is not a number from {low} to {high}", _LEAVE_OUT)
+        raise DevError(f"{name}={text} is not a number from {low} to {high}", _CORRECT)
     return int(text)
 
 
@@ -35,49 +35,49 @@ def seconds(name: str, text: str) -> int:
 def printable(name: str, text: str) -> str:
     """A text without control characters."""
     if not text.isprintable():
-        raise DevError(f"{name} has characters that cannot be printed", _LEAVE_OUT)
+        raise DevError(f"{name} has characters that cannot be printed", _CORRECT)
     return text
 
 
 def role(name: str, text: str) -> str:
     """A name that needs no quotes in SQL."""
     if not IDENTIFIER.fullmatch(text):
-        raise DevError(f"{name}={text} {IDENTIFIER_RULE}", _LEAVE_OUT)
+        raise DevError(f"{name}={text} {IDENTIFIER_RULE}", _CORRECT)
     return text
 
 
 def superuser(name: str, text: str) -> str:
     """A role that initdb can create."""
     if text.lower() in _RESERVED_ROLES or text.lower().startswith("pg_"):
-        raise DevError(f"{name}={text} is a name that PostgreSQL reserves", _LEAVE_OUT)
+        raise DevError(f"{name}={text} is a name that PostgreSQL reserves", _CORRECT)
     return role(name, text)
 
 
 def folder(name: str, text: str) -> str:
     """An absolute path."""
     if not text.startswith("/"):
-        raise DevError(f"{name}={text} is not an absolute path", _LEAVE_OUT)
+        raise DevError(f"{name}={text} is not an absolute path", _CORRECT)
     return printable(name, text)
 
 
 def database(name: str, text: str) -> str:
     """The name of a database that is not Postgres' own."""
     if text in _SYSTEM_DATABASES:
-        raise DevError(f"{name}={text} is a database of Postgres itself", _LEAVE_OUT)
+        raise DevError(f"{name}={text} is a database of Postgres itself", _CORRECT)
     return role(name, text)
 
 
 def account(name: str, text: str) -> str:
     """An AWS account ID."""
     if not re.fullmatch(r"[0-9]{12}", text):
-        raise DevError(f"{name}={text} is not an account ID, which has 12 digits", _LEAVE_OUT)
+        raise DevError(f"{name}={text} is not an account ID, which has 12 digits", _CORRECT)
     return text
 
 
 def url(name: str, text: str) -> str:
     """An http or https URL."""
     if not _is_url(text, "http", "https"):
-        raise DevError(f"{name}={text} is not a URL", _LEAVE_OUT)
+        raise DevError(f"{name}={text} is not a URL", _CORRECT)
     return text
 
 
@@ -102,7 +102,7 @@ def address(name: str, text: str) -> str:
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:
-        raise DevError(f"{name}={text} is not an IP address", _LEAVE_OUT) from None
+        raise DevError(f"{name}={text} is not an IP address", _CORRECT) from None
 
 
 def password(name: str, text: str) -> str:
@@ -117,5 +117,5 @@ def password(name: str, text: str) -> str:
     }
     broken = [rule for rule, form in rules.items() if not re.fullmatch(form, text, re.DOTALL)]
     if broken:
-        raise DevError(f"{name} (not shown) must have {', '.join(broken)}", _LEAVE_OUT)
+        raise DevError(f"{name} (not shown) must have {', '.join(broken)}", _CORRECT)
     return text

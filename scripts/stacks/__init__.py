@@ -12,14 +12,18 @@ versions       the version of a running emulator
 import importlib
 import queue
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol, cast
 
-from scripts import state
+from scripts import clients, state
+from scripts.app import FILE
 from scripts.engine.checks import Check
-from scripts.errors import DevError, UsageError, did_you_mean
+from scripts.errors import DevError, NotRunningError, UsageError, did_you_mean
 from scripts.settings import Settings
 from scripts.stacks import passwords
 from scripts.targets import Aws, Database, Targets
@@ -30,25 +34,28 @@ MODULES = {
     "aws": "scripts.stacks.aws",
 }
 LOG_LINES = 100
+# How long an answer about health is good: so that a command asks a hung server once, not each time.
+_GOOD_SECONDS, _SILENT_SECONDS = 0.5, 2.0
+_asked: dict[tuple[str, str], tuple[float, str | None]] = {}
 
 
 @dataclass(frozen=True)
 class Service:
     """One service of a stack: `postgres`, `aws`, or `dynamodb` where it is a server of its own.
 
-    `start` returns a line once it is ready; `stop` is False where nothing ran; `health` is None
-    when it is well, else the reason. `log` gives that many of its last lines, and to follow it
-    also those that come until the service stops. `data` says what it keeps, None for nothing, and
-    `erase` deletes that; the service is stopped then. `has_crashed`: it ended, and `stop` did not
-    end it. `needs` are the stack's checks that must pass before it is checked. `port_setting` is
-    the setting of its port, "" where that is not ours to choose. `ours`: it is started and stopped
-    by us, not by somebody elsewhere.
+    `launch` returns a line once it is ready; `stop` is False where nothing ran; `ask` is None
+    when it is well, else the reason: call `start` and `health`. `log` gives that many of its last
+    lines, and to follow it also those that come until the service stops. `data` says what it keeps,
+    None for nothing, and `erase` deletes that; the service is stopped then. `has_crashed`: it
+    ended, and `stop` did not end it. `needs` are the checks of the stack that must pass before
+    it is checked. `port_setting` is the setting of its port, "" if this tool does not choose it.
+    `ours`: this tool starts and stops it. `notice` is worth knowing while it is well.
     """
 
     name: str
-    start: Callable[[], str]
+    launch: Callable[[], str]
     stop: Callable[[], bool]
-    health: Callable[[], str | None]
+    ask: Callable[[], str | None]
     address: Callable[[], str]
     is_running: Callable[[], bool]
     since: Callable[[], datetime | None]
@@ -60,11 +67,49 @@ class Service:
     needs: tuple[str, ...] = ()
     port_setting: str = ""
     ours: bool = True
+    notice: Callable[[], str] = lambda: ""
+
+    def start(self) -> str:
+        """Start it; a line once it is ready."""
+        _asked.pop((self.name, self.address()), None)
+        return self.launch()
+
+    def health(self, seconds: float = 0) -> str | None:
+        """None when it is well, else the reason: SILENT if it does not answer in time.
+
+        An answer that is at most so many seconds old is good enough.
+        """
+        key = self.name, self.address()
+        at, reason = _asked.get(key, (float("-inf"), None))
+        if time.monotonic() - at < (_SILENT_SECONDS if reason == clients.SILENT else seconds):
+            return reason
+        answers: queue.SimpleQueue[str | Exception | None] = queue.SimpleQueue()
+
+        def ask() -> None:
+            try:
+                answers.put(self.ask())
+            except Exception as error:  # noqa: BLE001 - raised below
+                answers.put(error)
+
+        threading.Thread(target=ask, daemon=True).start()
+        try:  # the question itself has the same deadline, as far as it can have one
+            answer = answers.get(timeout=clients.ANSWER_SECONDS + 0.5)
+        except queue.Empty:
+            answer = clients.SILENT
+        if isinstance(answer, Exception):
+            raise answer
+        _asked[key] = time.monotonic(), answer
+        return answer
+
+    @property
+    def part(self) -> str:
+        """The service of app.toml that it belongs to: DynamoDB Local belongs to `aws`."""
+        return "postgres" if self.name == "postgres" else "aws"
 
 
 @dataclass(frozen=True)
 class Status:
-    """How a service is: `state` is healthy, unhealthy or down, `reason` says why."""
+    """How a service is: `state` is healthy, unhealthy or down, `reason` says why, or a notice."""
 
     service: str
     state: str
@@ -88,6 +133,9 @@ class Stack(Protocol):
     def checks(self, settings: Settings, chosen: bool) -> list[Check]:
         """The checks of doctor for this stack, depending on whether it is the chosen one."""
 
+    def adopt(self, settings: Settings, former: Path) -> None:
+        """Stop the servers of a checkout that was moved, and take over its data."""
+
 
 def get(settings: Settings) -> Stack:
     """The stack that the settings name. Raises DevError for one that is not known."""
@@ -109,6 +157,17 @@ def checks(settings: Settings) -> list[Check]:
     ]
 
 
+def adopt(settings: Settings, say: Callable[[str], None]) -> None:
+    """Complete the move of a checkout to another path, if it was moved: its data is found again."""
+    former = state.find_former(settings)
+    if not former or settings.throwaway:
+        return
+    for name in MODULES:
+        _import(name).adopt(settings, former)
+    state.claim(settings)
+    say(f"this checkout was moved from {former}; its data is used here")
+
+
 def introduce(settings: Settings) -> list[str]:
     """Lines to say before anything is done. Raises DevError for targets that do not fit."""
     return get(settings).introduce(settings)
@@ -117,6 +176,20 @@ def introduce(settings: Settings) -> list[str]:
 def targets(settings: Settings) -> Targets:
     """Where the chosen stack keeps the data, whether it runs or not."""
     return get(settings).targets(settings)
+
+
+def list_services(settings: Settings) -> list[Service]:
+    """The services of the chosen stack that the app has."""
+    return [one for one in get(settings).services(settings) if one.part in settings.app.services]
+
+
+def check_has(settings: Settings, part: str) -> None:
+    """Raise DevError for an app that does not have a service (`postgres`, `aws`)."""
+    if part not in settings.app.services:
+        raise DevError(
+            f"{settings.app.name} has no service {part}",
+            f"add {part} to services at the top of {FILE}",
+        )
 
 
 def get_database(settings: Settings) -> Database:
@@ -128,7 +201,7 @@ def get_database(settings: Settings) -> Database:
 
 def get_aws(settings: Settings) -> Aws:
     """The AWS of the chosen stack. Raises DevError where an emulator of it does not run."""
-    return _running(settings, "aws", "dynamodb").aws
+    return _running(settings, "aws").aws
 
 
 def local_database(settings: Settings, host: str, port: int) -> Database:
@@ -139,6 +212,7 @@ def local_database(settings: Settings, host: str, port: int) -> Database:
         user=settings.postgres_user,
         password=passwords.find(settings) or "",
         name=settings.postgres_db,
+        sslmode="disable",  # node-postgres reads "prefer" as TLS required, as lib/pq reads none
         owned=True,
         users=settings.app.users,
     )
@@ -149,8 +223,8 @@ def describe_trouble(settings: Settings, starting: Collection[str] = ()) -> str:
 
     Those that are only `starting` are left out.
     """
-    services = [one for one in get(settings).services(settings) if one.name not in starting]
-    troubles = [(service, service.health()) for service in services]
+    services = [one for one in list_services(settings) if one.name not in starting]
+    troubles = zip(services, _ask_all(services), strict=True)
     return "".join(
         f"\n{service.name}: {reason}{service.log_tail()}" for service, reason in troubles if reason
     )
@@ -158,13 +232,23 @@ def describe_trouble(settings: Settings, starting: Collection[str] = ()) -> str:
 
 def list_status(settings: Settings) -> list[Status]:
     """Every service of the chosen stack, asked now."""
-    return [_status(service) for service in get(settings).services(settings)]
+    services = list_services(settings)
+    return list(map(_status, services, _ask_all(services)))
 
 
-def _status(service: Service) -> Status:
-    reason = service.health()
+def _ask_all(services: Sequence[Service]) -> list[str | None]:
+    """The health of each, asked at the same time."""
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(Service.health, services))
+
+
+def _status(service: Service, reason: str | None) -> Status:
+    if reason == clients.SILENT:  # its engine, too, may not answer
+        return Status(service.name, "unhealthy", service.address(), None, reason)
     state = "healthy" if reason is None else "unhealthy" if service.is_running() else "down"
-    return Status(service.name, state, service.address(), service.since(), reason or "")
+    return Status(
+        service.name, state, service.address(), service.since(), reason or service.notice()
+    )
 
 
 def describe_choice(settings: Settings) -> str:
@@ -188,7 +272,7 @@ def flag(settings: Settings) -> str:
 
 def list_data(settings: Settings) -> list[str]:
     """What `down --volumes` removes, a line each; nothing that is not this checkout's."""
-    kept = [(service.name, service.data()) for service in get(settings).services(settings)]
+    kept = [(service.name, service.data()) for service in list_services(settings)]
     return [f"{name}: {data}" for name, data in kept if data]
 
 
@@ -220,7 +304,7 @@ def read_logs(settings: Settings, name: str, lines: int, follow: bool) -> Iterat
 
     To follow, also those that come, until the services stop. Raises UsageError for another name.
     """
-    services = get(settings).services(settings)
+    services = list_services(settings)
     chosen = [service for service in services if name in ("", service.name)]
     if not chosen:
         raise unknown_service(name, [service.name for service in services])
@@ -256,17 +340,31 @@ def _import(name: str) -> Stack:
     return cast(Stack, importlib.import_module(MODULES[name]))
 
 
-def _running(settings: Settings, *names: str) -> Targets:
-    stack = get(settings)
-    for service in stack.services(settings):
-        if service.name in names and not service.is_running():
-            raise DevError(f"{service.name} is not running at {service.address()}", "./invoke up")
-    return stack.targets(settings)
+def check_running(settings: Settings, names: Collection[str]) -> None:
+    """Raise DevError for a service of these names that hangs, NotRunningError for a stopped one."""
+    for service in list_services(settings) if names else ():
+        if service.name not in names:
+            continue
+        if service.ours and service.health(_GOOD_SECONDS) == clients.SILENT:
+            raise DevError(
+                f"{service.name} at {service.address()}: {clients.SILENT}",
+                f"./invoke restart {service.name}",
+            )
+        if not service.is_running():
+            raise NotRunningError(
+                f"{service.name} is not running at {service.address()}", "./invoke up"
+            )
+
+
+def _running(settings: Settings, part: str) -> Targets:
+    check_has(settings, part)
+    check_running(settings, [one.name for one in list_services(settings) if one.part == part])
+    return targets(settings)
 
 
 def _is_running(settings: Settings) -> bool:
     """Does a service of the chosen stack run? False if the engine cannot be reached."""
     try:
-        return any(service.is_running() for service in get(settings).services(settings))
+        return any(service.is_running() for service in list_services(settings))
     except DevError:
         return False

@@ -1,6 +1,7 @@
 """The aws stack: a production database and AWS itself. It starts nothing and stops nothing."""
 
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from scripts import clients
@@ -84,6 +85,10 @@ def checks(settings: Settings, chosen: bool) -> list[Check]:
     return [Check("aws target", lambda: ok("\n".join(introduce(settings))))] if chosen else []
 
 
+def adopt(settings: Settings, former: Path) -> None:
+    """Do nothing: what runs there does not depend on a path here."""
+
+
 def _service(name: str, address: str, health: Callable[[], str | None]) -> Service:
     def start() -> str:
         raise DevError(
@@ -93,9 +98,9 @@ def _service(name: str, address: str, health: Callable[[], str | None]) -> Servi
 
     return Service(
         name=name,
-        start=start,
+        launch=start,
         stop=lambda: False,
-        health=health,
+        ask=health,
         address=lambda: address,
         is_running=lambda: True,
         since=lambda: None,

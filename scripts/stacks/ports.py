@@ -10,7 +10,7 @@ from scripts.errors import DevError
 from scripts.settings import Settings, add_prefix
 
 PORTS_TRIED = 100
-OF_APPS = {3000, 4567, 5000}  # where frontends and backends listen by default: theirs, not ours
+OF_APPS = {3000, 4567, 5000}  # where frontends and backends listen by default
 
 
 def find_pinned(settings: Settings, setting: str) -> int | None:
@@ -31,14 +31,14 @@ def choose(settings: Settings, setting: str) -> int:
 
 
 def check_pinned(settings: Settings, setting: str, ours: int | None) -> None:
-    """Raise DevError where somebody else holds the port that the user set; `ours` is our own."""
+    """Raise DevError if another program uses the port that is set; `ours` is the service's own."""
     port = find_pinned(settings, setting)
     if port and port != ours and not is_free(port):
         raise taken(settings, setting, holder(port))
 
 
 def taken(settings: Settings, setting: str, holder: str) -> DevError:
-    """The DevError for a port that the user set and somebody else holds."""
+    """The DevError for a port that is set and that another program uses."""
     variable = settings.variable(setting)
     return DevError(
         f"{settings.describe_source(setting)}={getattr(settings, setting)} is taken by {holder}",
@@ -47,8 +47,15 @@ def taken(settings: Settings, setting: str, holder: str) -> DevError:
     )
 
 
+def describe_former(port: int | None) -> str:
+    """A sentence on the port that a server had before, if it has another one now; else ""."""
+    if not port:
+        return ""
+    return f"its port was {port}" + ("" if is_free(port) else f", which {holder(port)} uses")
+
+
 def none_free(name: str) -> DevError:
-    """The DevError for a server that none of the ports to try would have."""
+    """The DevError if none of the ports to try is free."""
     return DevError(
         f"there is no free port for {name}; {PORTS_TRIED} were tried",
         "stop programs that listen on them, or set another port in .env",

@@ -15,12 +15,12 @@ from typing import BinaryIO
 
 import psutil
 
-from scripts import shell, state
+from scripts import clients, shell, state
 from scripts.errors import DevError, LoginRefusedError
 from scripts.settings import Settings
 from scripts.stacks import ports
 
-STOP_SECONDS = 60.0
+STOP_SECONDS, STOP_SECONDS_SILENT = 60.0, 4.0  # until a server is killed
 LOG_LIMIT, LOG_KEPT = 10 << 20, 2 << 20  # bytes: a log beyond the first is cut to the second
 _FOLLOW_SECONDS = 0.1
 
@@ -38,7 +38,7 @@ class Launch:
 class Server:
     """One server of this checkout.
 
-    `marker` is one of its arguments, so a process can be known for ours whatever a file says.
+    `marker` is one of its arguments and identifies its process, whatever the record says.
     """
 
     name: str
@@ -48,12 +48,12 @@ class Server:
 
     @property
     def log(self) -> Path:
-        """Where it writes what it has to say."""
+        """The log file."""
         return self.state / f"{self.name}.log"
 
     @property
     def record(self) -> Path:
-        """Its last pid and port: the port to prefer, and a hint where to look for the process."""
+        """Its last pid and port, which to prefer; and the port before, if that was taken."""
         return self.state / f"{self.name}.json"
 
 
@@ -69,6 +69,11 @@ def find(server: Server) -> psutil.Process | None:
 def find_port(server: Server) -> int | None:
     """The port it had last, None if it never ran."""
     return _read_record(server).get("port")
+
+
+def find_former_port(server: Server) -> int | None:
+    """The port that it had before its present start, if that was taken then."""
+    return _read_record(server).get("former")
 
 
 def find_start(server: Server) -> datetime | None:
@@ -88,7 +93,7 @@ def start(
 
     `port_setting` is the field that holds the preferred port, `launch` says how to start on a port,
     `not_ready` is the reason why a port does not serve yet; it may raise LoginRefusedError, which
-    is final. A server that runs is only waited for, however it is, unless the user set another
+    is final. A server that runs is only waited for, unless it is SILENT or the user set another
     port. Raises DevError with the last lines of the log when it ends early or READY_TIMEOUT is
     over, and names who holds a port the user set.
     """
@@ -96,7 +101,7 @@ def start(
     pinned = ports.find_pinned(settings, port_setting)
     ports.check_pinned(settings, port_setting, last if running else None)
     if running and last and pinned in (None, last):
-        reason = _wait(running, last, not_ready, settings.ready_timeout)
+        reason = _wait(running, last, not_ready, settings.ready_timeout, final=clients.SILENT)
         if reason is None:
             return last
         if _is_alive(running):
@@ -105,7 +110,8 @@ def start(
     stop_strays(server)
     for port in ports.to_try(settings, port_setting, last):
         process = _spawn(server, launch(port))
-        state.write(server.record, json.dumps({"pid": process.pid, "port": port}))
+        former = {"former": last} if last and not pinned and last != port else {}
+        state.write(server.record, json.dumps({"pid": process.pid, "port": port} | former))
         reason = _wait(process, port, not_ready, settings.ready_timeout)
         if reason is None:
             return port
@@ -115,24 +121,24 @@ def start(
 
 
 def _not_ready(server: Server, reason: str) -> DevError:
-    """A server that is slow may be ready by and by: it goes on, the next start waits for it."""
+    """The error for a server that is not ready in time; it keeps running."""
     return DevError(
         f"{server.name} did not get ready: {reason}{log_tail(server)}",
-        f"./invoke logs {server.name}; to restart it: ./invoke down up",
+        f"./invoke restart {server.name}",
     )
 
 
 def has_crashed(server: Server) -> bool:
-    """Did it end, and neither `stop` nor a shutdown of the machine ended it?"""
+    """True if it ended other than by `stop` or a shutdown of the machine."""
     if "pid" not in _read_record(server) or find(server):
         return False
     return server.record.stat().st_mtime > psutil.boot_time()
 
 
-def stop(server: Server) -> bool:
-    """Stop the server gracefully, by force when that takes too long. False if it did not run."""
+def stop(server: Server, seconds: float = STOP_SECONDS) -> bool:
+    """Stop the server gracefully, by force after `seconds`. False if it did not run."""
     if process := find(server):
-        end(process, server.stop_signal)
+        end(process, server.stop_signal, seconds)
     ran = process is not None or stop_strays(server)
     record = _read_record(server)
     if record.pop("pid", None):  # its end was no crash; the port is the one to prefer
@@ -193,14 +199,14 @@ def read_log(server: Server, lines: int, follow: bool) -> Iterator[str]:
 
 
 def list_strays(server: Server) -> list[psutil.Process]:
-    """Processes of this server that no record tells of; not its new children, who look alike."""
+    """Processes with this server's marker that its record does not name, without their children."""
     ours = {one.pid: one for one in psutil.process_iter(["ppid"]) if _is_ours(one, server.marker)}
     known = find(server)
     return [one for one in ours.values() if one != known and one.info["ppid"] not in ours]
 
 
 def stop_strays(server: Server) -> bool:
-    """End servers of ours that no record tells of; at once where their `.dev` was deleted."""
+    """End this server's processes without a record; kill them if their `.dev` was deleted."""
     first = server.stop_signal if server.log.exists() else signal.SIGKILL
     strays = list_strays(server)
     for process in strays:
@@ -208,12 +214,18 @@ def stop_strays(server: Server) -> bool:
     return bool(strays)
 
 
-def end(process: psutil.Process, first: signal.Signals) -> None:
-    """Send the signal and wait for the end; a process that takes too long is killed."""
-    for number in (first, signal.SIGKILL):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.send_signal(number)
-        deadline = time.monotonic() + STOP_SECONDS
+def end(process: psutil.Process, first: signal.Signals, seconds: float = STOP_SECONDS) -> None:
+    """Send the signal and wait for the end; after `seconds`, kill it with its children."""
+    family = [process]
+    with contextlib.suppress(psutil.Error):
+        family += process.children(recursive=True)
+    for number, patience in ((first, seconds), (signal.SIGKILL, STOP_SECONDS)):
+        for one in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if one == process or number == signal.SIGKILL:
+                    one.send_signal(number)
+                one.send_signal(signal.SIGCONT)  # one that is suspended handles no signal
+        deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
             if not _is_alive(process):
                 return
@@ -241,13 +253,19 @@ def _open_log(server: Server) -> BinaryIO:
 
 
 def _wait(
-    process: psutil.Process, port: int, not_ready: Callable[[int], str | None], timeout: float
+    process: psutil.Process,
+    port: int,
+    not_ready: Callable[[int], str | None],
+    timeout: float,
+    final: str = "",
 ) -> str | None:
-    """None once it is ready, else the reason why it will not be."""
+    """None once it is ready, else the reason why it will not be; `final` is one."""
     deadline = time.monotonic() + timeout
     while (reason := _ask(process, port, not_ready)) is not None:
         if not _is_alive(process):
             return _describe_end(process)
+        if reason == final:
+            return reason
         if time.monotonic() > deadline:
             return f"{reason} after {timeout:.0f} s (READY_TIMEOUT)"
         time.sleep(0.01)
@@ -264,7 +282,7 @@ def _ask(process: psutil.Process, port: int, not_ready: Callable[[int], str | No
     try:
         return not_ready(port)
     except LoginRefusedError as error:
-        if not _listens(process, port):  # somebody else was faster, and refuses us
+        if not _listens(process, port):  # another server has the port, and refuses the login
             return error.reason
         raise
 
@@ -283,7 +301,7 @@ def _is_ours(process: psutil.Process, marker: str) -> bool:
 
 
 def _is_alive(process: psutil.Process) -> bool:
-    """Is it running? A zombie, which in a container may wait long for its reaper, is not."""
+    """True if it is running; a zombie is not."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -293,7 +311,7 @@ def _is_alive(process: psutil.Process) -> bool:
 def _read_record(server: Server) -> dict[str, int]:
     try:
         record = json.loads(state.read(server.record) or "{}")
-        kept = {name: record[name] for name in ("port", "pid") if name in record}
+        kept = {name: record[name] for name in ("port", "pid", "former") if name in record}
         sound = 0 < kept["port"] < 65536 and kept.get("pid", 1) > 0
     except (ValueError, KeyError, TypeError, RecursionError):
         return {}

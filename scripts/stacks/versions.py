@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 
 def find_emulator(endpoint: str) -> str:
-    """The emulator's version as it reports it, "" where nobody does."""
+    """The version that the emulator reports, "" if it does not respond."""
     connection = http.client.HTTPConnection(urlsplit(endpoint).netloc, timeout=2)
     try:
         connection.request("GET", "/_ministack/health")

@@ -53,7 +53,10 @@ def setup(settings: Settings) -> list[Step]:
 
 @replacement(_database_loss)
 def reset(settings: Settings, confirmed: str) -> list[Step]:
-    """Rebuild the database from the SQL files (undo reverts it)."""
+    """Rebuild the database from the SQL files (undo reverts it).
+
+    Closes every connection to the database, as reset does.
+    """
     from scripts.environment import reset
 
     return reset.db_reset(settings, confirmed)
@@ -70,6 +73,7 @@ def connect(call: Call) -> None:
 
 @listing(
     "pid",
+    "kind",
     "user",
     "application",
     "state",
@@ -78,7 +82,7 @@ def connect(call: Call) -> None:
     empty="no connections to the database",
 )
 def sessions(call: Call) -> "list[Session]":
-    """List the connections to the database."""
+    """List the connections to the database and what else uses it, such as prepared transactions."""
     from scripts.postgres import databases
 
     return databases.list_sessions(stacks.get_database(call.settings))
@@ -93,6 +97,8 @@ def kill_sessions(call: Call) -> None:
         database = stacks.get_database(call.settings)
         closed = count(databases.kill_sessions(database), "connection")
         output.say(f"closed {closed} to {database}")
+        for holder, command in databases.list_holders(database):
+            output.say(f"{holder}; to end it: {command}")
 
 
 @task(

@@ -2,12 +2,12 @@
 
 import os
 import shlex
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-from scripts import settings, stacks
+from scripts import settings, shell, stacks
 from scripts.cli import confirmation, output
 from scripts.cli.values import Choice, Number, Text
 from scripts.engine import history
@@ -39,19 +39,30 @@ _MOST_LINES = 1_000_000
     help={
         "with-seed": "also load seed data on the aws stack",
         "export-env": "add the variables (see ./invoke env) to the GitHub Actions job",
+        "verbose": "also show the steps that were already done, and the addresses",
     },
 )
-def setup(call: Call, with_seed: bool = False, export_env: bool = False) -> None:
+def setup(
+    call: Call, with_seed: bool = False, export_env: bool = False, verbose: bool = False
+) -> None:
     """Start the services and load the seed data."""
     from scripts.cli import github
     from scripts.environment import setup, variables
 
     if export_env:
         github.require_job(os.environ)
-    call.run(lambda: setup.setup(call.settings, with_seed))
-    if not (call.plan or call.is_dry):
-        _show_addresses(call.settings)
-    if export_env and not (call.plan or call.is_dry):
+    only_shows, chosen = call.plan or call.is_dry, call.settings
+    runs = history.list_runs(chosen.state / history.FOLDER)
+    first = only_shows or not any(run.command == "setup" for run in runs)
+    for line in setup.introduce(chosen) if first or verbose else ():
+        output.say(line)
+    done = call.run(lambda: setup.setup(chosen, with_seed), brief=not verbose)
+    if only_shows:
+        return
+    services = {service.name for service in stacks.get(chosen).services(chosen)}
+    if verbose or not done - services:
+        _show_addresses(chosen)
+    if export_env:
         variables.export(settings.load(stack=call.stack), "github", os.environ)
 
 
@@ -71,7 +82,11 @@ def _reset_loss(settings: Settings) -> Loss | None:
 
 @replacement(_reset_loss)
 def reset(settings: Settings, confirmed: str) -> list[Step]:
-    """Start over with fresh seed data (undo reverts it)."""
+    """Start over with fresh seed data (undo reverts it).
+
+    Closes every connection to the database, and to the one that was saved for undo, when it is
+    replaced; a pool reconnects. Connections to other databases and to AWS are not closed.
+    """
     from scripts.environment import reset
 
     return reset.reset(settings, confirmed)
@@ -89,7 +104,10 @@ def _undo_loss(settings: Settings) -> Loss | None:
 
 @replacement(_undo_loss)
 def undo(settings: Settings, confirmed: str) -> list[Step]:
-    """Restore what the last change replaced or dropped."""
+    """Restore what the last change replaced or dropped.
+
+    Closes every connection to the database, as reset does.
+    """
     from scripts.environment import reset
 
     return reset.undo(settings, confirmed)
@@ -133,7 +151,9 @@ def down(call: Call, service: Service = "", volumes: bool = False, yes: bool = F
     chosen = call.settings
     if volumes and not (call.plan or call.is_dry):
         confirmation.confirm_removal(
-            [*stacks.list_data(chosen), *transaction.list_data(chosen)], yes
+            [*stacks.list_data(chosen), *transaction.list_data(chosen)],
+            yes,
+            "./invoke down --volumes --yes",
         )
     call.run(lambda: services.pick(setup.down(chosen, volumes), service))
 
@@ -142,15 +162,23 @@ def down(call: Call, service: Service = "", volumes: bool = False, yes: bool = F
 def status(call: Call, watch: bool = False) -> None:
     """Show the services; exit code 1 unless all are healthy."""
     columns = ["service", "state", "address", "since", "reason"]
-    output.say(stacks.describe_choice(call.settings))
+    chosen = call.settings
+    branch = shell.find_branch(chosen.root)
+    about = {"app": chosen.app.name, "folder": str(chosen.root), "branch": branch or None}
+    output.say(f"app: {chosen.app.name} in {chosen.root}{branch and f', branch {branch}'}")
+    output.say(stacks.describe_choice(chosen))
+
+    def look() -> list[dict[str, object]]:
+        return [asdict(row) | about for row in stacks.list_status(chosen)]
+
     if watch:
         from scripts.cli import watch as watching
 
-        watching.repeat(lambda: stacks.list_status(call.settings), columns, call.json)
-    rows = stacks.list_status(call.settings)
+        watching.repeat(look, columns, call.json)
+    rows = look()
     output.write_rows(rows, columns, call.json)
-    _show_addresses(call.settings)
-    output.end_with(int(any(row.state != "healthy" for row in rows)))
+    _show_addresses(chosen)
+    output.end_with(int(any(row["state"] != "healthy" for row in rows)))
 
 
 @task(
@@ -184,15 +212,17 @@ check = one_step("check", "Read all data back as the app does.")
     JSON,
     help={
         "all": "show every check, not only problems",
-        "fix": "stop leftover servers and remove leftover files; no data is lost",
+        "fix": "stop leftover servers, remove leftover files;"
+        " asks before it deletes the data of deleted checkouts",
+        "yes": "delete it without asking",
     },
 )
-def doctor(call: Call, all: bool = False, fix: bool = False) -> None:
+def doctor(call: Call, all: bool = False, fix: bool = False, yes: bool = False) -> None:
     """Show problems with their fixes; exit code 1 if a check fails."""
     from scripts.doctor import examine, report
 
     fix = fix and not call.would("stop leftover servers and remove leftover files")
-    found = examine.run(partial(settings.load, stack=call.stack), fix)
+    found = examine.run(partial(settings.load, stack=call.stack), fix, yes)
     findings = [replace(one, fix=with_option(one.fix, call.stack_option)) for one in found]
     if call.json:
         output.write_json(findings)
@@ -230,12 +260,17 @@ def run(call: Call) -> None:
         variables.run(call.settings, command)
 
 
-@pipeline(help={"name": "the name of a [[step]] in app.toml"})
-def step(settings: Settings, name: str) -> list[Step]:
+@pipeline(
+    help={
+        "name": "the name of a [[step]] in app.toml",
+        "again": "run a step with `once` even if it already ran in this database",
+    }
+)
+def step(settings: Settings, name: str, again: bool = False) -> list[Step]:
     """Run one of the app's own steps."""
     from scripts.environment import setup
 
-    return setup.pick(settings, name)
+    return setup.pick(settings, name, again=again)
 
 
 @task(
@@ -272,7 +307,12 @@ def web(
     if not call.would(
         f"serve the pages on 127.0.0.1, port {chosen.web_port} or the next free port"
     ):
-        web.serve(chosen, output.say, open)
+
+        def tell(address: str) -> None:
+            output.write(address)
+            output.say("open this address in your browser; Ctrl-C stops the server")
+
+        web.serve(chosen, tell, open)
 
 
 @task(STACK, program="[-- COMMAND]")

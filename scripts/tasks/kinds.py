@@ -11,7 +11,7 @@ import os
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Annotated, Any
 
 from invoke.context import Context
@@ -106,22 +106,26 @@ class Call:
             output.say(f"would {intent}")
         return self.is_dry
 
-    def run(self, compose: Callable[[], Sequence[Step]]) -> None:
-        """Run a pipeline; with --plan or --dry, show what it would do."""
-        from scripts.cli import plans
+    def run(self, compose: Callable[[], Sequence[Step]], brief: bool = False) -> set[str]:
+        """Run a pipeline; with --plan or --dry, show what it would do.
+
+        Returns the names of the steps that were already done, which `brief` only counts.
+        """
+        from scripts.cli import plans, progress
         from scripts.environment import parts, reset, runner
 
         chosen = self.settings
-        if self.command in ("setup", "reset") and (skipped := parts.describe_missing(chosen)):
-            output.say(skipped)
+        if self.command == "reset" and (missing := parts.describe_missing(chosen.app)):
+            output.say(missing)
         if self.plan or self.is_dry:
             steps = compose()
-            plans.write(steps, engine.find_done(steps), self.json)
-            return
+            plans.write(steps, engine.foresee(steps), self.json, self.stack_option)
+            return set()
         if self.json:
             raise UsageError("--json requires --plan", f"./invoke {self.line} --plan --json")
         following = reset.get_next_hint(chosen, self.command)
-        runner.run(chosen, self.command, compose, following, self.line)
+        show = partial(progress.show, brief=brief)
+        return runner.run(chosen, self.command, compose, following, self.line, show=show)
 
 
 def task(

@@ -55,10 +55,11 @@ def screenshots(call: Call) -> None:
     _python(call, "tests.screenshots")
 
 
-@task()
-def test(call: Call) -> None:
-    """Check format, lint and types; run all tests."""
-    for tool in ("ruff format --check --quiet", "ruff check --quiet", "mypy", "pytest"):
+@task(help={"all": "also every case of the long matrices, which take hours"})
+def test(call: Call, all: bool = False) -> None:
+    """Check format, lint and types; run the tests."""
+    pytest = f"pytest{' --all' if all else ''}"
+    for tool in ("ruff format --check --quiet", "ruff check --quiet", "mypy", pytest):
         _python(call, tool)
 
 

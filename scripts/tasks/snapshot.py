@@ -15,7 +15,10 @@ NAME = {"name": "snapshot name: letters, digits, _ and -"}
 
 @pipeline(help=NAME)
 def save(settings: Settings, name: str) -> list[Step]:
-    """Save the current state under a name."""
+    """Save the current state under a name.
+
+    Closes every connection to the database while it is copied.
+    """
     from scripts.environment import reset
 
     return reset.snapshot_save(settings, name)
@@ -44,7 +47,10 @@ def _restore_loss(settings: Settings, name: str) -> Loss | None:
 
 @replacement(_restore_loss, help=NAME)
 def restore(settings: Settings, name: str, confirmed: str) -> list[Step]:
-    """Restore a snapshot (undo reverts it)."""
+    """Restore a snapshot (undo reverts it).
+
+    Closes every connection to the database, as reset does.
+    """
     from scripts.environment import reset
 
     return reset.snapshot_restore(settings, name, confirmed)

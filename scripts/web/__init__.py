@@ -15,11 +15,13 @@ words          how times, sizes and differences are written
 
 import contextlib
 import os
+import secrets
 import threading
 import webbrowser
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from scripts import state
 from scripts.settings import Settings
 
 if TYPE_CHECKING:
@@ -27,18 +29,28 @@ if TYPE_CHECKING:
 
 ADDRESS = "127.0.0.1"
 TRIES = 10
+# The browser is started with this file: every user can read the arguments of its process.
+_OPENER = """<!doctype html><meta charset="utf-8"><meta name="referrer" content="no-referrer">
+<meta http-equiv="refresh" content="0; url={0}"><a href="{0}">Open the pages</a>
+"""
 
 
-def serve(settings: Settings, say: Callable[[str], None], opens: bool = False) -> None:
-    """Serve the pages until the process is interrupted; `say` gets their address.
+def serve(settings: Settings, tell: Callable[[str], None], opens: bool = False) -> None:
+    """Serve the pages until the process is interrupted; `tell` gets their address, with its key.
 
     `opens`: the user's browser opens them.
     """
-    server = listen(settings)
-    address = f"http://{ADDRESS}:{server.server_port}/"
-    say(f"the pages are at {address}; Ctrl-C stops the server")
+    state.ensure_folder(settings.state)
+    state.check_claim(settings)
+    server, address = listen(settings)
+    for former in state.list_files(settings.state, "pages-*.html"):
+        if state.read_locked(former) is None:
+            former.unlink(missing_ok=True)
+    opener = settings.state / f"pages-{settings.stack}-{server.server_port}.html"
+    state.write(opener, _OPENER.format(address), locked=True)
+    tell(address)
     if opens:  # beside the server: a browser in the terminal is waited for
-        threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+        threading.Thread(target=webbrowser.open, args=(opener.as_uri(),), daemon=True).start()
     try:
         server.serve_forever()
     except SystemExit as interrupt:
@@ -46,13 +58,18 @@ def serve(settings: Settings, say: Callable[[str], None], opens: bool = False) -
         os._exit(int(interrupt.code or 0))
 
 
-def listen(settings: Settings) -> "BaseWSGIServer":
-    """A server of the pages on the first port that it gets. DevError if the user's own is taken."""
+def listen(settings: Settings) -> "tuple[BaseWSGIServer, str]":
+    """A server of the pages on the first port that it gets, and their address with a new key.
+
+    DevError if the user's own port is taken.
+    """
     from scripts.stacks import ports
     from scripts.web import app
 
+    key = secrets.token_urlsafe(32)
     for _ in range(TRIES):
         port = ports.choose(settings, "web_port")
-        with contextlib.suppress(SystemExit):  # as Werkzeug says that somebody was faster
-            return app.make_server(settings, ADDRESS, port)
+        with contextlib.suppress(SystemExit):  # Werkzeug ends so if the port was taken meanwhile
+            server = app.make_server(settings, ADDRESS, port, key)
+            return server, f"http://{ADDRESS}:{port}/?key={key}"
     raise ports.none_free("web")

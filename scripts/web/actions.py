@@ -1,5 +1,6 @@
 """The buttons of the Environment page: what each runs, its confirmation, the run that it starts."""
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -188,7 +189,8 @@ def _get_wanted(settings: Settings, action: Action, name: str) -> str:
 
 def _phases(settings: Settings, action: Action, name: str, confirmed: str) -> list[Phase]:
     def phase(command: str, compose: Compose) -> Phase:
-        return command, lambda: compose(settings, name, confirmed)
+        line = shlex.join([command, name] if name else [command])
+        return command, line, lambda: compose(settings, name, confirmed)
 
     return [phase(command, compose) for command, compose in action.commands]
 

@@ -18,7 +18,10 @@ def pages(settings: Settings) -> Blueprint:
 
     @blueprint.get("/")
     def overview() -> ResponseReturnValue:
-        database, aws = stacks.get_database(settings), stacks.get_aws(settings)
+        find = (
+            stacks.get_database if settings.app.users else lambda one: stacks.targets(one).database
+        )
+        database, aws = find(settings), stacks.get_aws(settings)
         try:
             accounts, missing = browse.list_accounts(database, aws), None
         except NotFoundError as error:

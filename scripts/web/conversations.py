@@ -25,7 +25,7 @@ PAGE_SIZE = 20
 
 
 class Handle(UnicodeConverter):
-    """A part of an address that is tried when it is no uuid."""
+    """URL converter for handles, matched after UUIDs."""
 
     weight = 200
 
@@ -47,24 +47,14 @@ class Desk:
         return by_group[group]
 
     def find_with(self, other: Person) -> Conversation | None:
-        """My newest conversation with somebody, None where we have none."""
+        """The newest conversation with another user, None if there is none."""
         found = (one for one in self.conversations if one.other.uuid == other.uuid)
         return next(found, None)
-
-
-def is_offered(settings: Settings) -> bool:
-    """Does the app have messages, as app.toml says?"""
-    return settings.app.messages is not None
 
 
 def pages(settings: Settings) -> Blueprint:
     """The routes of the Messages page."""
     blueprint = Blueprint("conversations", __name__, url_prefix="/messages")
-
-    @blueprint.before_request
-    def check() -> None:
-        if not is_offered(settings):
-            abort(404, "this app has no messages: app.toml has no [messages]")
 
     @blueprint.get("/")
     def choose() -> ResponseReturnValue:
@@ -130,14 +120,14 @@ def _sit_down(settings: Settings, uuid: UUID) -> Desk:
 
 
 def _find_person(settings: Settings, handle: str) -> Person:
-    """Who has this handle, with or without @; 404 for nobody."""
+    """The user with this handle, with or without @; 404 if there is none."""
     everybody = users.people(users.list_users(stacks.get_database(settings)))
     found = everybody.get(handle) or everybody.get(handle.removeprefix("@"))
     return found or abort(404, f"there is no user {handle}")
 
 
 def _address(desk: Desk, other: Person) -> str:
-    """Where I write to somebody: our conversation, or the form that starts one."""
+    """The address for a message to another user: the conversation, or the form that starts one."""
     if existing := desk.find_with(other):
         return url_for(".conversation", me=desk.me.uuid, group=existing.group)
     return url_for(".draft", me=desk.me.uuid, other=other.uuid)
@@ -154,7 +144,7 @@ def _show(desk: Desk, group: str) -> str:
 
 
 def _start(desk: Desk) -> ResponseReturnValue:
-    """Write to somebody: into our conversation, or as the first message of a new one."""
+    """Write to another user: in the conversation, or as the first message of a new one."""
     other = desk.people.get(request.form.get("other", ""))
     if other is None:
         raise FieldError("other", "no user is chosen", "choose a user to write to")

@@ -60,7 +60,7 @@ def pages(settings: Settings, live: LiveRun) -> Blueprint:
 
     @blueprint.get("/logs/<service>")
     def logs(service: str) -> ResponseReturnValue:
-        names = [one.name for one in stacks.get(settings).services(settings)]
+        names = [one.name for one in stacks.list_services(settings)]
         if service not in names:
             abort(404, f"there is no service {service} in this stack")
         found = stacks.read_logs(settings, service, stacks.LOG_LINES, follow=False)
@@ -85,19 +85,18 @@ def _show(settings: Settings, live: LiveRun) -> str:
         trouble=trouble,
         timelines=timeline.build(runs)[:RUNS_SHOWN],
         ticks=timeline.ticks,
-        is_up=any(service.state != "down" for service in services),
         **actions.describe(settings, live),
     )
 
 
 def _list_saved(
     settings: Settings,
-) -> tuple[list[statistics.Saved], statistics.Saved | None, str]:
+) -> tuple[list[statistics.Saved], statistics.Saved | None, DevError | None]:
     """The snapshots and what undo restores; or the reason why they cannot be listed."""
     try:
-        return statistics.list_snapshots(settings), statistics.find_undo(settings), ""
+        return statistics.list_snapshots(settings), statistics.find_undo(settings), None
     except DevError as error:
-        return [], None, error.reason
+        return [], None, error
 
 
 def _list_variables(settings: Settings) -> dict[str, list[Variable]]:

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 from scripts.engine.pipeline import Event, Step
 from scripts.environment import runner
-from scripts.errors import DevError
+from scripts.errors import explain
 from scripts.settings import Settings
 
-Phase = tuple[str, Callable[[], Sequence[Step]]]  # a command, and what composes its steps
+# A command, its line on a terminal, and what composes its steps.
+Phase = tuple[str, str, Callable[[], Sequence[Step]]]
 
 
 @dataclass(frozen=True)
@@ -91,14 +92,15 @@ class LiveRun:
     def _run(self, settings: Settings, phases: Sequence[Phase]) -> None:
         state, reason, hint = "done", "", ""
         try:
-            for command, compose in phases:
+            for command, line, compose in phases:
                 show = self._listener(command)
-                runner.run(settings, command, compose, say=self._note, show=show)
-        except DevError as error:
-            state, reason, hint = "failed", error.reason, error.hint
-        except Exception:
-            logging.getLogger(__name__).exception("a run failed")
+                runner.run(settings, command, compose, line=line, say=self._note, show=show)
+        except Exception as error:
             state, reason = "failed", "this is a bug: the terminal of ./invoke web shows it"
+            if failure := explain(error):
+                reason, hint = failure.reason, failure.hint
+            else:
+                logging.getLogger(__name__).exception("a run failed")
         with self._lock:
             self._state, self._reason, self._hint = state, reason, hint
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from invoke.exceptions import Exit
 
 from scripts.cli import output, plans, progress
 from scripts.engine.pipeline import Event, Step
@@ -112,8 +113,15 @@ def test_no_items_are_none(capsys: pytest.CaptureFixture[str]) -> None:
 PLANNED = [Step("a", "do a", str), Step("b", "do b", str, needs=("a", "c"))]
 
 
+DONE = {"a": Event("skipped", "a", 0, detail="already exists")}
+FAILING = {
+    "a": Event("failed", "a", 0, detail="it is\nrefused\nhint: ./invoke up"),
+    "b": Event("blocked", "b", 0, detail="needs a"),
+}
+
+
 def test_a_plan_shows_which_steps_would_run(capsys: pytest.CaptureFixture[str]) -> None:
-    plans.write(PLANNED, {"a": "already exists"}, as_json=False)
+    plans.write(PLANNED, DONE, as_json=False)
     assert capsys.readouterr() == (
         "STEP  PLAN       WHAT            AFTER\n"
         "a     done       already exists\n"
@@ -122,15 +130,51 @@ def test_a_plan_shows_which_steps_would_run(capsys: pytest.CaptureFixture[str]) 
     )
 
 
-def test_a_plan_as_json(capsys: pytest.CaptureFixture[str]) -> None:
-    plans.write(PLANNED, {"a": "already exists"}, as_json=True)
+def test_a_plan_that_would_fail_says_why_and_ends_with_1(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(Exit) as end:
+        plans.write(PLANNED, FAILING, as_json=False, option="--stack docker")
+    assert end.value.code == 1
+    assert capsys.readouterr() == (
+        "STEP  PLAN        WHAT                             AFTER\n"
+        "a     would fail  it is refused hint: ./invoke up\n"
+        "b     blocked     needs a                          a, c\n",
+        "0 of 2 steps would run\na would fail: it is\nrefused\nhint: ./invoke --stack docker up\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "code", "would_fail", "plan"),
+    [(DONE, None, [], ("done", "would run")), (FAILING, 1, ["a"], ("would fail", "blocked"))],
+)
+def test_a_plan_as_json(
+    found: dict[str, Event],
+    code: int | None,
+    would_fail: list[str],
+    plan: tuple[str, str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with contextlib.nullcontext() if code is None else pytest.raises(Exit):
+        plans.write(PLANNED, found, as_json=True)
     out, err = capsys.readouterr()
+    details = {
+        step.name: found[step.name].detail if step.name in found else step.intent
+        for step in PLANNED
+    }
     assert (json.loads(out), err) == (
         {
-            "would_run": 1,
+            "would_run": plan.count("would run"),
+            "would_fail": would_fail,
             "steps": [
-                {"step": "a", "would_run": False, "what": "already exists", "after": []},
-                {"step": "b", "would_run": True, "what": "do b", "after": ["a", "c"]},
+                {
+                    "step": step.name,
+                    "plan": state,
+                    "would_run": state == "would run",
+                    "what": details[step.name],
+                    "after": list(step.needs),
+                }
+                for step, state in zip(PLANNED, plan, strict=True)
             ],
         },
         "",
@@ -258,6 +302,30 @@ def test_on_a_terminal_the_board_ends_with_what_became_of_each_step() -> None:
     shown = [" ".join(re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line).split()) for line in last_lines]
     assert "✗ first 1.25 s it [bold]broke[/nonsense]" in shown
     assert "- second needs first" in shown
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_brief_run_only_counts_what_was_already_done(terminal: bool) -> None:
+    code = """
+from scripts.cli import progress
+from scripts.engine.pipeline import Event, Step
+
+steps = [Step(name, "", str) for name in ("first", "second", "third", "last")]
+with progress.show(steps, brief=True) as show:
+    show(Event("skipped", "first", 1.0, 1.0, "already exists"))
+    show(Event("skipped", "second", 1.0, 1.0, "already exists"))
+    show(Event("finished", "third", 1.0, 1.0, "made it"))
+    show(Event("failed", "last", 1.0, 1.0, "it broke"))
+"""
+    environment = {"COLUMNS": "80"} if terminal else {"NO_COLOR": "1"}
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", run_on_a_terminal(code, environment)[1])
+    lines = [" ".join(line.split()) for line in shown.splitlines()[-3:]]
+    done, failed = ("✓", "✗") if terminal else ("done", "FAIL")
+    assert lines == [
+        f"{done} third 1.00 s made it",
+        f"{failed} last 1.00 s it broke",
+        "2 steps were already done",
+    ]
 
 
 def test_on_a_terminal_a_running_step_shows_how_far_it_is() -> None:

@@ -1,13 +1,18 @@
 """What `./invoke` alone shows, and what it says to words that it does not know."""
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
 
 import invoke
 import pytest
+from invoke.util import helpline
 
+from scripts.cli import arguments
+from scripts.cli.program import DevProgram
+from scripts.errors import UsageError
 from tests.conftest import PROJECT, Checkout, clean_environment
 from tests.test_architecture import TASKS
 
@@ -60,6 +65,56 @@ def test_every_group_is_aligned() -> None:
         assert len(starts) == 1, group
 
 
+@pytest.mark.parametrize("words", [["help"], ["list"]])
+def test_help_and_list_show_the_same_as_no_word(words: list[str]) -> None:
+    done = run(*words)
+    assert (done.returncode, done.stdout, done.stderr) == (0, run().stdout, "")
+
+
+@pytest.mark.parametrize(
+    ("words", "groups"),
+    [
+        (["db"], {"Postgres"}),
+        (["db", "--help"], {"Postgres"}),
+        (["help", "db"], {"Postgres"}),
+        (["--help", "db"], {"Postgres"}),
+        (["ddb"], {"DynamoDB", "The app's access patterns"}),
+        (["ddb.patterns"], {"The app's access patterns"}),
+        (["rds"], {"Production"}),
+    ],
+)
+def test_a_collection_lists_its_tasks(words: list[str], groups: set[str]) -> None:
+    done = run(*words)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = [line for line in done.stdout.splitlines() if line]
+    listed = {line.split()[0] for line in lines if line.startswith("  ")}
+    name = words[-1] if words[-1] != "--help" else words[0]
+    assert listed == {task for task in TASKS if task.startswith(f"{name}.")}
+    assert {line for line in lines if not line.startswith("  ")} == groups
+
+
+def test_help_before_a_task_is_its_help() -> None:
+    assert run("help", "db.load").stdout == run("db.load", "--help").stdout
+
+
+def test_no_task_that_deletes_is_suggested() -> None:
+    """Whatever is mistyped: each task with one letter less, or another one."""
+    from tasks import ns
+
+    known = {str(context.name): context for context in ns.to_contexts()}
+    deleting = {
+        name for name in known if re.match("Drop|Delete|Permanently", helpline(ns[name]) or "")
+    }
+    assert deleting == {"db.drop", "ddb.drop", "snapshot.delete"}
+    for name in known:
+        near = {name[:-1], name.replace("r", "u"), name.rpartition(".")[2], f"{name}s"}
+        for word in near - known.keys():
+            try:
+                arguments.read([word], DevProgram(ns).initial_context, known, ())
+            except UsageError as error:
+                assert not [one for one in deleting if one in error.hint], word
+
+
 def test_the_list_is_invokes_own() -> None:
     lines = run("--list").stdout.splitlines()
     assert lines[0] == "Subcommands:"
@@ -101,7 +156,11 @@ SHOWS = "all tasks: ./invoke"
             "there is no collection dbb",
             "did you mean db? collections: cognito, db, ddb, ddb.patterns, rds, snapshot",
         ),
-        (["help"], "there is no task help", f"did you mean --help? {SHOWS}"),
+        (["db.dump"], "there is no task db.dump", SHOWS),
+        (["drop"], "there is no task drop", SHOWS),
+        (["ddb.drp"], "there is no task ddb.drp", SHOWS),
+        (["db", "reset"], "there is no task db", f"did you mean db.reset? {SHOWS}"),
+        (["db", "drop"], "there is no task db", SHOWS),
         (["start"], "there is no task start", f"did you mean up? {SHOWS}"),
         (["stop"], "there is no task stop", f"did you mean down? {SHOWS}"),
         (["ps"], "there is no task ps", f"did you mean status? {SHOWS}"),

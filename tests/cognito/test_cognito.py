@@ -323,7 +323,7 @@ def test_two_pools_of_one_name_are_an_error(aws: Aws) -> None:
     text = failure(lambda: user_pool.find_pool(aws))
     assert text.startswith("there are 2 user pools called cruddur: ")
     assert all(pool in text for pool in ids)
-    assert text.endswith("\nhint: delete all but one, or set COGNITO_POOL_NAME to another name")
+    assert text.endswith("\nhint: set COGNITO_POOL_NAME to another name")
 
 
 def test_a_pool_of_another_name_is_not_ours(aws: Aws) -> None:

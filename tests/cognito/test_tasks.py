@@ -6,6 +6,7 @@ import pty
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -41,6 +42,15 @@ for handle, email in cursor.fetchall():
     claims = jwt.decode(token, keys.get_signing_key_from_jwt(token), ["RS256"], issuer=issuer)
     cursor.execute("SELECT handle FROM users WHERE cognito_user_id = %s", (claims["sub"],))
     print(handle, *cursor.fetchone())
+"""
+
+PYCOGNITO = """
+import os
+from pycognito import Cognito
+pool, client = (os.environ[f"AWS_COGNITO_USER_POOL_{name}"] for name in ("ID", "CLIENT_ID"))
+user = Cognito(pool, client, username="korney@example.com")
+user.authenticate(password=os.environ["COGNITO_PASSWORD"])
+print(user.id_claims["email"])
 """
 
 
@@ -103,12 +113,28 @@ def test_an_app_signs_everybody_in_with_the_variables_of_env(
     assert sorted(shown.splitlines()) == ["korney korney", "smirnov smirnov"]
 
 
+def test_pycognito_verifies_tokens_with_the_keys_of_the_pool(running: Checkout) -> None:
+    values = read_env(running)
+    pool = f"{values['AWS_ENDPOINT_URL']}/{values['AWS_COGNITO_USER_POOL_ID']}"
+    with urllib.request.urlopen(f"{pool}/.well-known/jwks.json") as answer:
+        values["COGNITO_JWKS"] = answer.read().decode()
+    shown = subprocess.check_output(
+        [sys.executable, "-c", PYCOGNITO], env=clean_environment() | values, text=True
+    )
+    assert shown == "korney@example.com\n"
+
+
 def test_status_tells_the_password_while_the_emulator_runs(running: Checkout) -> None:
     line = f"sign-in:   every user with the password {LOCAL}\n"
     assert line in running.run("status").stderr
     kill_emulator(running.settings())
     assert line not in running.run("status", expect=1).stderr
     running.run("up")
+
+
+def test_without_a_pool_status_shows_no_password(checkout: Checkout) -> None:
+    checkout.run("up")
+    assert "password" not in checkout.run("status").stderr
 
 
 def test_another_local_password_is_used_shown_and_printed(running: Checkout, aws: Aws) -> None:
@@ -149,7 +175,7 @@ def test_an_unusable_local_password_is_refused_by_name(running: Checkout) -> Non
     done = running.run("status", env={"COGNITO_PASSWORD": "secret"}, expect=1)
     assert done.stderr == (
         "environment: COGNITO_PASSWORD (not shown) must have 8 to 256 characters, an uppercase"
-        " letter, a digit, a symbol\nhint: correct it, or leave it out for the default\n"
+        " letter, a digit, a symbol\nhint: correct it\n"
     )
 
 
@@ -202,8 +228,7 @@ def test_no_token_on_the_aws_stack(running: Checkout, aws: Aws) -> None:
     )
     done = running.run("cognito.set-password", "korney", "--stack", "aws", env=env, expect=1)
     assert done.stderr.endswith(
-        "there is no local password in AWS us-east-1\n"
-        "hint: type one: --prompt, or pipe one in: --stdin\n"
+        "there is no local password in AWS us-east-1\nhint: --prompt (asks for it)\n"
     )
     shown = running.run("env", "--format", "json", "--stack", "aws", env=env).stdout
     assert "COGNITO_PASSWORD" not in json.loads(shown)

@@ -261,8 +261,7 @@ def test_a_handle_that_is_not_in_postgres_is_named_and_nothing_written(
     people = {"korney": PEOPLE["korney"]}
     assert failure(lambda: conversations.seed(table, [script], people)) == (
         "the seed conversation has smirnov, who is not in Postgres"
-        "\nhint: ./invoke db.reset (loads sql/seed.sql again; undo reverts it),"
-        " or correct ddb/seeds"
+        "\nhint: ./invoke db.reset (loads sql/seed.sql again; undo reverts it)"
     )
     assert list_items(table) == []
 

@@ -121,7 +121,7 @@ def test_an_export_is_loaded_again(
     run_load(environment, tmp_path / name)
     assert fetch(aws) == before
     assert failure(lambda: transfer.export(environment, NAME, tmp_path / name)) == (
-        f"{tmp_path / name} already exists\nhint: choose another name, or remove it"
+        f"{tmp_path / name} already exists\nhint: choose another name"
     )
     packed = name.endswith("gz")
     assert not packed or gzip.decompress((tmp_path / name).read_bytes())
@@ -138,11 +138,6 @@ def test_the_last_line_of_a_key_wins(
     found = re.search(r"acknowledged (\d+) items .*, ([\d,]+) replaced", capsys.readouterr().err)
     assert found
     assert int(found[1]) + int(found[2].replace(",", "")) == 2_500
-
-
-def test_keys_that_are_equal_to_dynamodb_are_one_key() -> None:
-    numbers = [bulk_load._key_value({"n": {"N": text}}, "n", "N") for text in ("1", "1.0", "10e-1")]
-    assert len(set(numbers)) == 1
 
 
 def test_what_cannot_be_written_is_in_a_file(
@@ -186,7 +181,7 @@ def test_a_batch_takes_one_item_of_each_partition_in_turn() -> None:
 def test_a_line_that_may_be_too_large_travels_alone() -> None:
     items = [make_item(number, body={"S": "x" * 300_000}) for number in range(60)]
     items[7]["body"]["S"] *= 2
-    packed = list(bulk_load.pack({(n,): line for n, line in enumerate(as_lines(items))}))
+    packed = list(bulk_load.pack({(str(n),): line for n, line in enumerate(as_lines(items))}))
     assert sorted(map(len, packed)) == [1, 9, 25, 25]
     assert max(sum(map(len, batch)) for batch in packed) < 16_000_000
 
@@ -211,7 +206,7 @@ def test_a_stuck_load_says_how_much_is_acknowledged(
     assert re.fullmatch(
         f"{NAME} accepted none of 25 items in {batch_write.PATIENCE} tries;"
         " acknowledged: 1,000 items"
-        "\nhint: try again later, or raise the table's write capacity; the same command resumes",
+        "\nhint: raise the table's write capacity; the same command resumes",
         message,
     )
     run_load(environment, path)

@@ -93,7 +93,8 @@ def test_a_folder_without_definitions_is_named(tmp_path: Path) -> None:
     with pytest.raises(DevError) as error:
         tables.read_definitions(tmp_path)
     assert str(error.value.message) == (
-        f"{tmp_path} contains no table definition\nhint: git checkout ddb/tables"
+        f"{tmp_path} contains no table definition"
+        "\nhint: write a CreateTable request as TABLE.json in it"
     )
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from scripts.engine import history, pipeline
 from scripts.engine.pipeline import Event, FailedError, Step
-from scripts.errors import DevError, RefusedError, explain
+from scripts.errors import DevError, NotRunningError, RefusedError, explain
 from tests.conftest import full_disk
 
 PATIENCE = 20  # seconds until a thread that waits in vain gives up: never in a run that is right
@@ -200,22 +200,50 @@ def test_a_step_that_ends_its_thread_does_not_stop_the_run() -> None:
 
 @pytest.mark.parametrize("needs", [("b", "a"), ("nobody", "nobody")])
 def test_steps_that_could_never_run_are_a_bug(needs: tuple[str, str]) -> None:
-    with pytest.raises(ValueError, match="these wait for each other, or for nobody: a, b"):
+    with pytest.raises(
+        ValueError, match="these steps wait for each other, or for one that is missing: a, b"
+    ):
         pipeline.run([step("a", needs[0]), step("b", needs[1])], lambda event: None)
 
 
 def test_a_plan_asks_every_probe_and_does_nothing() -> None:
     never = broken(AssertionError("an action ran"))
-    down = broken(DevError("postgres is not running"))
+    down = broken(NotRunningError("postgres is not running"))
     steps = [
         step("postgres", action=never, probe=lambda: None),
         step("aws", action=never, probe=lambda: "running"),
+        step("db.create", "postgres", action=never, probe=broken(DevError("refused"))),
         step("db.seed", "postgres", action=never, probe=down),
+        step("alone", action=never, probe=down),
         step("ddb.seed", "aws", "db.seed", action=never, probe=lambda: "already exists"),
         step("check", "ddb.seed", action=never),
     ]
-    found = pipeline.find_done(steps)
-    assert found == {"aws": "running", "ddb.seed": "already exists"}
+    found = pipeline.foresee(steps)
+    assert {(name, event.kind, event.detail) for name, event in found.items()} == {
+        ("aws", "skipped", "running"),
+        ("ddb.seed", "skipped", "already exists"),
+    }
+
+
+def test_a_plan_tells_a_failure_from_what_waits_for_another_step() -> None:
+    refused = broken(DevError("the schema changed", "./invoke db.reset"))
+    missing = broken(DevError("no such table"))
+    steps = [
+        step("postgres", probe=lambda: "running"),
+        step("db.schema-load", "postgres", probe=refused),
+        step("db.seed", "db.schema-load", probe=lambda: "already loaded"),
+        step("users", "db.seed"),
+        step("pool", probe=lambda: None),
+        step("sync", "pool", probe=missing),
+        step("other", "sync", probe=missing),
+    ]
+    found = pipeline.foresee(steps)
+    assert {(name, event.kind, event.detail) for name, event in found.items()} == {
+        ("postgres", "skipped", "running"),
+        ("db.schema-load", "failed", "the schema changed\nhint: ./invoke db.reset"),
+        ("db.seed", "blocked", "needs db.schema-load"),
+        ("users", "blocked", "needs db.seed"),
+    }
 
 
 def test_a_plan_asks_independent_probes_side_by_side_and_others_in_order() -> None:
@@ -230,13 +258,14 @@ def test_a_plan_asks_independent_probes_side_by_side_and_others_in_order() -> No
         return None
 
     steps = [step("last", "a", "b", probe=note), step("a", probe=meet), step("b", probe=meet)]
-    assert sorted(pipeline.find_done(steps).values()) == ["met as 0", "met as 1"]
+    found = pipeline.foresee(steps).values()
+    assert sorted(event.detail for event in found) == ["met as 0", "met as 1"]
     assert asked == ["last"]
 
 
 def test_a_bug_in_a_probe_is_not_hidden_by_a_plan() -> None:
     with pytest.raises(ZeroDivisionError):
-        pipeline.find_done([step("a", probe=lambda: str(1 // 0))])
+        pipeline.foresee([step("a", probe=lambda: str(1 // 0))])
 
 
 def test_a_step_sees_which_steps_have_not_ended() -> None:

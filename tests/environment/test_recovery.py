@@ -113,7 +113,7 @@ def test_undo_goes_back_from_each_state_after_the_swap(
     damage(two)
     found = look(two, "changes")
     assert found.state == "FAIL"
-    assert found.fix == "./invoke setup (completes it)\n./invoke undo (reverts it)"
+    assert found.fix == "./invoke setup (completes it)"
     run(reset.undo(two))
     assert whole(two) == before
     assert journal.find_pending(two) is None
@@ -275,7 +275,8 @@ def test_a_damaged_state_is_refused_by_undo_before_anything_changes(
     found = look(two, "saved states")
     assert found.state == "FAIL"
     assert found.fix == (
-        f"rm -r {journal.get_home(two) / 'prev'} (undo then has nothing to restore)"
+        f"mv {journal.get_home(two) / 'prev'} {journal.get_home(two) / 'prev'}.damaged"
+        " (undo then has nothing to restore)"
     )
     run(reset.reset(two))
     run(reset.undo(two))

@@ -1,5 +1,6 @@
 """Reset, drop, undo: what is there now is kept, and comes back whole."""
 
+import json
 import re
 import threading
 from collections.abc import Callable
@@ -12,8 +13,8 @@ from scripts.cruddur import messages
 from scripts.doctor import examine
 from scripts.dynamodb import parallel_scan, tables
 from scripts.engine import pipeline
-from scripts.engine.pipeline import Step
-from scripts.environment import journal, recovery, reset, setup, transaction
+from scripts.engine.pipeline import FailedError, Step
+from scripts.environment import journal, recovery, reset, setup, snapshots, transaction
 from scripts.errors import DevError, NotFoundError, RefusedError
 from scripts.postgres import copies, databases
 from scripts.settings import Settings
@@ -175,8 +176,8 @@ def test_a_large_seed_is_sealed_and_copied_until_a_file_changes(large: Settings)
     assert first["db.seed"].detail.endswith("kept as a template")
     (seal,) = list_seals(large)
     again = run(reset.db_reset(large))
-    assert again["db.create"].detail == f"copied {seal} on 127.0.0.1:{database.port}" + (
-        f" to {database.name}__next"
+    assert again["db.create"].detail == (
+        f"copied a template to {database.name} (new) on 127.0.0.1:{database.port}"
     )
     assert (again["db.schema-load"].kind, again["db.seed"].kind) == ("skipped", "skipped")
     assert databases.count_rows(database) == {"activities": 100_001, "users": 2}
@@ -271,7 +272,7 @@ def test_setup_completes_a_change_whose_databases_are_exchanged(
     assert change_found(lived_in) == "FAIL"
     done = run(setup.setup(lived_in))
     assert change_found(lived_in) == "ok"
-    assert done["recover"].detail.startswith(f"completed {command.command}: dropped the table")
+    assert done["recover"].detail.startswith(f"completed {command.command}: replaced the items of")
     assert journal.find_pending(lived_in) is None
     now, after = without_times(content(lived_in)), without_times(after)
     for held in (now, after):  # who was deleted and is created again has another id
@@ -314,3 +315,25 @@ def test_the_command_line_says_what_undo_will_bring_back(checkout: Checkout) -> 
     assert "restore activities 1, users 2, cruddur-messages 122, pool users 2" in plan.stdout
     checkout.run("down", "--volumes", "--yes")
     assert "there is nothing to undo" in checkout.run("undo", expect=1).stderr
+
+
+def test_a_state_that_could_not_be_restored_is_refused_before_anything_is_replaced(
+    lived_in: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two items of equal keys, as an emulator that compares keys by their text can hold."""
+    before = content(lived_in)
+    aws = stacks.get_aws(lived_in)
+    item = '{"Item": {"pk": {"S": "a"}, "sk": {"S": "b"}}}\n'
+    scan = parallel_scan.scan
+    monkeypatch.setattr(
+        parallel_scan, "scan", lambda *args: [*scan(*args), *[json.loads(item)["Item"]] * 2]
+    )
+    for steps in (reset.reset(lived_in), reset.snapshot_save(lived_in, "one")):
+        with pytest.raises(FailedError):
+            run(steps)
+    monkeypatch.undo()
+    assert content(lived_in) == before
+    assert snapshots.list_all(lived_in) == []
+    assert journal.find_pending(lived_in) is None
+    run(reset.reset(lived_in))
+    assert tables.list_tables(aws)

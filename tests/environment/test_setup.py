@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import threading
@@ -69,9 +70,83 @@ def test_setup_fills_an_empty_environment(checkout: Checkout) -> None:
 def test_a_second_setup_changes_nothing(checkout: Checkout) -> None:
     checkout.run("setup")
     before = content(checkout)
-    again = states(checkout.run("setup").stderr)
+    again = states(checkout.run("setup", "--verbose").stderr)
     assert again == dict.fromkeys(STEPS, "same") | {"check": "done"}
     assert content(checkout) == before
+
+
+def test_a_second_setup_counts_what_was_done_and_prints_at_most_five_lines(
+    checkout: Checkout,
+) -> None:
+    first = checkout.run("setup").stderr
+    addresses = [line for line in first.splitlines() if re.match(r"[\w -]+: +\S+$", line)]
+    assert "database:" in "".join(addresses)
+    assert "pages:" in first
+    again = checkout.run("setup").stderr.splitlines()
+    assert [line.split()[:2] for line in again] == [
+        ["done", "check"],
+        ["10", "steps"],
+        ["setup:", "done"],
+    ]
+    assert again[1] == "10 steps were already done"
+    checkout.run("down")
+    started = checkout.run("setup").stderr.splitlines()
+    assert [line.split()[0] for line in started] == ["done", "done", "done", "8", "setup:"]
+    whole = checkout.run("setup", "--verbose").stderr
+    assert list(states(whole).values()).count("same") == 10
+    assert set(addresses) <= set(whole.splitlines())
+    assert "already done" not in whole
+
+
+def test_the_first_setup_names_the_apps_steps_before_it_runs_one(checkout: Checkout) -> None:
+    steps = """
+[[step]]
+name = "migrate"
+run = "echo ran >> ran"
+after = ["db.create"]
+before = ["db.seed"]
+
+[[step]]
+name = "assets"
+run = "true"
+"""
+    with (checkout.root / "app.toml").open("a") as file:
+        file.write(steps)
+    said = "runs the steps of app.toml as your user: migrate, assets; see docs/security.md"
+    plan = checkout.run("setup", "--plan")
+    assert plan.stderr.splitlines()[0] == said
+    assert not (checkout.root / "ran").exists()
+    first = checkout.run("setup").stderr.splitlines()
+    assert first[0] == said
+    assert (checkout.root / "ran").read_text() == "ran\n"
+    again = checkout.run("setup").stderr
+    assert "runs the steps" not in again
+    assert said in checkout.run("setup", "--verbose").stderr.splitlines()
+
+
+def test_no_command_shows_the_names_of_the_databases_beside_the_apps(running: Checkout) -> None:
+    running.run("snapshot.save", "monday")
+    for words in (
+        ("reset", "--plan"),
+        ("reset",),
+        ("db.reset", "--plan"),
+        ("db.reset",),
+        ("undo", "--plan", "--json"),
+        ("undo",),
+        ("snapshot.restore", "monday"),
+        ("db.drop",),
+        ("undo",),
+        ("timeline", "--runs", "20"),
+        ("doctor", "--all"),
+    ):
+        done = running.run(*words, expect=None)
+        shown = done.stdout + done.stderr
+        assert not re.findall(r"cruddur__\w+", shown), words
+        assert "dropped the table" not in shown
+        if words in (("reset",), ("snapshot.restore", "monday")):
+            assert "replaced the items of cruddur-messages in " in shown
+            assert "  replaced cruddur on 127.0.0.1:" in shown
+    running.run("snapshot.delete", "monday")
 
 
 def test_setup_keeps_what_was_added_and_takes_it_in(checkout: Checkout) -> None:
@@ -170,7 +245,7 @@ def test_a_failed_step_says_why_what_waits_for_it_and_how_to_go_on(checkout: Che
     }
     assert "sql/seed.sql:1: null value in column" in done.stderr
     assert "| INSERT INTO users (handle)" in done.stderr
-    assert done.stderr.splitlines()[-1] == "hint: Fix the error above, then rerun: ./invoke setup"
+    assert done.stderr.splitlines()[-1] == "Fix the error above, then rerun: ./invoke setup"
     seed.write_text(good)
     checkout.run("setup")
 
@@ -213,7 +288,7 @@ def test_an_app_without_users_and_conversations_is_set_up(checkout: Checkout) ->
     done = checkout.run("setup").stderr
     assert " s  seeded: books 1\n" in done or " s  books 1\n" in done
     assert "not in app.toml, so skipped: the user pool, DynamoDB items\n" in done
-    assert set(states(checkout.run("setup").stderr).values()) == {"same", "done"}
+    assert set(states(checkout.run("setup", "--verbose").stderr).values()) == {"same", "done"}
     further = checkout.run("ddb.seed", "--messages", "3", expect=2).stderr
     assert "books has no step ddb.seed\n" in further
     nobody = checkout.run("ddb.patterns.list-conversations", "ada", expect=1).stderr

@@ -108,8 +108,7 @@ def test_what_cannot_be_a_name_is_refused(lived_in: Settings, name: str) -> None
 def test_a_name_that_is_taken_or_unknown_is_told(lived_in: Settings) -> None:
     run(reset.snapshot_save(lived_in, "mine"))
     assert failure(reset.snapshot_save(lived_in, "mine")) == (
-        "the snapshot mine already exists"
-        "\nhint: choose another name, or: ./invoke snapshot.delete mine"
+        "the snapshot mine already exists\nhint: choose another name"
     )
     for steps in (reset.snapshot_delete, reset.snapshot_restore):
         with pytest.raises(NotFoundError) as error:
@@ -255,9 +254,7 @@ def test_a_damaged_snapshot_is_listed_and_refused_and_can_be_deleted(
     told = failure(reset.snapshot_restore(lived_in, "mine"))
     assert told.startswith("the snapshot mine is damaged, so nothing was changed:\n  ")
     assert reason in told
-    assert told.endswith(
-        "\nhint: ./invoke snapshot.list (shows the others), ./invoke snapshot.delete mine"
-    )
+    assert told.endswith("\nhint: ./invoke snapshot.list (shows the others)")
     assert content(lived_in) == before
     run(setup.setup(lived_in))
     run(reset.undo(lived_in))

@@ -1,5 +1,6 @@
 """`env`: what an app needs to use the environment, read back by what reads such formats."""
 
+import io
 import json
 import os
 import shutil
@@ -16,7 +17,7 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
 from scripts import settings as project
-from scripts import shell
+from scripts import shell, stacks
 from scripts.environment import variables
 from scripts.errors import DevError
 from scripts.stacks.embedded import aws_emulator
@@ -33,19 +34,28 @@ TEXTS = st.text(st.characters(exclude_characters="\0\r", exclude_categories=["Cs
 # An app that has no other configuration than its surroundings.
 APP = """
 import json, os
-import boto3, psycopg2
+import boto3, psycopg, psycopg2
+urls = [os.environ["DATABASE_URL"], ""]
+query = "SELECT handle FROM users ORDER BY handle"
 connection = psycopg2.connect(os.environ["DATABASE_URL"])
 cursor = connection.cursor()
-cursor.execute("SELECT handle FROM users ORDER BY handle")
+cursor.execute(query)
 pool = os.environ["AWS_COGNITO_USER_POOL_ID"]
 print(json.dumps({
     "handles": [row[0] for row in cursor],
+    "psycopg": [psycopg.connect(url).execute(query).fetchall() for url in urls],
     "items": boto3.resource("dynamodb").Table("cruddur-messages").scan(Select="COUNT")["Count"],
     "users": len(boto3.client("cognito-idp").list_users(UserPoolId=pool)["Users"]),
     "account": boto3.client("sts").get_caller_identity()["Account"],
 }))
 """
-SEEN = {"handles": ["korney", "smirnov"], "items": 122, "users": 2, "account": "000000000000"}
+SEEN = {
+    "handles": ["korney", "smirnov"],
+    "psycopg": [[["korney"], ["smirnov"]]] * 2,
+    "items": 122,
+    "users": 2,
+    "account": "000000000000",
+}
 
 
 def sourced(program: str, text: str, env: dict[str, str], then: str) -> str:
@@ -200,6 +210,8 @@ def test_with_nothing_else_psql_and_an_app_use_the_environment(checkout: Checkou
     text = checkout.run("env", "--format", "shell", env=hostile | password).stdout
     shell_now = surroundings("bash", text, clean_environment() | hostile)
     assert app(shell_now) == SEEN
+    assert shell_now["PGSSLMODE"] == "disable"  # node-postgres reads "prefer" as TLS required
+    assert shell_now["DATABASE_URL"].endswith("?sslmode=disable")
     psql = [str(shell.postgres_home() / "bin" / "psql"), "-tAc", "SELECT count(*) FROM users"]
     assert subprocess.check_output(psql, env=shell_now, text=True) == "2\n"
     aws = shutil.which("aws")
@@ -210,7 +222,8 @@ def test_with_nothing_else_psql_and_an_app_use_the_environment(checkout: Checkou
     carried = {name: shell_now[name] for name in shell_now if name not in clean_environment()}
     again = checkout.run("env", "--format", "json", env=carried | password)
     assert json.loads(again.stdout)["DATABASE_URL"] == shell_now["DATABASE_URL"]
-    assert checkout.run("setup", env=carried | password).stderr.count("same  ") == 10
+    again = checkout.run("setup", env=carried | password)
+    assert "10 steps were already done" in again.stderr.splitlines()
     refused = checkout.run("status", "--stack", "aws", env=carried | password, expect=1)
     assert refused.stderr.startswith("the stack aws needs the URL of its database\n")
 
@@ -246,8 +259,31 @@ def test_without_a_job_it_prints_what_would_go_there(checkout: Checkout) -> None
     assert of_a_job(done.stdout)["PGHOST"] == "127.0.0.1"
     assert "add-mask" not in done.stdout
     assert done.stderr == (
-        "AWS_COGNITO_USER_POOL_ID is left out: there is no user pool; next: ./invoke setup\n"
+        "AWS_COGNITO_USER_POOL_ID is left out: there is no user pool cruddur in"
+        f" {stacks.targets(checkout.settings()).aws}; next: ./invoke setup\n"
     )
+
+
+def test_another_region_than_that_of_the_data_is_named(checkout: Checkout) -> None:
+    checkout.run("setup", env={"AWS_DEFAULT_REGION": "eu-west-1"})  # not ours: for the app
+    pool = f"there is no user pool cruddur in {stacks.targets(checkout.settings()).aws}"
+    table = f"there is no table cruddur-messages in {stacks.targets(checkout.settings()).aws}"
+    for command, reason, fix in [
+        (("env",), f"AWS_COGNITO_USER_POOL_ID is left out: {pool}", "./invoke setup"),
+        (("cognito.list-users",), pool, "./invoke setup"),
+        (("check",), table, "./invoke setup"),
+        (
+            ("ddb.drop", "cruddur-messages"),
+            table.replace("is no table cruddur-messages", "are no tables"),
+            "./invoke ddb.schema-load",
+        ),
+        (("doctor", "--all"), "missing: cruddur-messages", "./invoke setup"),
+    ]:
+        done = checkout.run(*command, env={"AWS_REGION": "eu-west-1"}, expect=None)
+        shown = done.stderr + done.stdout
+        assert f"{reason}, region eu-west-1; it exists in region us-east-1" in shown
+        assert f" set AWS_REGION to us-east-1; to use eu-west-1 instead: {fix}\n" in shown
+    checkout.run("check", env={"AWS_DEFAULT_REGION": "eu-west-1"})
 
 
 def test_outside_a_job_setup_exports_nothing_and_starts_nothing(checkout: Checkout) -> None:
@@ -270,6 +306,112 @@ def test_an_unknown_format_is_named(checkout: Checkout) -> None:
     assert done.stderr == (
         "--format=yaml is none of dotenv, shell, json, github\nhint: ./invoke env --help\n"
     )
+
+
+BLOCK = "# >>> ./invoke env\nPGHOST=old\nGONE=1\n# <<< ./invoke env\n"
+
+
+def test_a_file_keeps_the_lines_of_the_app(checkout: Checkout) -> None:
+    checkout.run("up")
+    path = checkout.root / "app.env"
+    crlf = BLOCK.replace("\n", "\r\n")
+    for before, blocks, after in [
+        ("", "", ""),
+        ("SECRET=a", "", ""),
+        ("SECRET='a\n b'\n\n", "", ""),
+        ("SECRET=a\n", BLOCK.rstrip(), ""),
+        ("SECRET=a\n", BLOCK, "OTHER='\udcff'\n# end"),
+        ("SECRET=a\n", BLOCK * 2, "OTHER=b\n"),
+        ("SECRET=a\r\n\r\nOTHER=b", "", ""),
+        ("SECRET=a\r\n", crlf, "OTHER=b\r\n"),
+    ]:
+        path.write_bytes((before + blocks + after).encode(errors="surrogateescape"))
+        path.chmod(0o644)
+        for _ in range(2):
+            checkout.run("env", "--output", "app.env")
+            written = path.read_bytes().decode(errors="surrogateescape")
+            end = "\r\n" if "\r" in before else "\n"
+            start = before if not before or before.endswith("\n") else before + end
+            assert written.startswith(f"{start}# >>> ./invoke env")
+            assert written.endswith(f"{end}# <<< ./invoke env{end}{after}")
+            assert written.count("PGHOST=") == 1
+            assert "GONE" not in written
+            assert path.stat().st_mode & 0o777 == 0o600
+        own = dotenv.dotenv_values(stream=io.StringIO(before))
+        read = dotenv.dotenv_values(path, encoding="latin-1")
+        assert own.items() <= read.items()
+        assert read["PGHOST"] == "127.0.0.1"
+    assert not [*checkout.root.glob("*.tmp")]
+
+
+def test_what_it_writes_to_the_apps_env_file_is_no_setting(checkout: Checkout) -> None:
+    """An app in containers often names its variables as the image of Postgres does."""
+    (checkout.root / ".env").write_text("POSTGRES_USER=me\nAWS_REGION=eu-west-1")
+    names = {"POSTGRES_PORT": "PGPORT", "POSTGRES_PASSWORD": "PGPASSWORD", "POSTGRES_DB": "PGUSER"}
+    lines = [f'{name} = "${{{value}}}"\n' for name, value in names.items()]
+    with (checkout.root / "app.toml").open("a") as file:
+        file.write("[env]\n" + "".join(lines))
+    before = checkout.settings()
+    checkout.run("up")
+    checkout.run("env", "--output", ".env")
+    assert dotenv.dotenv_values(checkout.root / ".env")["POSTGRES_DB"] == "me"
+    assert checkout.settings() == before
+    assert set(before.sources) == {"postgres_user", "aws_region"}
+    (checkout.root / ".env").open("a").write("POSTGRES_PORT=no\n")
+    line = (checkout.root / ".env").read_text().count("\n")
+    done = checkout.run("env", expect=1)
+    assert done.stderr.startswith(f".env:{line}: POSTGRES_PORT=no is not a number")
+    (checkout.root / ".env").open("a").write("no value\n")
+    assert checkout.run("env", expect=1).stderr.startswith(f".env:{line + 1} cannot be read")
+    (checkout.root / ".env").unlink()
+
+
+def test_a_line_that_wins_over_the_block_is_named(checkout: Checkout) -> None:
+    checkout.run("up")
+    path = checkout.root / "app.env"
+    path.write_text(f"PGPORT=1\n{BLOCK} export PGUSER = me\nPGHOST=db\nOTHER=1\n")
+    done = checkout.run("env", "--output", "app.env")
+    assert done.stderr.splitlines()[-1] == "lines below them in app.env override: PGHOST, PGUSER"
+
+
+@pytest.mark.parametrize("end", ["# >>> ./invoke env", "# <<< ./invoke env"])
+def test_half_a_block_is_named_and_nothing_is_written(checkout: Checkout, end: str) -> None:
+    checkout.run("up")
+    for name in ("app.env", ".env"):
+        text = f"A=1\n{BLOCK}{end}\nPGHOST=mine\n"
+        (checkout.root / name).write_text(text)
+        done = checkout.run("env", "--output", name, expect=1)
+        assert "".join(done.stderr.splitlines(keepends=True)[-2:]) == (
+            f"{name}:6 is only one end of the block that env writes\n"
+            "hint: delete this line and the lines of the block; ./invoke env --output writes them"
+            " again\n"
+        )
+        assert (checkout.root / name).read_text() == text
+    (checkout.root / ".env").unlink()
+
+
+def test_a_file_that_env_cannot_update_is_refused(checkout: Checkout) -> None:
+    checkout.run("up")
+    root = checkout.root
+    (root / "link").symlink_to(".env.example")
+    (root / "config.json").write_text('{"secret": 1}')
+    os.mkfifo(root / "pipe")
+    more, other = " contains more than the variables that env writes", "name another file with"
+    for words, said, hint in [
+        (("dotenv", "link"), " is a symbolic link, which is not followed", "./invoke env --format"),
+        (("dotenv", "pipe"), " cannot be read: it is not a file", other),
+        (("dotenv", "scripts"), " cannot be read: it is not a file", other),
+        (("json", "config.json"), more, other),
+        (("github", "tasks.py"), more, other),
+    ]:
+        done = checkout.run("env", "--format", words[0], "--output", words[1], expect=1)
+        assert done.stderr.splitlines()[-2] == words[1] + said
+        assert done.stderr.splitlines()[-1].startswith(f"hint: {hint}")
+    assert (root / "link").is_symlink()
+    assert (root / "config.json").read_text() == '{"secret": 1}'
+    for _ in range(2):
+        checkout.run("env", "--format", "json", "--output", "env.json")
+    assert json.loads((root / "env.json").read_text())["PGHOST"] == "127.0.0.1"
 
 
 def test_of_production_it_tells_what_it_knows(tmp_path: Path) -> None:
@@ -310,3 +452,11 @@ def test_what_cannot_be_run_is_named(tmp_path: Path, mode: int) -> None:
     with pytest.raises(DevError) as caught:
         shell.replace_process([program], {})
     assert caught.value.message.startswith(f"{program} cannot be run: ")
+
+
+def test_variables_about_tls_do_not_lead_libpq_astray(environment: project.Settings) -> None:
+    hostile = {"PGSSLNEGOTIATION": "direct", "PGSSLROOTCERT": "system", "PGSSLMODE": "require"}
+    lent = variables.lend(environment, clean_environment() | hostile)
+    assert subprocess.check_output(["psql", "-dpostgres", "-tAc", "SELECT 1"], env=lent) == b"1\n"
+    production = VALUES | {"PGSSLMODE": "verify-full"}
+    assert "PGSSLROOTCERT" not in variables.in_the_way(production, hostile)

@@ -1,6 +1,8 @@
 import csv
+import io
 import os
 import random
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,11 +19,6 @@ from scripts.targets import Database
 
 KORNEY = "0b9fd7a4-6f0e-4d6e-9f4b-2d1c6a3f7e10"
 HINT = "\nhint: correct the row; nothing was loaded"
-
-
-@pytest.fixture
-def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv_load, "CHUNK_BYTES", 300)
 
 
 def write(folder: Path, text: str | bytes) -> Path:
@@ -42,7 +39,7 @@ def make_users(folder: Path, count: int, first: int = 0) -> Path:
 
 
 def load(database: Database, path: Path, table: str = "users") -> Loaded:
-    return csv_load.load(database, path, table, lambda *_: None)
+    return databases.load_rows(database, path, table)
 
 
 def fetch(database: Database, query: str) -> list[Any]:
@@ -57,9 +54,7 @@ def failure(action: Callable[[], object]) -> str:
     return str(caught.value.message)
 
 
-def test_every_row_is_there_as_the_file_has_it(
-    seeded: Database, tmp_path: Path, small_chunks: None
-) -> None:
+def test_every_row_is_there_as_the_file_has_it(seeded: Database, tmp_path: Path) -> None:
     path = make_users(tmp_path, 200)
     assert load(seeded, path) == Loaded(inserted=200, already_there=0)
     found = fetch(seeded, "SELECT handle, display_name, email FROM users WHERE handle ~ '^user'")
@@ -67,9 +62,7 @@ def test_every_row_is_there_as_the_file_has_it(
         assert sorted(found) == sorted(map(tuple, list(csv.reader(file))[1:]))
 
 
-def test_rows_that_are_there_stay_as_they_are(
-    seeded: Database, tmp_path: Path, small_chunks: None
-) -> None:
+def test_rows_that_are_there_stay_as_they_are(seeded: Database, tmp_path: Path) -> None:
     load(seeded, make_users(tmp_path, 50, first=100))
     before = fetch(seeded, "SELECT * FROM users ORDER BY handle")
     assert load(seeded, make_users(tmp_path, 200)) == Loaded(inserted=150, already_there=50)
@@ -84,7 +77,7 @@ def test_a_row_twice_in_the_file_is_there_once(seeded: Database, tmp_path: Path)
 
 @pytest.mark.parametrize("there", [0, 100, 199])
 def test_one_row_that_is_there_is_left_out_wherever_it_stands(
-    seeded: Database, tmp_path: Path, small_chunks: None, there: int
+    seeded: Database, tmp_path: Path, there: int
 ) -> None:
     load(seeded, make_users(tmp_path, 1, first=there))
     before = fetch(seeded, f"SELECT * FROM users WHERE handle = 'user{there}'")
@@ -140,7 +133,7 @@ def test_an_excluded_row_is_left_out_as_one_of_the_same_key(
 
 
 def test_a_constraint_that_waits_for_the_end_is_checked_before_anything_is_kept(
-    make_table: Callable[[str], Database], tmp_path: Path, small_chunks: None
+    make_table: Callable[[str], Database], tmp_path: Path
 ) -> None:
     database = make_table(
         "CREATE TABLE t (a int PRIMARY KEY, up int REFERENCES t DEFERRABLE INITIALLY DEFERRED)"
@@ -151,7 +144,7 @@ def test_a_constraint_that_waits_for_the_end_is_checked_before_anything_is_kept(
     path = write(tmp_path, "a,up\n900,901\n")
     assert failure(lambda: load(database, path, "t")) == (
         f'{path}: insert or update on table "t" violates foreign key constraint "t_up_fkey":'
-        f' Key (up)=(901) is not present in table "t".{HINT}'
+        f' Key (up)=(901) is not present in table "t".\nhint: correct {path}; nothing was changed'
     )
     assert fetch(database, "SELECT count(*) FROM t") == [(200,)]
 
@@ -177,14 +170,24 @@ def test_numbers_of_an_identity_column_are_kept_as_psqls_copy_keeps_them(
     assert load(database, write(tmp_path, "a\n7\n8\n"), "t") == Loaded(1, 1)
 
 
-def test_progress_counts_rows_up_to_the_whole_file(
-    seeded: Database, tmp_path: Path, small_chunks: None
-) -> None:
-    shown: list[tuple[int, float]] = []
-    csv_load.load(seeded, make_users(tmp_path, 100), "users", lambda *state: shown.append(state))
-    assert len(shown) > 5
-    assert shown == sorted(shown)
-    assert shown[-1] == (100, 1.0)
+def test_progress_is_that_of_the_copy_that_runs(seeded: Database, tmp_path: Path) -> None:
+    path = make_users(tmp_path, 2_000)
+    assert csv_load.find_progress(seeded, path) is None
+    shown: list[tuple[int, float] | None] = []
+
+    class Source(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            time.sleep(0.05)
+            shown.append(csv_load.find_progress(seeded, path))
+            return super().read(size)
+
+    copy = "COPY users (handle, display_name, email) FROM STDIN (FORMAT csv, HEADER)"
+    with clients.cursor(seeded) as cursor:
+        cursor.copy_expert(copy, Source(path.read_bytes()))
+    states = [state for state in shown if state]
+    assert states == sorted(states)
+    assert 0 < states[-1][0] <= 2_000
+    assert 0 < states[-1][1] <= 1
 
 
 def test_windows_line_ends_and_a_byte_order_mark_are_fine(seeded: Database, tmp_path: Path) -> None:
@@ -221,9 +224,7 @@ def test_a_bad_row_is_named_and_nothing_is_kept(
     assert databases.count_rows(seeded) == {"activities": 1, "users": 2}
 
 
-def test_a_bad_row_far_down_is_named_by_its_line(
-    seeded: Database, tmp_path: Path, small_chunks: None
-) -> None:
+def test_a_bad_row_far_down_is_named_by_its_line(seeded: Database, tmp_path: Path) -> None:
     lines = [f"{KORNEY},message {number}" for number in range(300)]
     bad = random.Random(1).randrange(300)
     lines[bad] = f"{KORNEY[:-1]}1,nobody's"
@@ -242,17 +243,12 @@ def test_a_bad_row_far_down_is_named_by_its_line(
             "users",
             "{path}:1 has no column names\nhint: write the names of the columns in the first line",
         ),
-        (
-            "user_uuid,message\n",
-            "activities",
-            "{path} has a header and no row\nhint: add rows below the header",
-        ),
         ("a,a\n", "users", "{path}:1: the header names a twice\nhint: name each once"),
-        ("x\n1\n", "nope", "{database} has no table nope\nhint: tables: activities, users"),
+        ("x\n1\n", "nope", "{path}: there is no table nope\nhint: tables: activities, users"),
         (
             "x\n1\n",
             "usres",
-            "{database} has no table usres\nhint: did you mean users? tables: activities, users",
+            "{path}: there is no table usres\nhint: did you mean users? tables: activities, users",
         ),
         (
             "handle,nmae\n",
@@ -272,7 +268,7 @@ def test_a_file_that_does_not_fit_has_its_sentence(
     seeded: Database, tmp_path: Path, text: str, table: str, reason: str
 ) -> None:
     path = write(tmp_path, text)
-    wanted = reason.format(path=path, database=seeded)
+    wanted = reason.format(path=path)
     assert failure(lambda: load(seeded, path, table)) == wanted
 
 

@@ -1,5 +1,6 @@
 """CSV files beside the SQL seed: <table>.csv is loaded in its transaction."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -66,8 +67,10 @@ def test_a_bad_row_is_named_and_nothing_is_loaded(tmp_path: Path, loaded: Databa
     (tmp_path / "books.csv").write_text("id,title\n3,third\nfour,fourth\n")
     with pytest.raises(DevError) as caught:
         databases.load_seed(loaded, seed_files(tmp_path))
-    assert "books.csv" in caught.value.message
-    assert 'invalid input syntax for type integer: "four"' in caught.value.message
+    assert caught.value.message == (
+        f'{tmp_path}/books.csv:3: id: invalid input syntax for type integer: "four"'
+        "\nhint: correct the row; nothing was loaded"
+    )
     assert titles(loaded) == []
 
 
@@ -75,5 +78,67 @@ def test_a_file_of_no_table_is_named(tmp_path: Path, loaded: Database) -> None:
     (tmp_path / "nope.csv").write_text("id\n1\n")
     with pytest.raises(DevError) as caught:
         databases.load_seed(loaded, seed_files(tmp_path))
-    assert 'relation "nope" does not exist' in caught.value.message
-    assert "nope.csv" in caught.value.message
+    assert caught.value.message == (
+        f"{tmp_path}/nope.csv: there is no table nope\nhint: tables: books, shop.carts"
+    )
+
+
+def outcome(database: Database, load: Callable[[], object]) -> list[object]:
+    """The rows that a load leaves, or its message."""
+    with clients.cursor(database) as cursor:
+        cursor.execute("TRUNCATE books")
+    try:
+        load()
+    except DevError as error:
+        return [error.message]
+    with clients.cursor(database) as cursor:
+        cursor.execute("SELECT id, title FROM books ORDER BY id")
+        return list(cursor.fetchall())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("\ufeffid,title\r\n5,x\r\n", [(5, "x")]),
+        (
+            '"id", title\n5,"two\nlines"\n5,again\n6,"he said ""no"""\n',
+            [(5, "two\nlines"), (6, 'he said "no"')],
+        ),
+        ("id,title\n", []),
+        ("", ["{} is empty\nhint: write the names of the columns in the first line"]),
+        ("id\n1\n", ["{}:1: the header has no column title\nhint: the columns of books: {}"]),
+        (
+            'id,title\n1,"two\nlines"\n2,\n',
+            [
+                '{}:4: null value in column "title" of relation "books" violates not-null'
+                " constraint\n  | 2,\nhint: correct the row; nothing was loaded"
+            ],
+        ),
+    ],
+)
+def test_seeds_and_db_load_accept_and_refuse_the_same(
+    tmp_path: Path, loaded: Database, text: str, expected: list[object]
+) -> None:
+    path = tmp_path / "books.csv"
+    path.write_text(text, newline="")
+    (tmp_path / "seed.sql").write_text("")
+    (tmp_path / "shop.carts.csv").unlink()
+    seeded = outcome(loaded, lambda: databases.load_seed(loaded, seed_files(tmp_path), again=True))
+    assert seeded == outcome(loaded, lambda: databases.load_rows(loaded, path, "books"))
+    wanted = [
+        one.format(path, "id, title, added") if isinstance(one, str) else one for one in expected
+    ]
+    assert seeded == wanted
+
+
+def test_a_file_of_a_table_that_the_seed_creates_is_loaded(
+    tmp_path: Path, loaded: Database
+) -> None:
+    (tmp_path / "seed.sql").write_text(
+        "CREATE TABLE late (id int); SET search_path = ''; SET ROLE pg_monitor;"
+    )
+    (tmp_path / "late.csv").write_text("id\n5\n")
+    (tmp_path / "books.csv").unlink()
+    assert (
+        databases.load_seed(loaded, seed_files(tmp_path)) == "seeded: books 0, late 1, shop.carts 1"
+    )

@@ -308,7 +308,8 @@ def test_the_app_schema_is_loaded_only_once(environment: Settings, created: Data
 def test_a_missing_file_is_named(created: Database, tmp_path: Path) -> None:
     path = tmp_path / "schema.sql"
     assert failure(lambda: databases.load_schema(created, (path,))) == (
-        f"{path} cannot be read: No such file or directory\nhint: git checkout -- {path}"
+        f"{path} cannot be read: No such file or directory"
+        "\nhint: correct its path in app.toml, or its permissions"
     )
 
 
@@ -366,8 +367,7 @@ def test_a_changed_seed_is_loaded_only_when_told(seeded: Database, tmp_path: Pat
     assert failure(lambda: databases.load_seed(seeded, (seed,))) == (
         f"sql/seed.sql changed since the seed was loaded into {seeded};"
         " to load it again could duplicate rows"
-        "\nhint: ./invoke db.seed --again (loads it anyway); ./invoke db.reset (rebuilds the"
-        " database with it; undo reverts that)"
+        "\nhint: ./invoke db.reset (rebuilds the database with it; undo reverts it)"
     )
     assert (contents(seeded), databases.loaded(seeded)) == before
     assert databases.load_seed(seeded, (seed,), again=True) == "seeded: activities 1, users 3"
@@ -610,6 +610,26 @@ def test_what_only_looks_like_an_end_of_the_transaction_is_fine(
             'relation "nope" does not exist',
             ["INSERT INTO nope", "  VALUES (1);"],
             id="psql-variable",
+        ),
+        pytest.param(
+            "/* a comment\n   of two lines */\n-- another\n\nINSERT INTO kept\nVALUES (NULL);\n",
+            6,
+            'null value in column "x" of relation "kept" violates not-null constraint',
+            [
+                "/* a comment",
+                "   of two lines */",
+                "-- another",
+                "INSERT INTO kept",
+                "VALUES (NULL);",
+            ],
+            id="constraint-after-comments",
+        ),
+        pytest.param(
+            "SELECT 1; /* a /* nested */\n comment */ INSERT INTO kept VALUES (NULL);\n",
+            3,
+            'null value in column "x" of relation "kept" violates not-null constraint',
+            ["/* a /* nested */", " comment */ INSERT INTO kept VALUES (NULL);"],
+            id="constraint-after-a-comment-on-its-line",
         ),
         pytest.param("\n\\nonsense\n", 3, "invalid command \\nonsense", [], id="psql-command"),
     ],

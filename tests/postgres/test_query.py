@@ -147,7 +147,7 @@ def typist(environment: Settings, seeded: Database) -> Database:
 def trapped(services: Settings, tmp_path_factory: pytest.TempPathFactory) -> tuple[Database, str]:
     """A database full of things that could be misused, and the file that must not be there."""
     settings = replace(services, postgres_db="test_traps")
-    run(setup.pick(settings, *setup.DB_SETUP))
+    run(setup.db_setup(settings))
     folder = tmp_path_factory.mktemp("outside")
     folder.chmod(0o777)
     for parent in folder.parents[:3]:

@@ -1,10 +1,11 @@
 """Files that an SQL file includes or copies from: loaded, part of the digest, named in errors."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from scripts import clients
+from scripts import clients, shell
 from scripts.errors import DevError
 from scripts.postgres import copies, databases, sources
 from scripts.targets import Database
@@ -248,3 +249,34 @@ def test_roles_that_only_rds_has_are_there_on_our_own_server(
     with clients.cursor(created) as cursor:
         cursor.execute("SELECT rolcanlogin FROM pg_roles WHERE rolname = 'rds_iam'")
         assert cursor.fetchall() == [(False,)]
+
+
+@pytest.mark.parametrize(
+    ("form", "make"),
+    [
+        ("a dump in the custom format of pg_dump", "{bin}/pg_dump -Fc -f {file}"),
+        ("a dump in the tar format of pg_dump", "{bin}/pg_dump -Ft -f {file}"),
+        ("a dump in the directory format of pg_dump", "{bin}/pg_dump -Fd -f {file}"),
+        ("compressed with gzip", "{bin}/pg_dump | gzip > {file}"),
+        ("in UTF-16", "{bin}/pg_dump | iconv -t UTF-16 > {file}"),
+    ],
+)
+def test_a_dump_that_is_no_sql_is_named_with_the_command_that_makes_sql_of_it(
+    created: Database, tmp_path: Path, form: str, make: str
+) -> None:
+    with clients.cursor(created) as cursor:
+        cursor.execute(f"{TABLE} INSERT INTO kept VALUES (1)")
+    (tmp_path / "app.toml").touch()
+    path = tmp_path / "my dump.sql.gz"
+    command = make.format(bin=shell.postgres_home() / "bin", file=f"'{path}'")
+    subprocess.run(command, shell=True, check=True, env=clients.psql_environment(created))
+    with pytest.raises(DevError) as error:
+        sources.digest([path])
+    assert error.value.reason == f"my dump.sql.gz is {form}, not an SQL file"
+    command, _, rest = error.value.hint.rpartition(" (")
+    assert rest == "then name my dump.plain.sql in app.toml instead)"
+    subprocess.run(command, shell=True, check=True)
+    copies.drop(created)
+    databases.create(created)
+    databases.load_schema(created, (tmp_path / "my dump.plain.sql",))
+    assert databases.count_rows(created) == {"kept": 1}

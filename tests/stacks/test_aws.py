@@ -104,9 +104,7 @@ def test_how_to_go_on_names_the_stack(production: Production) -> None:
     done = production.run("setup")
     assert "next: ./invoke --stack aws status, " in done.stderr
     failed = production.run("setup", expect=1, AWS_COGNITO_USER_POOL_ID="us-east-1_none")
-    assert failed.stderr.endswith(
-        "hint: Fix the error above, then rerun: ./invoke --stack aws setup\n"
-    )
+    assert failed.stderr.endswith("Fix the error above, then rerun: ./invoke --stack aws setup\n")
     assert "hint: set AWS_COGNITO_USER_POOL_ID to an existing pool\n" in failed.stderr
 
 

@@ -31,6 +31,7 @@ from tests.conftest import (
     full_disk,
     remove_state,
 )
+from tests.conftest import runs as is_running
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to act as another user")
 
@@ -222,7 +223,7 @@ def test_a_copied_checkout_has_servers_and_data_of_its_own(
         assert states(copy) == {"postgres": "down", "aws": "down"}
         done = copy.run("setup", expect=None)
         if os.geteuid() == 0:  # root's data is elsewhere, and a copied link leads to the original
-            assert "the data of another folder" in done.stderr
+            assert "the data of another checkout" in done.stderr
             (copy.root / ".dev" / "postgres").unlink()
         copy.run("setup")
         copy.run("db.drop")
@@ -231,18 +232,28 @@ def test_a_copied_checkout_has_servers_and_data_of_its_own(
         remove_state(copy.root)
 
 
-def test_a_moved_checkout_says_where_its_data_is(checkout: Checkout) -> None:
-    checkout.run("up")
-    checkout.run("down")
+@pytest.mark.parametrize("runs", [True, False])
+def test_a_moved_checkout_finds_its_data(checkout: Checkout, runs: bool) -> None:
+    checkout.run("setup")
+    checkout.run("snapshot.save", "one")
+    pids = [record(checkout, service)["pid"] for service in ("postgres", "aws")]
+    if not runs:
+        checkout.run("down")
     moved = Checkout(checkout.root.with_name("moved away"))
     checkout.root.rename(moved.root)
+    home = (moved.root / ".dev" / "postgres").resolve()
     try:
-        done = moved.run("up", expect=None)
-        assert done.returncode == (1 if os.geteuid() == 0 else 0)
-        if os.geteuid() == 0:  # root's data is elsewhere
-            _, commands = done.stderr.split("if it was moved: ")
-            subprocess.run(["sh", "-c", commands.splitlines()[0]], check=True)
-            assert moved.run("up").returncode == 0
+        found = json.loads(moved.run("doctor", "--json", expect=None).stdout)
+        assert not [one for one in found if str(home) in one["reason"] + one["fix"]]
+        assert moved.run("down", "--plan").returncode == 0
+        said = f"this checkout was moved from {checkout.root}; its data is used here\n"
+        assert moved.run("up").stderr.startswith(said)
+        assert not [pid for pid in pids if is_running(pid)]
+        assert said not in moved.run("setup").stderr
+        moved.run("check")
+        moved.run("snapshot.restore", "one")
+        assert states(moved) == {"postgres": "healthy", "aws": "healthy"}
+        assert not checkout.root.exists()
     finally:
         moved.run("down", "--volumes", "--yes", expect=None)
         moved.root.rename(checkout.root)
@@ -394,3 +405,23 @@ def test_on_a_full_disk_the_data_can_still_be_removed(checkout: Checkout) -> Non
         checkout.run("down", "--volumes", "--yes")
     assert not (checkout.root / ".dev" / "aws").exists()
     assert states(checkout) == {"postgres": "down", "aws": "down"}
+
+
+@pytest.mark.parametrize("service", ["postgres", "aws"])
+def test_a_port_that_another_program_took_is_named(
+    checkout: Checkout, listener: Callable[[int], int], service: str
+) -> None:
+    checkout.run("up", service)
+    former = record(checkout, service)["port"]
+    checkout.run("down")
+    listener(former)
+    done = checkout.run("up", service)
+    port = record(checkout, service)["port"]
+    holder = f"{psutil.Process().name()} (pid {os.getpid()})"
+    notice = f"its port was {former}, which {holder} uses"
+    assert port != former
+    assert f"listening on 127.0.0.1:{port}; {notice}\n" in done.stderr
+    rows = json.loads(checkout.run("status", "--json", expect=1).stdout)
+    assert [row["reason"] for row in rows if row["service"] == service] == [notice]
+    checkout.run("restart", service)
+    assert "its port was" not in checkout.run("status", expect=1).stdout

@@ -477,3 +477,26 @@ def test_what_the_disk_does_not_take_is_not_acknowledged(table: Emulator) -> Non
     put(table, "after")
     table.restart()
     assert {"before 1", "after 1"} <= set(table.items())
+
+
+def test_items_that_an_earlier_version_stored_twice_become_one(emulator: Emulator) -> None:
+    client = emulator.dynamodb()
+    client.create_table(
+        TableName="prices",
+        AttributeDefinitions=[{"AttributeName": "price", "AttributeType": "N"}],
+        KeySchema=[{"AttributeName": "price", "KeyType": "HASH"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    client.put_item(TableName="prices", Item={"price": {"N": "10.5"}, "kept": {"S": "x"}})
+    ident = client.describe_table(TableName="prices")["Table"]["TableId"]
+    emulator.end(signal.SIGKILL)
+    item = {"price": {"N": "10.50"}, "count": {"N": "2.0"}}
+    with emulator.state("items.log").open("a") as log:
+        log.write(json.dumps([[ident, "10.50", "__no_sort__", item]]) + "\n")
+    emulator.state("normalized").unlink(missing_ok=True)
+    emulator.start()
+    merged = {"price": {"N": "10.5"}, "kept": {"S": "x"}, "count": {"N": "2"}}
+    assert emulator.dynamodb().scan(TableName="prices")["Items"] == [merged]
+    emulator.dynamodb().delete_item(TableName="prices", Key={"price": {"N": "10.50"}})
+    emulator.restart()
+    assert emulator.dynamodb().scan(TableName="prices")["Items"] == []

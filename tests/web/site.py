@@ -20,12 +20,22 @@ class Site:
     """The pages, served from an environment of one's own, and windows to look at them."""
 
     settings: Settings
-    address: str
-    open_window: Callable[..., Page]
+    entrance: str  # the address with its key
+    windows: Callable[..., Page]
+
+    @property
+    def address(self) -> str:
+        return self.entrance.partition("/?")[0]
+
+    def open_window(self, **options: object) -> Page:
+        """A new window that has the cookie."""
+        page: Page = self.windows(**options)
+        page.context.request.get(self.entrance, max_redirects=0)
+        return page
 
     def enter(self, name: str, **options: object) -> Page:
         """A new window in which this person's newest conversation is open."""
-        page: Page = self.open_window(**options)
+        page = self.open_window(**options)
         page.goto(f"{self.address}/messages/")
         page.get_by_role("link", name=name).click()
         page.locator("#listing a").first.click()
@@ -49,7 +59,7 @@ class Site:
 
 
 def serve(settings: Settings) -> Iterator[str]:
-    server = web.listen(settings)
+    server, entrance = web.listen(settings)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
+    yield entrance
     server.shutdown()

@@ -1,11 +1,13 @@
 """The pages without a browser: who is answered, what may be written, how failures look."""
 
+import errno
 import re
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
@@ -17,6 +19,8 @@ from scripts.settings import Settings
 from scripts.web import app, words
 
 HOST = "127.0.0.1:4600"
+KEY = "the-key"
+POLICY = "Content-Security-Policy"
 JSON = {"Accept": "application/json"}
 PATHS = (
     *("/", "/messages/", "/postgres/", "/postgres/sql/", "/dynamodb/", "/cognito/", "/logs/aws"),
@@ -24,13 +28,20 @@ PATHS = (
 )
 
 
+def enter(flask: Flask, path: str = "/", host: str = HOST) -> FlaskClient:
+    """A client that has the cookie for a host name."""
+    client: FlaskClient = flask.test_client()
+    client.get(f"{path}?key={KEY}", headers={"Host": host})
+    return client
+
+
 class Site:
     """The pages of an environment, asked by one of its users."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.app = app.create_app(settings, 4600)
-        self.client: FlaskClient = self.app.test_client()
+        self.app = app.create_app(settings, 4600, KEY)
+        self.client = enter(self.app)
         database = stacks.get_database(settings)
         self.people = users.people(users.list_users(database))
         self.me = self.people["korney"]
@@ -68,7 +79,7 @@ def site(filled: Settings) -> Site:
 )
 def test_every_answer_says_what_a_browser_may_do(site: Site, path: str) -> None:
     headers = site.get(path).headers
-    policy = headers["Content-Security-Policy"]
+    policy = headers[POLICY]
     assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';")
     assert "frame-ancestors 'none'" in policy
     assert "unsafe" not in policy
@@ -79,6 +90,7 @@ def test_every_answer_says_what_a_browser_may_do(site: Site, path: str) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1:4600", "localhost:4600", "LOCALHOST:4600"])
 def test_its_own_host_names_are_answered(site: Site, host: str) -> None:
+    site.client = enter(site.app, host=host)
     assert site.get("/messages/", host).status_code == 200
 
 
@@ -95,6 +107,74 @@ def test_other_host_names_are_refused_in_a_sentence(site: Site, path: str, host:
     assert answer.status_code == 400
     assert "this server accepts requests to 127.0.0.1:4600 and localhost:4600 only" in answer.text
     assert "Korney" not in answer.text
+
+
+@pytest.mark.parametrize("path", ["", *PATHS])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "POST"])
+def test_without_the_cookie_nothing_is_answered(site: Site, method: str, path: str) -> None:
+    client = site.app.test_client()
+    if method == "POST":
+        client.set_cookie("pages-4600", "x", domain="127.0.0.1")
+    for key in ("", "x", "ü", KEY[:-1], KEY.upper()):
+        form = {"token": site.token()} if method == "POST" else {}
+        query = {"key": key} if key else {}
+        answer = client.open(
+            path, method=method, query_string=query, data=form, headers={"Host": HOST}
+        )
+        assert answer.status_code == 403
+        assert "Set-Cookie" not in answer.headers
+        for told in ("cruddur", str(site.settings.root), site.token()):
+            assert told not in answer.text
+        if method in ("GET", "POST"):
+            assert "open only at the address that ./invoke web printed" in answer.text
+            style = re.findall(r"style-src 'nonce-([^']+)'", answer.headers[POLICY])
+            assert re.findall(r'<style nonce="([^"]+)"', answer.text) == style
+
+
+def test_what_is_refused_for_its_origin_shows_nothing_either(site: Site) -> None:
+    for headers in ({"Host": "example.com"}, {"Host": HOST, "Sec-Fetch-Site": "same-site"}):
+        text = site.client.get("/", headers=headers).text
+        assert "<h1>Not allowed</h1>" in text
+        assert "cruddur" not in text
+
+
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [
+        ("/?key={key}", "/"),
+        ("/nowhere?a=1&key={key}&a=%C3%BC", "/nowhere?a=1&a=%C3%BC"),
+        ("/postgres/row?key=%5B%22x%22%5D&key={key}", "/postgres/row?key=%5B%22x%22%5D"),
+    ],
+)
+def test_the_key_is_exchanged_for_a_cookie(site: Site, path: str, place: str) -> None:
+    client = site.app.test_client()
+    answer = client.get(path.format(key=KEY), headers={"Host": HOST})
+    assert (answer.status_code, answer.location) == (303, f"http://{HOST}{place}")
+    (cookie,) = answer.headers.getlist("Set-Cookie")
+    value, *attributes = cookie.split("; ")
+    assert re.fullmatch(r"pages-4600=[\w-]{43}", value)
+    assert sorted(attributes) == ["HttpOnly", "Path=/", "SameSite=Strict"]
+    assert KEY not in f"{answer.text}{answer.headers}"
+    assert client.get("/cognito/", headers={"Host": HOST}).status_code == 200
+    assert client.get("/cognito/", headers={"Host": "localhost:4600"}).status_code == 403
+
+
+def test_a_cookie_is_of_one_start(site: Site) -> None:
+    (sent,) = site.client.get(f"/?key={KEY}", headers={"Host": HOST}).headers.getlist("Set-Cookie")
+    restarted = app.create_app(site.settings, 4600, "another key").test_client()
+    restarted.set_cookie(*sent.partition(";")[0].split("="), domain="127.0.0.1")
+    for path in ("/cognito/", f"/cognito/?key={KEY}"):
+        assert restarted.get(path, headers={"Host": HOST}).status_code == 403
+    restarted.get("/?key=another+key", headers={"Host": HOST})
+    assert restarted.get("/cognito/", headers={"Host": HOST}).status_code == 200
+
+
+def test_a_link_from_elsewhere_is_followed_once_more_from_here(site: Site) -> None:
+    headers = {"Host": HOST, "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    answer = site.app.test_client().get("/cognito/", headers=headers)
+    assert (answer.status_code, answer.headers["Refresh"]) == (403, "0")
+    assert "cruddur" not in answer.text
+    assert "Refresh" not in site.app.test_client().get("/cognito/", headers={"Host": HOST}).headers
 
 
 @pytest.mark.parametrize("token", [None, "", "x", "ü", "0" * 64])
@@ -249,7 +329,7 @@ def test_an_environment_without_data_says_how_to_make_it(site: Site, missing: st
         empty = replace(site.settings, postgres_db="nowhere")
     else:
         empty = replace(site.settings, emulator_account="9" * 12)
-    client = app.create_app(empty, 4600).test_client()
+    client = enter(app.create_app(empty, 4600, KEY))
     answer = client.get(site.home, headers={"Host": HOST})
     assert answer.status_code == 503
     assert re.search(r"<code>\./invoke (setup|db\.setup)</code>", answer.text)
@@ -266,6 +346,19 @@ def test_a_bug_is_a_page_without_a_stack_trace(site: Site, monkeypatch: pytest.M
     assert "this page failed" in answer.text
     assert "the cause" not in answer.text
     assert "Traceback" not in answer.text
+
+
+def test_what_the_file_system_refuses_is_no_bug(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(settings: Settings) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(stacks, "list_status", fail)
+    answer = site.get("/")
+    assert answer.status_code == 503
+    assert "cannot read or write: No space left on device" in answer.text
+    assert "check the owner, permissions and free space" in answer.text
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import json
 import re
 import threading
 from dataclasses import replace
+from pathlib import Path
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -12,10 +13,11 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from scripts import clients, stacks, state
+from scripts.app import App
 from scripts.environment import variables
-from scripts.settings import Settings
-from scripts.targets import Database
-from scripts.web import app, conversations
+from scripts.settings import Settings, Source
+from scripts.targets import Aws, Database
+from scripts.web import app
 
 HOST = "127.0.0.1:4600"
 EVIL = '"><script>alert(1)</script>{{ 7 * 7 }}'
@@ -26,8 +28,9 @@ class Pages:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.app: Flask = app.create_app(settings, 4600)
+        self.app: Flask = app.create_app(settings, 4600, "the-key")
         self.client: FlaskClient = self.app.test_client()
+        assert self.get("/?key=the-key").status_code == 303
 
     def get(self, path: str, **headers: str) -> TestResponse:
         return self.client.get(path, headers={"Host": HOST, **headers})
@@ -192,6 +195,22 @@ def test_a_failed_action_says_why_and_what_to_try(pages: Pages) -> None:
     assert pages.get("/actions/undo").status_code == 404
 
 
+def test_a_failure_has_the_hint_of_the_command_line(services: Settings, tmp_path: Path) -> None:
+    pages = Pages(replace(services, root=tmp_path, sources={"stack": Source("flag")}))
+    hint = "./invoke --stack embedded up"
+    assert f"Try: <code>{hint}</code>" in pages.get("/postgres/").text
+    headers = {"Accept": "application/json"}
+    assert pages.get("/postgres/", **headers).get_json()["hint"] == hint
+    pages.post("/actions/snapshot.save", name="monday")
+    for _ in range(200):
+        text = pages.get("/actions/now").text
+        if 'data-state="idle"' in text:
+            break
+        threading.Event().wait(0.05)
+    shown = text.index(f"hint: {hint}")
+    assert text.index("rerun: ./invoke --stack embedded snapshot.save monday") > shown
+
+
 @pytest.fixture
 def evil(pages: Pages) -> Pages:
     """Names and values in both stores that are HTML and templates."""
@@ -303,16 +322,70 @@ def test_every_page_has_a_title_and_one_heading(pages: Pages) -> None:
     assert len(set(titles)) == len(paths)
 
 
-def test_an_app_without_messages_or_users_is_described(
-    seeded: Database, environment: Settings
+def list_links(text: str) -> list[str]:
+    """The titles of the pages that the header leads to."""
+    header = text.partition("<nav")[2].partition("</nav>")[0]
+    return re.findall(r'<a href="[^"]+"[^>]*>(\w+)</a>', header)
+
+
+@pytest.mark.parametrize(
+    ("parts", "titles"),
+    [
+        (("postgres",), ["Postgres"]),
+        (("postgres", "users"), ["Postgres"]),
+        (("dynamodb",), ["Postgres", "DynamoDB"]),
+        (("messages",), ["Postgres", "DynamoDB", "Messages"]),
+        (("cognito",), ["Postgres", "Cognito"]),
+        (("users", "cognito"), ["Postgres", "Cognito"]),
+        ((), ["Postgres"]),
+    ],
+)
+def test_an_app_has_the_pages_of_its_parts(
+    seeded: Database, environment: Settings, parts: tuple[str, ...], titles: list[str]
 ) -> None:
-    elsewhere = replace(environment, app=replace(environment.app, messages=None))
-    assert not conversations.is_offered(elsewhere)
-    pages = Pages(elsewhere)
-    assert "Messages" not in pages.get("/").text
-    answer = pages.get("/messages/")
+    given = {part: getattr(environment.app, part) for part in parts}
+    shop = App(environment.root, "shop", **given)
+    pages = Pages(replace(environment, app=shop))
+    text = pages.get("/").text
+    assert list_links(text) == ["Environment", *titles]
+    assert f"<title>Environment – shop in {environment.root}</title>" in text
+    homes = {
+        "DynamoDB": ("/dynamodb/", "this app has no DynamoDB tables"),
+        "Cognito": ("/cognito/", "this app has no user pool: app.toml has no [cognito]"),
+        "Messages": ("/messages/", "this app has no messages: app.toml has no [messages]"),
+    }
+    for title, (path, reason) in homes.items():
+        answer = pages.get(path)
+        assert answer.status_code == (200 if title in titles else 404), path
+        assert (reason in answer.text) == (title not in titles)
+
+
+def test_an_app_that_creates_its_tables_itself_gets_their_page(
+    seeded: Database, environment: Settings, table: Aws
+) -> None:
+    pages = Pages(replace(environment, app=App(environment.root, "shop")))
+    assert list_links(pages.get("/").text) == ["Environment", "Postgres", "DynamoDB"]
+    assert "cruddur-messages" in pages.get("/dynamodb/").text
+
+
+@pytest.mark.parametrize(
+    ("used", "titles", "path", "reason"),
+    [
+        ("postgres", ["Postgres"], "/dynamodb/", "this app has no service aws"),
+        ("aws", ["DynamoDB"], "/postgres/sql/", "this app has no service postgres"),
+    ],
+)
+def test_pages_of_a_service_that_the_app_does_not_have_do_not_exist(
+    environment: Settings, table: Aws, used: str, titles: list[str], path: str, reason: str
+) -> None:
+    pages = Pages(replace(environment, app=App(environment.root, "shop", services=(used,))))
+    assert list_links(pages.get("/").text) == ["Environment", *titles]
+    answer = pages.get(path)
     assert answer.status_code == 404
-    assert "this app has no messages" in answer.text
+    assert reason in answer.text
+
+
+def test_an_app_without_users_is_described(seeded: Database, environment: Settings) -> None:
     with clients.cursor(seeded) as cursor:
         cursor.execute("TRUNCATE users CASCADE")
     text = Pages(environment).get("/messages/").text

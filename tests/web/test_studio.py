@@ -279,18 +279,21 @@ def test_pages_that_read_work_without_javascript(site: Site) -> None:
 def test_unread_conversations_are_marked_and_counted_in_the_title(site: Site) -> None:
     ada = site.add_ada()
     page = site.enter("Korney Belov")
-    expect(page).to_have_title("Smirnov Hale – Messages of Korney Belov")
+    app = f" – cruddur in {site.settings.root}"
+    expect(page).to_have_title(f"Smirnov Hale – Messages of Korney Belov{app}")
     page.wait_for_timeout(1200)
     messages.start(stacks.get_aws(site.settings), ada, site.person("korney"), "hello")
-    expect(page).to_have_title("(1) Smirnov Hale – Messages of Korney Belov", timeout=SOON * 2)
+    expect(page).to_have_title(
+        f"(1) Smirnov Hale – Messages of Korney Belov{app}", timeout=SOON * 2
+    )
     row = page.locator("#listing a").first
     expect(row).to_have_class(re.compile("is-unread"))
     expect(row.locator(".unread")).to_have_text("unread")
     row.click()
-    expect(page).to_have_title("Ada Lind – Messages of Korney Belov")
+    expect(page).to_have_title(f"Ada Lind – Messages of Korney Belov{app}")
     expect(page.locator(".is-unread")).to_have_count(0)
     page.reload()
-    expect(page).to_have_title("Ada Lind – Messages of Korney Belov")
+    expect(page).to_have_title(f"Ada Lind – Messages of Korney Belov{app}")
 
 
 def test_on_a_phone_enter_starts_a_new_line(site: Site) -> None:
@@ -319,22 +322,52 @@ def test_an_error_stands_at_its_field_until_that_changes(site: Site) -> None:
     expect(box).not_to_have_attribute("aria-invalid", "true")
 
 
-def test_the_task_opens_the_browser(checkout: Checkout, tmp_path: Path) -> None:
+def test_the_task_opens_the_browser_without_telling_others_the_key(
+    checkout: Checkout, windows: Callable[..., Page], tmp_path: Path
+) -> None:
     checkout.run("up")
     opened = tmp_path / "opened"
     browser = tmp_path / "browser"
-    browser.write_text(f'#!/bin/sh\necho "$1" > {opened}.new; mv {opened}.new {opened}\n')
+    browser.write_text(f'#!/bin/sh\necho "$@" > {opened}.new; mv {opened}.new {opened}\n')
     browser.chmod(0o755)
     running = checkout.start("web", "--open", env={"BROWSER": str(browser)})
     try:
-        assert running.stderr
-        address = re.search(r"http://127\.0\.0\.1:\d+/", running.stderr.readline())
-        assert address
+        assert running.stdout
+        place, key = running.stdout.readline().rstrip("\n").split("?key=")
         for _ in range(200):
             if opened.exists():
                 break
             time.sleep(0.05)
-        assert opened.read_text().strip() == address[0]
+        arguments = opened.read_text().strip()  # every user of the machine can read them
+        assert key not in arguments
+        page = windows()
+        page.goto(arguments)
+        expect(page.get_by_role("heading", level=1)).to_have_text("Environment")
+        assert page.url == place
     finally:
         running.terminate()
         running.communicate(timeout=20)
+
+
+def test_one_browser_opens_the_pages_of_two_servers(site: Site) -> None:
+    page = site.open_window()
+    for entrance in serve(site.settings):
+        for address in (entrance, site.address, entrance.partition("?")[0]):
+            page.goto(address)
+            expect(page.get_by_role("heading", level=1)).to_have_text("Environment")
+
+
+def test_a_link_on_another_site_leads_to_its_page(site: Site) -> None:
+    page = site.open_window()
+    link = f'<a href="{site.address}/postgres/sql/">SQL</a>'
+    page.route("http://elsewhere.example/", lambda route: route.fulfill(body=link))
+    page.route("http://elsewhere.example/favicon.ico", lambda route: route.abort())
+    page.goto("http://elsewhere.example/")
+    page.get_by_role("link").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("SQL")
+
+
+def test_the_app_is_in_title_and_header(site: Site) -> None:
+    page = visit(site, "/postgres/")
+    expect(page).to_have_title(f"Postgres – cruddur in {site.settings.root}")
+    expect(page.locator("header .app")).to_have_text(f"cruddur {site.settings.root}")

@@ -2,9 +2,11 @@
 
 import re
 import signal
+import subprocess
 import time
+import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -281,13 +283,14 @@ def test_a_stopped_environment_says_how_to_start_it_and_comes_back(
 ) -> None:
     checkout.run("setup")
     for address in serve(checkout.settings()):
-        page = Site(checkout.settings(), address, windows).enter("Korney Belov")
+        site = Site(checkout.settings(), address, windows)
+        page = site.enter("Korney Belov")
         checkout.run("down")
         expect(page.locator("#notice")).to_contain_text("Try: ./invoke up", timeout=5000)
         expect(bubbles(page)).to_have_count(20)
         write(page, "not lost")
         expect(page.get_by_label("Message", exact=True)).to_have_value("not lost")
-        stopped = windows()
+        stopped = site.open_window()
         answer = stopped.goto(page.url)
         assert answer
         assert answer.status == 503
@@ -295,8 +298,8 @@ def test_a_stopped_environment_says_how_to_start_it_and_comes_back(
         expect(stopped.locator("code")).to_have_text("./invoke up")
         expect(stopped.get_by_text("This page reloads automatically")).to_be_visible()
         assert "Traceback" not in stopped.content()
-        stopped_environment = windows()
-        stopped_environment.goto(address)
+        stopped_environment = site.open_window()
+        stopped_environment.goto(site.address)
         expect(stopped_environment.locator(".state.down")).to_have_count(2)
         checkout.run("up")
         expect(page.locator("#notice")).to_be_hidden(timeout=5000)
@@ -306,28 +309,112 @@ def test_a_stopped_environment_says_how_to_start_it_and_comes_back(
         expect(last(stopped)).to_have_text("not lost", timeout=SOON)
 
 
-def test_the_task_serves_until_it_is_interrupted(checkout: Checkout) -> None:
+@pytest.fixture
+def start_web(checkout: Checkout) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
+    """Starts `web` in the checkout; at the end all have ended."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*options: str) -> "subprocess.Popen[str]":
+        started.append(checkout.start("web", *options))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.kill()
+        server.communicate()
+
+
+def read_address(serving: "subprocess.Popen[str]") -> str:
+    """The address that `web` prints, once it serves."""
+    assert serving.stdout
+    return serving.stdout.readline().rstrip("\n")
+
+
+def test_the_task_serves_its_user_until_it_is_interrupted(
+    checkout: Checkout, start_web: Callable[..., "subprocess.Popen[str]"]
+) -> None:
     checkout.run("up")
-    first, second = checkout.start("web"), checkout.start("web", "--port", "0")
-    assert first.stderr
-    line = first.stderr.readline()
-    address = re.search(r"http://127\.0\.0\.1:\d+/", line)
-    assert address, line
-    with urllib.request.urlopen(address[0]) as answer:
+    first, second = start_web(), start_web("--port", "0")
+    address = read_address(first)
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\?key=[\w-]{43}", address)
+    place, key = address.split("?key=")
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(place)
+    assert refused.value.code == 403
+    browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    with browser.open(address) as answer:
+        assert answer.url == place
         assert "healthy" in answer.read().decode()
     first.send_signal(signal.SIGINT)
     out, talk = first.communicate(timeout=20)
-    assert (first.returncode, out, talk) == (130, "", "")
+    assert (first.returncode, out) == (130, "")
+    assert talk == "open this address in your browser; Ctrl-C stops the server\n"
     _, talk = second.communicate(timeout=20)
     assert (second.returncode, talk.splitlines()[0]) == (
         2,
         "--port=0 is not a whole number from 1 to 65,535",
     )
+    kept = [path for path in checkout.settings().state.rglob("*") if path.is_file()]
+    assert [path.name for path in kept if key.encode() in path.read_bytes()] == [
+        f"pages-embedded-{place.rpartition(':')[2][:-1]}.html"
+    ]
+
+
+def test_the_address_is_shown_to_its_user_while_the_pages_are_served(
+    checkout: Checkout, start_web: Callable[..., "subprocess.Popen[str]"]
+) -> None:
+    def list_shown(task: str) -> list[str]:
+        shown = checkout.run(task, expect=None).stderr.splitlines()
+        return [line.removeprefix("pages:     ") for line in shown if "4600" in line or "?" in line]
+
+    assert list_shown("status") == []
+    servers = [start_web() for _ in range(2)]
+    addresses = sorted(map(read_address, servers))
+    assert list_shown("status") == addresses
+    assert list_shown("setup") == addresses
+    servers[0].kill()  # its file stays
+    servers[0].wait()
+    assert len(list_shown("status")) == 1
+    files = [*checkout.settings().state.glob("pages-*")]
+    assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
+    third = start_web()
+    assert read_address(third) not in addresses
+    assert len(list_shown("status")) == 2
+    for server in (servers[1], third):
+        server.kill()
+        server.wait()
+    assert list_shown("status") == []
+
+
+def test_a_page_of_a_former_start_says_which_address_to_open(
+    checkout: Checkout,
+    start_web: Callable[..., "subprocess.Popen[str]"],
+    windows: Callable[..., Page],
+) -> None:
+    checkout.run("setup")
+    first = start_web()
+    page = windows()
+    page.goto(read_address(first))
+    expect(page.locator(".state.healthy")).to_have_count(2)
+    first.kill()
+    first.wait()
+    expect(page.locator("#notice")).to_contain_text("does not answer", timeout=SOON * 3)
+    address = read_address(start_web())
+    expect(page.locator("#notice")).to_have_text(
+        "these pages open only at the address that ./invoke web printed: it has a key, which is new"
+        " for each start. Try: ./invoke status (prints it again)",
+        timeout=SOON * 3,
+    )
+    page.reload()
+    expect(page.get_by_role("heading")).to_have_text("Not allowed")
+    page.goto(address)
+    expect(page.locator(".state.healthy")).to_have_count(2)
+    assert page.url == address.partition("?")[0]
 
 
 def test_a_port_that_is_taken_is_passed_over_unless_it_was_asked_for(services: Settings) -> None:
     for address in serve(services):
-        taken = int(address.rpartition(":")[2])
+        taken = int(address.split(":")[2].partition("/")[0])
         free = replace(services, web_port=taken)
         assert ports.choose(free, "web_port") > taken
         asked_for = replace(free, sources={"web_port": Source("environment", "WEB_PORT")})

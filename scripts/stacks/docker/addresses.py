@@ -3,7 +3,7 @@
 import json
 import socket
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +30,15 @@ class Part:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a part was published last."""
+    """Where a part was published last: `former` is the port before, if that was taken, else 0.
+
+    `root` was the checkout's path then: the names of container and volume depend on it.
+    """
 
     host: str
     port: int
+    former: int = 0
+    root: str = ""
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
@@ -47,9 +52,21 @@ def find(settings: Settings, part: Part) -> Place:
         return Place("127.0.0.1", getattr(settings, part.port_setting))
 
 
+def is_recorded(settings: Settings, part: Part) -> bool:
+    """Was it published before?"""
+    return _path(settings, part).exists()
+
+
 def record(settings: Settings, part: Part, place: Place) -> None:
     """Keep where a part is published, for the commands that follow."""
-    state.write(_path(settings, part), json.dumps({"host": place.host, "port": place.port}))
+    state.write(_path(settings, part), json.dumps(asdict(place)))
+
+
+def find_former(settings: Settings, part: Part) -> Path | None:
+    """The path of the checkout when the part was published, if it was moved since then."""
+    root = find(settings, part).root
+    moved = root and root != str(settings.root.resolve()) and state.is_gone(Path(root))
+    return Path(root) if moved else None
 
 
 def is_right(settings: Settings, part: Part, container: Any) -> bool:
@@ -80,7 +97,7 @@ def taken(settings: Settings, part: Part, port: int) -> DevError:
 
 
 def publish_address(settings: Settings) -> str:
-    """Loopback, so that nobody else reaches it; for a remote engine the address we know it by."""
+    """127.0.0.1; for a remote engine, its address."""
     host = engine.endpoint().host
     if is_loopback(host):
         return "127.0.0.1"

@@ -16,7 +16,7 @@ _making_network = threading.Lock()
 
 
 class PortTakenError(Exception):
-    """The port that a container was to be published at is somebody else's."""
+    """Another program or container uses the port."""
 
 
 def up(settings: Settings, service: str, environment: dict[str, str]) -> None:
@@ -60,7 +60,7 @@ def _pull(settings: Settings, service: str, image: str) -> None:
     if done.returncode:
         raise DevError(
             f"the image {image} cannot be pulled: {_last_line(done)}",
-            f"check the network and try: docker pull {image}; {engine.OTHERWISE}",
+            f"docker pull {image}",
         )
 
 
@@ -97,7 +97,7 @@ def _call(
 def _no_plugin() -> DevError:
     return DevError(
         "docker has no compose plugin",
-        f"install it (Debian, Ubuntu: apt install docker-compose-plugin); {engine.OTHERWISE}",
+        "install it (Debian, Ubuntu: apt install docker-compose-plugin)",
     )
 
 

@@ -5,7 +5,9 @@ import io
 import json
 import os
 import shutil
+import sys
 import tarfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,16 +19,17 @@ from urllib.parse import urlsplit
 from scripts import shell
 from scripts.errors import DevError
 
-ENGINE_SECONDS = 20
-STOP_SECONDS = 30
+ENGINE_SECONDS, QUESTION_SECONDS = 60, 5  # for what the engine does, and for what it is asked
+_SILENT_SECONDS = 3.0  # how long an engine that did not answer is not asked again
+STOP_SECONDS, _COPY_SECONDS = 30, 3600
 _PROJECT = "com.docker.compose.project"
 _SERVICE = "com.docker.compose.service"
 _VOLUME = "com.docker.compose.volume"
 _FOLDER = "com.docker.compose.project.working_dir"
-OTHERWISE = "or, without Docker: ./invoke setup --stack embedded"
+_START = "open -a Docker" if sys.platform == "darwin" else "sudo systemctl start docker"
 _HINTS: dict[type[BaseException], str] = {
-    FileNotFoundError: "start it (Docker Desktop, or: sudo systemctl start docker)",
-    ConnectionRefusedError: "start it (Docker Desktop, or: sudo systemctl start docker)",
+    FileNotFoundError: _START,
+    ConnectionRefusedError: _START,
     PermissionError: "join its group (sudo usermod -aG docker $USER), then log in again",
 }
 
@@ -55,7 +58,7 @@ def endpoint() -> Endpoint:
     if not shutil.which("docker"):
         raise DevError(
             "there is no docker command",
-            f"install Docker Engine with its Compose plugin, or Docker Desktop; {OTHERWISE}",
+            "install Docker Engine with its Compose plugin",
         )
     done = shell.run(["docker", "context", "inspect", "--format", "{{json .}}"])
     if done.returncode:
@@ -71,23 +74,32 @@ def endpoint() -> Endpoint:
     return Endpoint(found["Host"], folder if secure else None, not found.get("SkipTLSVerify"))
 
 
+_TIMED_OUT = "timed out"
+_silent_at = float("-inf")
+
+
 @contextlib.contextmanager
-def engine() -> Iterator[Any]:
-    """The SDK's client. Raises DevError with the fix where the engine does not answer us."""
+def engine(seconds: int = QUESTION_SECONDS) -> Iterator[Any]:
+    """The SDK's client. Raises DevError with the fix where the engine does not answer in time."""
+    global _silent_at
     import docker.errors
     import requests.exceptions
 
     where = endpoint()
+    if time.monotonic() - _silent_at < _SILENT_SECONDS:
+        raise _no_answer(where, TimeoutError(_TIMED_OUT))
     try:
-        yield _client(where)
+        yield _client(where, seconds)
     except docker.errors.APIError as error:
         raise DevError(f"the Docker engine at {where.url}: {error.explanation or error}") from None
     except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
+        if _TIMED_OUT in str(error):
+            _silent_at = time.monotonic()
         raise _no_answer(where, error) from None
 
 
 @cache
-def _client(where: Endpoint) -> Any:
+def _client(where: Endpoint, seconds: int) -> Any:
     import docker
     from docker.tls import TLSConfig
 
@@ -98,7 +110,7 @@ def _client(where: Endpoint) -> Any:
     )
     ssh = where.url.startswith("ssh://")
     return docker.DockerClient(
-        base_url=where.url, tls=tls or False, timeout=ENGINE_SECONDS, use_ssh_client=ssh
+        base_url=where.url, tls=tls or False, timeout=seconds, use_ssh_client=ssh
     )
 
 
@@ -114,9 +126,10 @@ def _no_answer(where: Endpoint, error: BaseException) -> DevError:
     elif cause:
         reason = f"no Docker engine runs at {where.url}"
     else:
-        reason = f"no answer from the Docker engine at {where.url}: {error}"
+        why = f"it {_TIMED_OUT}" if _TIMED_OUT in str(error) else str(error)
+        reason = f"no answer from the Docker engine at {where.url}: {why}"
     hint = _HINTS.get(type(cause), "docker version") if cause else "docker version"
-    return DevError(reason, f"{hint}; {OTHERWISE}")
+    return DevError(reason, hint)
 
 
 def version() -> str:
@@ -153,6 +166,33 @@ def list_names(project: str) -> tuple[list[str], list[str]]:
         return [one.name for one in containers], [one.name for one in volumes]
 
 
+def remove_project(project: str) -> None:
+    """Remove the containers of a project, its volumes with their data, and its network."""
+    label = {"label": f"{_PROJECT}={project}"}
+    with engine(ENGINE_SECONDS) as client:
+        for container in client.containers.list(all=True, filters=label, ignore_removed=True):
+            container.remove(v=True, force=True)
+        for volume in client.volumes.list(filters=label):
+            volume.remove()
+    remove_network(project)
+
+
+def copy_volume(source: Any, project: str, service: str, image: str) -> None:
+    """Make the volume of a project's service with the content of another; its image has a shell."""
+    labels = {_PROJECT: project, _VOLUME: service}
+    with engine(_COPY_SECONDS) as client:
+        volume = client.volumes.create(f"{project}_{service}", labels=labels)
+        client.containers.run(
+            image,
+            ["-c", "rm -rf /to/* && cp -a /from/. /to/"],  # the first: of a copy that was killed
+            entrypoint="sh",
+            user="root",
+            network_mode="none",
+            remove=True,
+            volumes={source.name: {"bind": "/from"}, volume.name: {"bind": "/to"}},
+        )
+
+
 def find_container(project: str, service: str) -> Any | None:
     """The container of a project's service, running or not; None where there is none."""
     labels = [f"{_PROJECT}={project}", f"{_SERVICE}={service}"]
@@ -161,11 +201,20 @@ def find_container(project: str, service: str) -> Any | None:
         return found[0] if found else None
 
 
-def remove_container(container: Any) -> None:
-    """Stop a container with the time that it may take, and remove it; its named volumes stay."""
-    with engine():
-        container.stop(timeout=STOP_SECONDS)
-        container.remove(v=True, force=True)
+def remove_container(container: Any, seconds: int = STOP_SECONDS) -> None:
+    """Stop a container, by force after `seconds`, and remove it; its named volumes stay."""
+    resume(container)
+    with engine(ENGINE_SECONDS) as client:
+        found = client.containers.get(container.id)
+        found.stop(timeout=seconds)
+        found.remove(v=True, force=True)
+
+
+def resume(container: Any) -> None:
+    """Let a container that was paused go on: it neither answers nor stops before that."""
+    if container.status == "paused":
+        with engine(ENGINE_SECONDS):
+            container.unpause()
 
 
 def has_network(project: str) -> bool:
@@ -248,5 +297,5 @@ def find_volume(project: str, name: str) -> Any | None:
 
 def remove_volume(volume: Any) -> None:
     """Delete a volume and what is in it."""
-    with engine():
-        volume.remove()
+    with engine(ENGINE_SECONDS) as client:
+        client.volumes.get(volume.name).remove()

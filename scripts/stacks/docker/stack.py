@@ -4,6 +4,7 @@ import http.client
 import time
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from scripts import clients, state
@@ -77,21 +78,26 @@ def services(settings: Settings) -> list[Service]:
 
 
 def introduce(settings: Settings) -> list[str]:
-    """Nothing to say: the containers are this checkout's own."""
+    """No lines: the containers belong to this checkout."""
     return []
 
 
 def checks(settings: Settings, chosen: bool) -> list[Check]:
     """The engine, Compose, the images, containers left over."""
-    return engine_checks.checks(settings, chosen)
+    own = {addresses.find_former(settings, part) for part in PARTS}
+    return engine_checks.checks(settings, chosen, own)
+
+
+def adopt(settings: Settings, former: Path) -> None:
+    """Do nothing: a part does so when it is started, as the engine may not run now."""
 
 
 def _service(settings: Settings, part: Part) -> Service:
     return Service(
         name=part.name,
-        start=partial(_start, settings, part),
+        launch=partial(_start, settings, part),
         stop=partial(_stop, settings, part),
-        health=partial(_health, settings, part),
+        ask=partial(_health, settings, part),
         address=lambda: str(addresses.find(settings, part)),
         is_running=lambda: _since(settings, part) is not None,
         since=partial(_since, settings, part),
@@ -102,6 +108,7 @@ def _service(settings: Settings, part: Part) -> Service:
         has_crashed=partial(_has_crashed, settings, part),
         needs=("docker engine",),
         port_setting=part.port_setting,
+        notice=partial(_notice, settings, part),
     )
 
 
@@ -110,8 +117,12 @@ def _start(settings: Settings, part: Part) -> str:
     passwords.ensure(settings)
     if part.name == "postgres":
         passwords.note(settings, targets(settings).database)
+    _take_over(settings, part)
     container = _find(settings, part)
+    if container:
+        engine.resume(container)
     ours = engine.published_port(container) if container else None
+    before = addresses.find(settings, part)
     for port in addresses.ports_to_try(settings, part, ours):
         try:
             compose.up(settings, part.name, _variables(settings, part, port))
@@ -119,16 +130,38 @@ def _start(settings: Settings, part: Part) -> str:
             if ports.find_pinned(settings, part.port_setting):
                 raise addresses.taken(settings, part, port) from None
             continue
-        addresses.record(settings, part, addresses.Place(engine.endpoint().host, port))
-        ready = f"listening on {addresses.find(settings, part)}"
+        changed = port != before.port and not ports.find_pinned(settings, part.port_setting)
+        former = before.port if changed and addresses.is_recorded(settings, part) else 0
+        place = addresses.Place(engine.endpoint().host, port, former, str(settings.root.resolve()))
+        addresses.record(settings, part, place)
+        lines = [f"listening on {addresses.find(settings, part)}"]
+        final = clients.SILENT if ours == port else ""
         try:
-            _wait(settings, part)
+            _wait(settings, part, final)
         except LoginRefusedError:
-            done = passwords.apply(settings, targets(settings).database)
-            _wait(settings, part)
-            return f"{ready}; {done}"
-        return ready
+            lines.append(passwords.apply(settings, targets(settings).database))
+            _wait(settings, part, final)
+        return "; ".join(filter(None, [*lines, _notice(settings, part)]))
     raise ports.none_free(part.name)
+
+
+def _take_over(settings: Settings, part: Part) -> None:
+    """Copy the volume of a checkout that was moved: a volume cannot get another name."""
+    former = addresses.find_former(settings, part)
+    if not former:
+        return
+    project = state.identity_of(former)
+    if container := engine.find_container(project, part.name):
+        engine.remove_container(container)
+    if volume := engine.find_volume(project, part.name):
+        (image,) = compose.list_images(settings, part.name)
+        engine.copy_volume(volume, state.identity(settings), part.name, image)
+        engine.remove_volume(volume)
+    engine.remove_network(project)
+
+
+def _notice(settings: Settings, part: Part) -> str:
+    return ports.describe_former(addresses.find(settings, part).former)
 
 
 def _variables(settings: Settings, part: Part, port: int) -> dict[str, str]:
@@ -143,18 +176,23 @@ def _variables(settings: Settings, part: Part, port: int) -> dict[str, str]:
     }
 
 
-def _wait(settings: Settings, part: Part) -> None:
-    """Wait until the part answers its query. Raises DevError with the last words of its log."""
+def _wait(settings: Settings, part: Part, final: str) -> None:
+    """Wait until the part answers its query. Raises DevError with the last words of its log.
+
+    The reason `final` is one that waiting does not change.
+    """
     deadline = time.monotonic() + settings.ready_timeout
     while (reason := _not_answering(settings, part, LoginRefusedError)) is not None:
         container = _find(settings, part)
         if container is None or container.status != "running":
             raise _ended(settings, part, container)
+        if reason == final:
+            raise DevError(f"{part.name}: {reason}", f"./invoke restart {part.name}")
         if time.monotonic() > deadline:
             raise DevError(
                 f"{part.name} is not healthy after {settings.ready_timeout} s (READY_TIMEOUT);"
                 f" {part.query}: {reason}{_log_tail(settings, part)}",
-                f"./invoke logs {part.name}; a slow machine: set READY_TIMEOUT higher",
+                "./invoke up (waits for it again)",
             )
         time.sleep(0.1)
 
@@ -171,8 +209,7 @@ def _ended(settings: Settings, part: Part, container: Any | None) -> DevError:
         return DevError(
             f"the volume of {part.name} holds data of PostgreSQL {found},"
             f" and {version[0]} is PostgreSQL {version[1]}",
-            "keep it: dump it with its own version, see docs/stacks.md;"
-            " or start over without it: ./invoke down --volumes setup",
+            "dump it with its own version: see docs/stacks.md",
         )
     code = container.attrs["State"]["ExitCode"]
     return DevError(
@@ -209,9 +246,10 @@ def _stop(settings: Settings, part: Part) -> bool:
     container = _find(settings, part)
     if container is None:
         return False
-    engine.remove_container(container)
+    hangs = container.status == "running" and _not_answering(settings, part) == clients.SILENT
+    engine.remove_container(container, 3 if hangs else engine.STOP_SECONDS)
     engine.remove_network(state.identity(settings))
-    return bool(container.status == "running")
+    return container.status in ("running", "paused")
 
 
 def _health(settings: Settings, part: Part) -> str | None:
@@ -220,7 +258,7 @@ def _health(settings: Settings, part: Part) -> str | None:
     except DevError as error:
         return error.reason
     if container is None or container.status != "running":
-        return "not running"
+        return "paused" if container and container.status == "paused" else "not running"
     wanted = ports.find_pinned(settings, part.port_setting)
     if wanted and wanted != engine.published_port(container):
         source = settings.describe_source(part.port_setting)
@@ -251,12 +289,14 @@ def _not_answering(
 
 
 def _speak_http(endpoint: str | None) -> None:
-    """One plain request: the SDK's own tries would each take seconds while nobody answers."""
+    """One plain request: the SDK would retry for seconds without an answer."""
     _, _, place = (endpoint or "").rpartition("/")
-    connection = http.client.HTTPConnection(place, timeout=clients.CONNECT_SECONDS)
+    connection = http.client.HTTPConnection(place, timeout=clients.ANSWER_SECONDS)
     try:
         connection.request("GET", "/")
         connection.getresponse().read()
+    except TimeoutError:
+        raise DevError(clients.SILENT) from None
     except (OSError, http.client.HTTPException) as error:
         raise DevError(f"no answer ({type(error).__name__})") from None
     finally:

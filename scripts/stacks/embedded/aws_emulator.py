@@ -8,8 +8,9 @@ import signal
 import sys
 from functools import partial
 from pathlib import Path
+from shlex import quote
 
-from scripts import shell, state
+from scripts import clients, shell, state
 from scripts.settings import ROOT, Settings
 from scripts.stacks import processes
 
@@ -34,7 +35,7 @@ def start(settings: Settings) -> int:
     def launch(port: int) -> processes.Launch:
         ours_for = [word for mark in (ours.marker, state.origin(settings)) for word in ("-X", mark)]
         # -P: whatever the folder that we are run in holds, nothing is imported from there.
-        argv = [sys.executable, "-P", *ours_for, "-m", PROGRAM]
+        argv = [sys.executable, "-P", *ours_for, str(ROOT / "scripts" / "caches.py"), PROGRAM]
         return processes.Launch(argv, environment | {"GATEWAY_PORT": str(port)})
 
     return processes.start(ours, settings, PORT_SETTING, launch, partial(not_ready, settings))
@@ -47,7 +48,9 @@ def data_folder(settings: Settings) -> Path:
 
 def find_key(settings: Settings) -> tuple[str, str] | None:
     """The ID and the secret of the checkout's key; None where it was not made or is damaged."""
-    words = (state.read(settings.state / _KEY) or "").split()
+    path = settings.state / _KEY
+    fix = f"rm {quote(str(path))} && ./invoke up"
+    words = (state.read_secret(path, fix) or "").split()
     return (words[0], words[1]) if len(words) == 2 else None
 
 
@@ -60,10 +63,12 @@ def ensure_key(settings: Settings) -> None:
 
 def not_ready(settings: Settings, port: int) -> str | None:
     """None when this checkout's emulator answers on the port, else the reason."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=clients.ANSWER_SECONDS)
     try:
         connection.request("GET", "/_ministack/health")
         answer = json.loads(connection.getresponse().read())
+    except TimeoutError:
+        return clients.SILENT
     except (OSError, http.client.HTTPException, ValueError) as error:
         return f"no answer ({type(error).__name__})"
     finally:

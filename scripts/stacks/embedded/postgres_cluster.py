@@ -40,7 +40,9 @@ def find_home(settings: Settings) -> Path | None:
         home = link.readlink()
     except OSError:  # no link, or one that we may not see
         return link
-    return home if home.name.startswith(state.identity(settings)) else None
+    former = state.find_former(settings)
+    names = [state.identity(settings), *([state.identity_of(former)] if former else [])]
+    return home if home.name.startswith(tuple(names)) else None
 
 
 def erase(settings: Settings) -> None:
@@ -57,28 +59,49 @@ def erase(settings: Settings) -> None:
         raise state.not_writable(home, error) from None
 
 
-def list_leftovers() -> list[Path]:
-    """The homes of root's clusters that no checkout leads to any more, the newest first."""
+def list_leftovers(settings: Settings) -> dict[Path, Path]:
+    """The folders of root's clusters whose checkouts no longer exist, with their paths."""
+    found = {}
     homes = SHARED_HOME.glob("dev-*") if os.geteuid() == 0 else []
-    return sorted(filter(_is_leftover, homes), key=_find_time, reverse=True)
+    for home in sorted(homes, key=_find_time, reverse=True):
+        root = state.find_origin(
+            [home.name, f"{state.CHECKOUT}={state.read(home / state.CHECKOUT)}"]
+        )
+        # None: its path is unknown, or another one
+        if root and home not in (_find_link(Settings(root)), _find_link(settings)):
+            found[home] = root
+    return found
 
 
 def _find_time(home: Path) -> float:
     try:
         return home.stat().st_mtime
-    except FileNotFoundError:  # somebody removed it meanwhile
+    except FileNotFoundError:  # another process removed it
         return 0.0
 
 
-def _is_leftover(home: Path) -> bool:
-    written = state.read(home / state.CHECKOUT)
-    root = state.find_origin([home.name, f"{state.CHECKOUT}={written}"])
-    if not root:  # nobody wrote down whose it is, or it was moved
-        return False
+def _find_link(settings: Settings) -> Path | None:
     try:
-        return (Settings(root).state / "postgres").readlink() != home
+        return (settings.state / "postgres").readlink()
     except OSError:
-        return True
+        return None
+
+
+def adopt(settings: Settings, former: Path) -> None:
+    """Name root's data after the present path of a checkout that was moved from `former`."""
+    link, home = settings.state / "postgres", _find_link(settings)
+    before, now = state.identity_of(former), state.identity(settings)
+    if not home or home.parent != SHARED_HOME or not home.name.startswith(before):
+        return
+    moved = home.with_name(home.name.replace(before, now))
+    if home.is_dir():
+        home.rename(moved)
+    draft = link.with_name("postgres.link")  # a kill leaves a link to either name
+    draft.unlink(missing_ok=True)
+    draft.symlink_to(moved)
+    draft.replace(link)
+    if moved.is_dir():
+        _sign(moved, settings)
 
 
 def list_drafts(settings: Settings) -> list[Path]:
@@ -100,11 +123,9 @@ def ensure_home(settings: Settings) -> Path:
         link.symlink_to(_make_shared_home(settings))
     home = find_home(settings)
     if not home:
-        home, moved = link.readlink(), SHARED_HOME / f"{state.identity(settings)}-moved"
         raise DevError(
-            f"{link} points to {home}, the data of another folder",
-            f"if this folder is a copy: rm {quote(str(link))}; if it was moved:"
-            f" mv {home} {moved} && ln -sfn {moved} {quote(str(link))}",
+            f"{link} points to {link.readlink()}, the data of another checkout",
+            f"rm {quote(str(link))}",
         )
     _take_over(home, settings)
     return home
@@ -150,8 +171,7 @@ def check_version(data: Path, programs: Programs) -> None:
     raise DevError(
         f"the data is of PostgreSQL {found}, and the programs are PostgreSQL {programs.major}:"
         f" {data}, {programs.folder}",
-        f"to keep the data: set POSTGRES_HOME to PostgreSQL {found}, or unset it if the embedded"
-        " one is of that version; to start over with empty data: ./invoke down --volumes up",
+        f"set POSTGRES_HOME to PostgreSQL {found} (unset it if that is the embedded one)",
     )
 
 
@@ -209,7 +229,7 @@ def _check_user() -> None:
     except KeyError:
         raise DevError(
             f"the user id {number} has no entry in /etc/passwd, which initdb requires",
-            f"run as a user that has one; or add it, as root: useradd --uid {number} dev",
+            f"as root: useradd --uid {number} dev",
         ) from None
 
 
@@ -235,9 +255,6 @@ def _initdb_options(major: int) -> list[str]:
         options += ["--locale-provider=builtin", "--locale=C.UTF-8"]
     else:  # the system's, which on macOS has none that sorts like it and knows UTF-8
         options += [f"--locale={'C' if sys.platform == 'darwin' else 'C.UTF-8'}"]
-    if major >= 16:
-        # Stretching protects a weak password in a stolen file; here it doubles each login's time.
-        options += ["-c", "scram_iterations=1"]
     return options
 
 

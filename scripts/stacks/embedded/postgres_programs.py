@@ -1,4 +1,4 @@
-"""The PostgreSQL programs of the embedded stack: where they are, their version, our extensions."""
+"""The PostgreSQL programs of the embedded stack: their folder, their version, added extensions."""
 
 import contextlib
 import filecmp
@@ -29,7 +29,7 @@ class Programs:
 def find(settings: Settings, home: Path, user: str | None) -> Programs:
     """The programs that `user` may run; for another user than us a copy in `home` where needed.
 
-    Raises DevError where there are none, or where they are too old.
+    Raises DevError if there are none, or if they are too old.
     """
     installed = shell.postgres_home(settings.postgres_home)
     version = _find_version(installed / "bin", user)
@@ -45,7 +45,7 @@ def find(settings: Settings, home: Path, user: str | None) -> Programs:
     if version < OLDEST:
         raise DevError(
             f"{named} is PostgreSQL {version}, which is too old",
-            f"set POSTGRES_HOME to PostgreSQL {OLDEST} or newer, or unset it",
+            f"set POSTGRES_HOME to PostgreSQL {OLDEST} or newer",
         )
     return Programs(installed / "bin", version)
 
@@ -74,7 +74,7 @@ def extension_options(programs: Programs, home: Path, user: str | None) -> list[
 
 
 def _find_version(folder: Path, user: str | None) -> int | None:
-    """The major version of the programs in a folder, None where they cannot be run."""
+    """The major version of the programs in a folder, None if they cannot be run."""
     try:
         done = shell.run(
             [folder / "postgres", "--version"], env=shell.minimal_environment(), user=user

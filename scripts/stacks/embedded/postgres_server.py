@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from scripts import state
+from scripts import clients, state
 from scripts.errors import DevError, LoginRefusedError
 from scripts.settings import Settings
 from scripts.stacks import passwords, processes
@@ -17,11 +17,13 @@ from scripts.targets import Database
 
 ORPHAN_SECONDS = 10.0
 PORT_SETTING = "postgres_port"
-# How a temporary server runs: after a crash of the machine nobody wants its data back.
+# Settings of a temporary server: its data need not survive a crash of the machine.
 UNSAFE = (
     *("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off"),
     *("-c", "wal_level=minimal", "-c", "max_wal_senders=0"),
 )
+_SCRAM, _ITERATIONS = "scram-sha-256", 4096
+_OUTDATED = "its password is stored in a form that some clients refuse; ./invoke up corrects that"
 
 
 def server(settings: Settings) -> processes.Server:
@@ -60,13 +62,16 @@ def start(settings: Settings, database: Database) -> int:
         argv = [programs.folder / "postgres", "-D", data, *flags, *unsafe]
         return processes.Launch(argv, postgres_cluster.environment(), user)
 
-    return processes.start(
+    port = processes.start(
         server(settings),
         settings,
         PORT_SETTING,
         launch,
         lambda port: not_ready(settings, database.at(port)),
     )
+    if _ping(database.at(port)):
+        _store_password_again(database.at(port))
+    return port
 
 
 def find_trouble(settings: Settings, database: Database) -> str | None:
@@ -74,7 +79,7 @@ def find_trouble(settings: Settings, database: Database) -> str | None:
     try:
         if settings.postgres_home:
             check_programs(settings)
-        return not_ready(settings, database)
+        return not_ready(settings, database) or (_OUTDATED if _ping(database) else None)
     except DevError as error:
         return error.reason
 
@@ -93,8 +98,33 @@ def not_ready(settings: Settings, database: Database) -> str | None:
     return None
 
 
+def _ping(database: Database) -> bool:
+    """Ask a query; True if our password is stored with 1 iteration, as by earlier versions."""
+    with clients.cursor(database.named("postgres")) as cursor:
+        cursor.execute(
+            "SELECT rolpassword LIKE 'SCRAM-SHA-256$1:%' FROM pg_authid"
+            " WHERE rolname = current_user"
+        )
+        return bool(cursor.fetchone()[0])
+
+
+def _store_password_again(database: Database) -> None:
+    """Store our password with PostgreSQL's number of iterations: clients accept no fewer.
+
+    The setting comes first: a kill in between leaves a password that is still recognized.
+    """
+    from psycopg2.extensions import encrypt_password
+
+    with clients.cursor(database.named("postgres"), autocommit=True) as cursor:
+        cursor.execute(f"ALTER SYSTEM SET scram_iterations = {_ITERATIONS}")
+        cursor.execute("SELECT pg_reload_conf()")
+        cursor.execute(f"SET scram_iterations = {_ITERATIONS}")
+        digest = encrypt_password(database.password, database.user, cursor.connection, _SCRAM)
+        cursor.execute("ALTER ROLE CURRENT_USER PASSWORD %s", (digest,))
+
+
 def check_programs(settings: Settings) -> Programs:
-    """The programs. Raises DevError where they are not of the version of the data."""
+    """The programs. Raises DevError if the data has another version."""
     home = postgres_cluster.find_home(settings) or settings.state
     programs = postgres_programs.find(settings, home, user=None)  # for whom nothing is copied
     postgres_cluster.check_version(home / "data", programs)

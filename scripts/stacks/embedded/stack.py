@@ -1,13 +1,13 @@
 """The embedded stack: Postgres and an AWS emulator as plain processes, from Python packages."""
 
-import shlex
 import shutil
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from scripts import state
+from scripts import clients, state
 from scripts.engine.checks import Check, Finding, fail, note, ok
 from scripts.errors import LoginRefusedError, count
 from scripts.settings import Settings
@@ -91,12 +91,25 @@ def services(settings: Settings) -> list[Service]:
 
 
 def introduce(settings: Settings) -> list[str]:
-    """Nothing to say: it is all ours, on this machine."""
+    """No lines: everything belongs to this checkout, on this machine."""
     return []
 
 
+def adopt(settings: Settings, former: Path) -> None:
+    """Stop the servers of a checkout that was moved, and take over its data.
+
+    The emulator has written all that it holds; stopped gracefully, it would do so at `former`.
+    """
+    for server, first in zip(_servers(settings), (signal.SIGINT, signal.SIGKILL), strict=True):
+        marker = server.marker.replace(state.identity(settings), state.identity_of(former))
+        before = replace(server, marker=marker)
+        for process in filter(None, [processes.find(before), *processes.list_strays(before)]):
+            processes.end(process, first)
+    postgres_cluster.adopt(settings, former)
+
+
 def checks(settings: Settings, chosen: bool) -> list[Check]:
-    """The programs, what a kill left behind, and data that no checkout leads to."""
+    """The programs, what a kill left behind, and data of checkouts that no longer exist."""
     drafts = partial(postgres_cluster.list_drafts, settings)
     return [
         *([Check("postgres programs", partial(_programs_found, settings))] if chosen else []),
@@ -104,7 +117,12 @@ def checks(settings: Settings, chosen: bool) -> list[Check]:
             "unfinished cluster", lambda: _drafts_found(drafts()), repair=lambda: _clear(drafts())
         ),
         Check("unknown servers", lambda: _strays_found(settings), repair=lambda: _stop(settings)),
-        Check("leftover data", _leftovers_found),
+        Check(
+            "leftover data",
+            partial(_leftovers_found, settings),
+            repair=lambda: _remove_leftovers(settings),
+            loses=lambda: [_describe_leftover(*one) for one in _list_leftovers(settings)],
+        ),
     ]
 
 
@@ -152,16 +170,30 @@ def _clear(drafts: list[Path]) -> list[str]:
     return [f"removed {draft}" for draft in drafts]
 
 
-def _leftovers_found() -> Finding:
-    leftovers = postgres_cluster.list_leftovers()
+def _list_leftovers(settings: Settings) -> list[tuple[Path, Path]]:
+    return list(postgres_cluster.list_leftovers(settings).items())
+
+
+def _leftovers_found(settings: Settings) -> Finding:
+    leftovers = _list_leftovers(settings)
     if not leftovers:
         return ok("none")
-    shown, more = leftovers[:_SHOWN], len(leftovers) - _SHOWN
-    lines = [f"{_describe(home)}, of a checkout that no longer exists" for home in shown]
-    if more > 0:
-        lines.append(f"and {count(more, 'further folder')}, shown once these are removed")
-    removal = shlex.join(["rm", "-r", *map(str, shown)])
-    return note("\n".join(lines), f"{removal}, unless the checkout was moved")
+    lines = [_describe_leftover(*one) for one in leftovers[:_SHOWN]]
+    if (more := len(leftovers) - _SHOWN) > 0:
+        lines.append(f"and {count(more, 'further folder')}")
+    return note("\n".join(lines), "./invoke doctor --fix")
+
+
+def _describe_leftover(home: Path, root: Path) -> str:
+    return f"{_describe(home)} of {root}, which was deleted or moved"
+
+
+def _remove_leftovers(settings: Settings) -> list[str]:
+    done = []
+    for home, root in _list_leftovers(settings):
+        _remove(home)
+        done.append(f"removed {home} of {root}")
+    return done
 
 
 def _service(
@@ -185,11 +217,23 @@ def _service(
             return f"not on the port that is set: {settings.describe_source(port_setting)}={wanted}"
         return answer()
 
-    return Service(
+    def stop() -> bool:
+        hangs = service.health() == clients.SILENT
+        return processes.stop(
+            server, processes.STOP_SECONDS_SILENT if hangs else processes.STOP_SECONDS
+        )
+
+    def notice() -> str:
+        return ports.describe_former(processes.find_former_port(server))
+
+    def launch() -> str:
+        return "; ".join(filter(None, [f"listening on 127.0.0.1:{start()}", notice()]))
+
+    service = Service(
         name=server.name,
-        start=lambda: f"listening on 127.0.0.1:{start()}",
-        stop=lambda: processes.stop(server),
-        health=health,
+        launch=launch,
+        stop=stop,
+        ask=health,
         address=address,
         is_running=lambda: processes.find(server) is not None,
         since=lambda: processes.find_start(server),
@@ -199,7 +243,9 @@ def _service(
         erase=erase,
         has_crashed=lambda: processes.has_crashed(server),
         port_setting=port_setting,
+        notice=notice,
     )
+    return service
 
 
 def _describe(folder: Path | None) -> str | None:

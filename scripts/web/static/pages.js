@@ -19,16 +19,19 @@ function say(text) {
   notice.hidden = !text;
 }
 
+function complain({ reason, hint }) {
+  say(hint ? `${reason}. Try: ${hint}` : reason);
+}
+
 // The answer, or null where there is none; why not is said above the page until there is one.
 async function ask(url, options) {
   try {
     const answer = await fetch(url, { headers: { Accept: "application/json" }, ...options });
-    if (answer.status < 500) {
+    if (answer.status < 500 && answer.status !== 403) {
       say("");
       return answer;
     }
-    const { reason, hint } = await answer.json();
-    say(`${reason}. Try: ${hint}`);
+    complain(await answer.json());
   } catch {
     say(UNREACHABLE);
   }
@@ -138,7 +141,7 @@ async function secret(url) {
   const answer = await post(url);
   if (!answer) return null;
   const found = await answer.json();
-  if (!answer.ok) say(found.reason);
+  if (!answer.ok) complain(found);
   return answer.ok ? found.value : null;
 }
 
@@ -169,7 +172,7 @@ async function openDialog(event, link) {
   const answer = await ask(link.href);
   if (!answer) return;
   if (!answer.ok) {
-    say((await answer.json()).reason);
+    complain(await answer.json());
     return;
   }
   const form = (await parse(answer)).querySelector("form.sheet");

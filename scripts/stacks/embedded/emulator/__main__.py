@@ -22,7 +22,7 @@ from ministack.core import persistence, responses
 from ministack.core.responses import AccountRegionScopedDict, get_account_id
 from ministack.services import dynamodb
 
-from scripts.stacks.embedded.emulator import gate, pool_users
+from scripts.stacks.embedded.emulator import gate, pool_users, values
 from scripts.stacks.embedded.emulator.item_log import Change, ItemLog, damaged
 from scripts.stacks.embedded.emulator.signature import Key
 
@@ -142,15 +142,19 @@ def keep_items_in(log: ItemLog) -> None:
     def load_state_with_items(state: Any) -> None:
         load_state(state)
         tables = dynamodb._tables.all_values()
-        outdated = any(table["items"] or "TableId" not in table for table in tables)
+        alone = any(table["items"] or "TableId" not in table for table in tables)
+        normalized = STATE / "normalized"
         for table in tables:
             if identify(table) in log.items:
                 table["items"] = log.items[identify(table)]
+            if not normalized.exists():
+                values.normalize_table(table)
             items_replaced(table)
         log.items = {}
-        if outdated:  # written by ministack alone: from now on the items are in the log
+        if alone or not normalized.exists():  # what ministack alone or an earlier version wrote
             log.rewrite()
             save("dynamodb")
+        normalized.touch()
 
     dynamodb.get_state, dynamodb.load_persisted_state = (
         get_state_without_items,
@@ -182,7 +186,7 @@ def answer_when_written(service: str, log: ItemLog) -> None:
 def import_less() -> None:
     """Have ministack answer its first request without importing API Gateway and botocore.
 
-    They take as long as ministack itself: API Gateway for custom domains, which there are none of
+    They take as long as ministack itself: API Gateway for custom domains, which do not exist
     here, and botocore for the Content-Type of an answer.
     """
     models = {name: SimpleNamespace(metadata=model) for name, model in _MODELS.items()}
@@ -197,6 +201,7 @@ def main() -> None:
     app._state_map = {module: module for module in modules}  # what others left stays as it is
     check_states()
     log = ItemLog(STATE / "items.log", list_live)
+    values.normalize_requests()
     keep_items_in(log)
     log_changes(log)
     users = ItemLog(STATE / "users.log", pool_users.list_users)

@@ -2,7 +2,7 @@
 
 Without a key: the operations of Cognito that browsers call, the documents by which tokens are
 verified, and the health check. Everything else needs a signature made with the checkout's key. Web
-pages of another origin may read only the first two, and what a URL was signed for.
+pages of another origin may read only the first two, and what a URL or a form was signed for.
 """
 
 import re
@@ -21,6 +21,10 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 NAMES = ("127.0.0.1", "localhost", "[::1]")
 HEALTH = "/_ministack/health"
+PUBLIC_BYTES = 1_000_000  # of a request without a signature
+FORM_BYTES = (
+    64_000_000  # of an upload whose signature is in it, and so is read before it is checked
+)
 _DOCUMENT = re.compile(r"/[\w-]+_\w+/\.well-known/(jwks\.json|openid-configuration)")
 _SIGNING = re.compile(
     "X-Amz-(Algorithm|Credential|Date|Expires|Signature|SignedHeaders)"
@@ -54,7 +58,7 @@ def guard(app: App, key: Key, port: int) -> App:
                 await _admit(app, key, asked, scope, receive, send)
             except RefusedError as error:
                 await refusal.respond(error, asked, send)
-        else:  # no service of ours has web sockets
+        else:  # no enabled service has web sockets
             await receive()
             await send({"type": "websocket.close", "code": 1008})
 
@@ -62,9 +66,10 @@ def guard(app: App, key: Key, port: int) -> App:
 
 
 def is_public(asked: Request) -> bool:
-    """May everybody ask this, and a page of another origin read the answer?"""
+    """True if no signature is needed; readable cross-origin."""
     if asked.method == "OPTIONS":  # before a request that is checked itself
-        in_bucket = asked.presigned and services.is_bucket(asked.path)
+        is_whole = not asked.query and asked.path.strip("/").count("/") == 0  # for a form
+        in_bucket = (asked.presigned or is_whole) and services.is_bucket(asked.path)
         return in_bucket or asked.path == "/" or bool(_DOCUMENT.fullmatch(asked.path))
     if asked.query:
         return False
@@ -84,7 +89,9 @@ async def _admit(
     app: App, key: Key, asked: Request, scope: Scope, receive: Receive, send: Send
 ) -> None:
     if is_public(asked):
-        await app(_without_key(scope), receive, send)
+        body = await _read_body(receive, PUBLIC_BYTES)
+        if body is not None:
+            await app(_without_key(scope), _replay(body, receive), send)
     elif asked.path == HEALTH and asked.method == "GET" and not asked.query:
         await app(_without_key(scope), receive, _for_own_origin(send))
     else:
@@ -94,27 +101,38 @@ async def _admit(
 async def _admit_signed(
     app: App, key: Key, asked: Request, scope: Scope, receive: Receive, send: Send
 ) -> None:
-    claim = signature.find_claim(asked, key)
-    if "origin" in asked.headers and not asked.presigned:
+    by_page = asked.presigned or asked.is_form
+    claim = None if asked.is_form else signature.find_claim(asked, key)
+    if "origin" in asked.headers and not by_page:
         raise RefusedError("a page of another origin may only call public operations of Cognito")
-    body = await _read_body(receive)
+    body = await _read_body(receive, FORM_BYTES if asked.is_form else None)
     if body is None:
         return
-    signature.check(claim, asked, body)
+    if claim:
+        signature.check(claim, asked, body)
+    else:
+        claim = signature.check_form(asked, body, key)
     services.check(asked, claim.signature.service, body)
-    to = send if asked.presigned else _for_own_origin(send)
+    to = send if by_page else _for_own_origin(send)
     await app(_for_account(scope, claim), _replay(body, receive), to)
 
 
-async def _read_body(receive: Receive) -> bytes | None:
-    """The whole body, which ministack reads whole too; None where the client has gone."""
-    parts, more = [], True
+async def _read_body(receive: Receive, most: int | None = None) -> bytes | None:
+    """The whole body, which ministack reads whole too; None if the client has closed.
+
+    Raises RefusedError, once it has been sent, for one of more than `most` bytes.
+    """
+    parts, size, more = [], 0, True
     while more:
         message = await receive()
         if message["type"] != "http.request":
             return None
-        parts.append(message.get("body", b""))
+        size += len(message.get("body", b""))
+        if not most or size <= most:
+            parts.append(message.get("body", b""))
         more = message.get("more_body", False)
+    if most and size > most:
+        raise RefusedError(f"a body of {size:,} bytes without a signature; at most {most:,}")
     return b"".join(parts)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-LOG_BYTES = 16_000_000  # a longer log is looked through for what nobody needs any more
+LOG_BYTES = 16_000_000  # a longer log is shortened if much of it is obsolete
 
 Items = dict[str, dict[str, Any]]  # by partition key and sort key
 Change = list[Any]

@@ -94,7 +94,9 @@ def check_callers(log: ItemLog) -> None:
     def run_checked(handler: Callable[[Data], Answer], action: str, data: Data) -> Answer:
         with log.lock:
             if action in cognito._UNSIGNED_IDP_ACTIONS:
-                cognito._find_pool_by_client_id(data.get("ClientId"))  # makes its account ours
+                cognito._find_pool_by_client_id(
+                    data.get("ClientId")
+                )  # sets the account of the request
                 if error := cognito._access_token_error(data) or _refresh_token_error(data):
                     return error
             return run(handler, action, data)

@@ -32,6 +32,13 @@ class Request:
         return "AWSAccessKeyId" in self.query and "Signature" in self.query
 
     @property
+    def is_form(self) -> bool:
+        """True for an upload by a form, whose signature is in its fields."""
+        kind = self.headers.get("content-type", "")
+        is_upload = self.method == "POST" and kind.startswith("multipart/form-data")
+        return is_upload and not self.raw_query and "authorization" not in self.headers
+
+    @property
     def target(self) -> str:
         """The service and operation of the JSON protocols: `DynamoDB_20120810.GetItem`."""
         return self.headers.get("x-amz-target", "")
@@ -41,7 +48,7 @@ class Request:
         """How the client expects an error: json, s3, ec2 or query."""
         scope = _SCOPE.search(self.headers.get("authorization", ""))
         service = scope[1] if scope else ""
-        if self.presigned or service == "s3":
+        if self.presigned or self.is_form or service == "s3":
             return "s3"
         form = self.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
         if self.target or self.path != "/" or not form:

@@ -4,6 +4,7 @@ A signature (Version 4, in URLs also Version 2) proves the key without sending i
 access key ID is the checkout's random one and the 12 digits of the account that is meant.
 """
 
+import base64
 import hmac
 import re
 import time
@@ -18,6 +19,7 @@ from scripts.stacks.embedded.emulator.request import Request
 
 _KEY_ID = re.compile(r"(.+)([0-9]{12})")
 _AMAZONS = re.compile("x-amz-", re.IGNORECASE)
+_FORM_V4 = {"x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-signature"}
 _V2 = {"AWSAccessKeyId", "Expires", "Signature", "content-md5", "content-type"}
 
 
@@ -48,7 +50,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Claim:
-    """By its ID our key signed this request; `check` finds out whether it did."""
+    """A request that names the checkout's key; `check` verifies its signature."""
 
     signature: sigv4.HeaderSignature
     account: str
@@ -56,8 +58,45 @@ class Claim:
 
 
 def find_claim(request: Request, key: Key) -> Claim:
-    """What the request says of its signature. Raises KeyRefusedError for another key than ours."""
-    signature = _parse(request)
+    """The signature that the request claims. Raises KeyRefusedError for another key."""
+    return _claim(_parse(request), key)
+
+
+def check_form(request: Request, body: bytes, key: Key) -> Claim:
+    """The claim of an upload by a form, whose policy the checkout's secret signed.
+
+    Raises KeyRefusedError for another signature. Ministack checks what the policy demands, and
+    when it expires. The fields are read as ministack reads them: the last of a name counts.
+    """
+    from ministack.services import s3  # seldom needed, and slow to import
+
+    _refuse_unsigned(request, signed=set())
+    parts = s3._parse_multipart_form(request.headers["content-type"], body) or []
+    fields = {
+        name.lower(): value.decode("utf-8", "replace")
+        for name, _, _, value in parts
+        if name != "file"
+    }
+    policy = fields.get("policy", "")
+    if _FORM_V4 & fields.keys():
+        scope = fields.get("x-amz-credential", "").split("/")
+        sent = fields.get("x-amz-signature", "")
+        key_id, date, region = scope[:3] if len(scope) == 5 else ("", "", "")
+    else:
+        sent, date, region = fields.get("signature", ""), "", ""
+        key_id = fields.get("awsaccesskeyid", "")
+    claim = _claim(sigv4.HeaderSignature(key_id, date, region, "s3", "", sent, ""), key)
+    if date:
+        expected = sigv4.calculate_signature(claim.secret, date, region, "s3", policy)
+    else:
+        digest = hmac.digest(claim.secret.encode(), policy.encode(), "sha1")
+        expected = base64.b64encode(digest).decode()
+    if not hmac.compare_digest(expected.encode(), sent.encode()):
+        raise KeyRefusedError("the signature does not belong to the policy and the secret key")
+    return claim
+
+
+def _claim(signature: sigv4.HeaderSignature, key: Key) -> Claim:
     parts = _KEY_ID.fullmatch(signature.access_key_id)
     secret = key.find_secret(parts[1]) if parts else None
     if not parts or not secret:
@@ -66,11 +105,20 @@ def find_claim(request: Request, key: Key) -> Claim:
 
 
 def check(claim: Claim, request: Request, body: bytes) -> None:
-    """Raise KeyRefusedError unless our secret made the signature of this request."""
+    """Raise KeyRefusedError unless the checkout's secret signed this request."""
     if not (_is_right_v2 if request.presigned_v2 else _is_right)(claim, request, body):
         raise KeyRefusedError("the signature does not belong to the request and the secret key")
     if request.presigned and _is_expired(request):
         raise RefusedError("the URL has expired")
+    if request.presigned and not request.presigned_v2:  # Version 2 signs all of them
+        _refuse_unsigned(request, set(claim.signature.signed_headers.lower().split(";")))
+
+
+def _refuse_unsigned(request: Request, signed: set[str]) -> None:
+    """Raise RefusedError for headers by which S3 does more than what was signed, as AWS does."""
+    extra = sorted(name for name in request.headers.keys() - signed if _AMAZONS.match(name))
+    if extra:
+        raise RefusedError(f"there were headers that were not signed: {', '.join(extra)}")
 
 
 def _parse(request: Request) -> sigv4.HeaderSignature:
