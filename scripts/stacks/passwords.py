@@ -24,9 +24,7 @@ Login = list[str]  # user and password
 
 def find(settings: Settings) -> str | None:
     """The database password: the one that is set, or the random one if it exists."""
-    path = settings.state / "password"
-    fix = f"chmod 600 {quote(str(path))}"
-    text = settings.postgres_password or state.read_secret(path, fix) or ""
+    text = settings.postgres_password or _read(settings.state / "password") or ""
     return text if text.isprintable() and "\ufffd" not in text else None  # else it is damaged
 
 
@@ -76,7 +74,7 @@ def note(settings: Settings, database: Database) -> None:
 def apply(settings: Settings, database: Database) -> str:
     """Create the role or set its password, logged in as noted; what was done."""
     logins = _read_noted(settings)
-    if random := state.read(settings.state / "password"):  # an earlier version noted nothing
+    if random := _read(settings.state / "password"):  # an earlier version noted nothing
         logins += [[user, random] for user in (database.user, Settings.postgres_user)]
     for user, password in logins:
         former = replace(database, name="postgres", user=user, password=password)
@@ -112,6 +110,10 @@ def _apply_as(settings: Settings, former: Database, database: Database) -> str:
     return f"{done} {database.user} ({_describe_source(settings)})"
 
 
+def _read(path: Path) -> str | None:
+    return state.read_secret(path, f"chmod 600 {quote(str(path))}")
+
+
 def _describe_source(settings: Settings) -> str:
     names = "postgres_user", "postgres_password"
     return settings.describe_source(*names) or "the default settings"
@@ -124,7 +126,7 @@ def _get_note(settings: Settings) -> Path:
 def _read_noted(settings: Settings) -> list[Login]:
     """The login of the server, and those that it may have since; [] for a damaged file."""
     try:
-        noted = json.loads(state.read(_get_note(settings)) or "[]")
+        noted = json.loads(_read(_get_note(settings)) or "[]")
         return [[str(user), str(password)] for user, password in noted]
     except (ValueError, TypeError, RecursionError):
         return []

@@ -233,7 +233,7 @@ def test_a_lost_password_is_said_at_once(checkout: Checkout) -> None:
     up(checkout, expect=0)
     shutil.rmtree(checkout.root / ".dev")
     said = failure(up(checkout, READY_TIMEOUT="60"), "postgres").splitlines()
-    assert "does not accept the password of postgres" in said[0]
+    assert said[0].endswith(" refuses the login of the default settings, and its own is not noted")
     assert said[1].endswith("without its data: ./invoke --stack docker down --volumes setup")
 
 

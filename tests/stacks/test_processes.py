@@ -50,7 +50,8 @@ def test_a_damaged_password_is_named_and_replaced(checkout: Checkout, content: b
     talk = checkout.run("up", expect=1).stderr
     assert f"{path} contains no password; it is damaged\n      hint: rm {path}\n" in talk
     path.unlink()
-    assert "set the password of postgres" in checkout.run("up").stderr
+    assert "set the password of postgres (the default settings)" in checkout.run("up").stderr
+    assert path.read_text().encode() != content
     checkout.run("check")
 
 

@@ -79,8 +79,7 @@ def find_trouble(settings: Settings, database: Database) -> str | None:
     try:
         if settings.postgres_home:
             check_programs(settings)
-        outdated = _OUTDATED if _ping(database) else None
-        return not_ready(settings, database) or outdated
+        return not_ready(settings, database) or (_OUTDATED if _ping(database) else None)
     except DevError as error:
         return error.reason
 
