@@ -31,7 +31,11 @@ def checks(settings: Settings, started: set[str]) -> list[Check]:
             ),
             Check("role passwords", partial(_role_passwords, settings), ("postgres",)),
             Check("schema", partial(_schema, settings), ("database",)),
-            Check("users", partial(_users, settings, "aws" in started), ("database",)),
+            Check(
+                "users",
+                partial(_users, settings, "aws" in started),
+                ("database", *({"aws"} & started)),
+            ),
         ]
     if "aws" in started:
         needs = ("aws", "dynamodb") if "dynamodb" in started else ("aws",)

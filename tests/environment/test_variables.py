@@ -383,8 +383,7 @@ def test_half_a_block_is_named_and_nothing_is_written(checkout: Checkout, end: s
         done = checkout.run("env", "--output", name, expect=1)
         assert "".join(done.stderr.splitlines(keepends=True)[-2:]) == (
             f"{name}:6 is only one end of the block that env writes\n"
-            "hint: delete this line and the lines of the block; ./invoke env --output writes them"
-            " again\n"
+            "hint: delete this line and the lines of the block, then: ./invoke env --output FILE\n"
         )
         assert (checkout.root / name).read_text() == text
     (checkout.root / ".env").unlink()
@@ -398,7 +397,7 @@ def test_a_file_that_env_cannot_update_is_refused(checkout: Checkout) -> None:
     os.mkfifo(root / "pipe")
     more, other = " contains more than the variables that env writes", "name another file with"
     for words, said, hint in [
-        (("dotenv", "link"), " is a symbolic link, which is not followed", "./invoke env --format"),
+        (("dotenv", "link"), " is a symbolic link, which is not followed", "--output /"),
         (("dotenv", "pipe"), " cannot be read: it is not a file", other),
         (("dotenv", "scripts"), " cannot be read: it is not a file", other),
         (("json", "config.json"), more, other),
